@@ -1,0 +1,1 @@
+"""The proof. Every folder here is a package, so that `tests/domain` cannot shadow `domain`."""
