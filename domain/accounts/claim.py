@@ -1,0 +1,65 @@
+"""A claim on a unique value: one user at most owns an e-mail address or username at a time."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Literal, assert_never
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.accounts.events import ClaimFact, NameClaimed, NameReleased
+from domain.decider import Decider
+from domain.errors import Refused
+
+ClaimKind = Literal["email", "username"]
+
+
+class EmailTaken(Refused):
+    """The e-mail address belongs to another user."""
+
+    code = "EMAIL_TAKEN"
+
+
+class UsernameTaken(Refused):
+    """The username belongs to another user."""
+
+    code = "USERNAME_TAKEN"
+
+
+class Claim(Struct, frozen=True):
+    """Who owns the value; ``None`` when nobody does."""
+
+    owner: UUID | None = None
+
+
+def evolve(_claim: Claim, fact: ClaimFact) -> Claim:
+    """Fold one fact."""
+    match fact:
+        case NameClaimed(user_id=user_id):
+            return Claim(owner=user_id)
+        case NameReleased():
+            return Claim()
+        case _:
+            assert_never(fact)
+
+
+CLAIM: Decider[Claim] = Decider("claim", Claim(), evolve)
+
+
+def normalised(value: str) -> str:
+    """Equal for values that differ only in case or Unicode form (NFKC, casefold)."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold())
+
+
+def claim(held: Claim, kind: ClaimKind, *, user_id: UUID) -> tuple[NameClaimed, ...]:
+    """Take the value for ``user_id``; nothing to do when it already is theirs.
+
+    Raises:
+        EmailTaken, UsernameTaken: somebody else has it.
+    """
+    if held.owner == user_id:
+        return ()
+    if held.owner is not None:
+        raise EmailTaken if kind == "email" else UsernameTaken
+    return (NameClaimed(kind=kind, user_id=user_id),)

@@ -1,0 +1,42 @@
+"""The base of every fact: something that happened, kept for ever under a permanent tag.
+
+A tag (``recharge.code_redeemed/1``) is the fact's name in the log, the subject it travels under
+and the discriminator of the one union decoder. Never rename a tag, never reuse it: add a field
+with a default, or a new tag and an upcaster. Log bookkeeping (position, stream, actor …) is not
+in the fact but in its envelope, ``domain.envelope.Recorded``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Struct
+
+_PERSONAL = "personal"
+
+Personal: TypeAlias = Annotated[str, Meta(extra={_PERSONAL: True})]
+"""Text about a person (e-mail, name, address). The mapper stores it encrypted under the key of
+the fact's ``user_id``; after that key is destroyed it reads as ``ERASED``."""
+
+ERASED = "[erased]"
+
+
+class Fact(Struct, frozen=True, omit_defaults=True, tag_field="type"):
+    """Something that happened. Subclasses give ``tag=`` and ``kw_only=True``."""
+
+
+def tag_of(fact: type[Fact] | Fact) -> str:
+    """The permanent tag, such as ``tasks.task_started/1``."""
+    tag = fact.__struct_config__.tag
+    if not isinstance(tag, str):
+        message = f"{fact!r} has no text tag"
+        raise TypeError(message)
+    return tag
+
+
+def is_personal(metadata: tuple[object, ...]) -> bool:
+    """Whether the ``Annotated`` metadata of a field marks it as personal."""
+    return any(
+        isinstance(item, Meta) and bool(item.extra) and _PERSONAL in (item.extra or {})
+        for item in metadata
+    )

@@ -1,0 +1,1 @@
+"""The farm's servers: enrolled, online or not, drained, removed; and how they are spoken to."""

@@ -1,0 +1,128 @@
+"""The doors between the rooms: protocols only.
+
+The write side, the read side and the agent's programs never import each other; each takes what
+it needs through one of these, handed over by the composition root in ``api``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Protocol, TypeVar, runtime_checkable
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.decider import Decider
+from domain.envelope import Context, Recorded
+from domain.facts import Fact
+
+S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
+C_contra = TypeVar("C_contra", bound=Struct, contravariant=True)
+C = TypeVar("C", bound=Struct)
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """Gives the present as an aware UTC time."""
+
+    def __call__(self) -> datetime:
+        """Now."""
+        ...
+
+
+@runtime_checkable
+class Ids(Protocol):
+    """Gives a fresh time-ordered id."""
+
+    def __call__(self) -> UUID:
+        """A new id."""
+        ...
+
+
+class Loaded(Protocol[S_co]):
+    """One stream inside a unit of work: its state so far, and a place to append."""
+
+    @property
+    def state(self) -> S_co:
+        """What the stream says so far, own appends included."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """The number of events so far; 0 for a stream that does not exist."""
+        ...
+
+    def append(self, *facts: Fact) -> None:
+        """Add facts; ``state`` moves on at once."""
+        ...
+
+
+class UnitOfWork(Protocol):
+    """What a command's handler works on; all it appends is committed together, or nothing."""
+
+    def load(self, decider: Decider[S], stream: UUID) -> Loaded[S]:
+        """The stream as of now; its version is checked at commit even if only read."""
+        ...
+
+    def create(self, decider: Decider[S], stream: UUID) -> Loaded[S]:
+        """A stream that is known to be new: not read, but the commit checks that it was."""
+        ...
+
+    def keep(self, row: Struct) -> None:
+        """A durable row outside the log (a credential, a key) written in the same commit."""
+        ...
+
+
+class Handler(Protocol[C_contra, R_co]):
+    """Decides one command. May run more than once, so it must depend on its arguments only."""
+
+    def __call__(self, command: C_contra, work: UnitOfWork, /) -> R_co:
+        """Load streams, append facts, return the receipt."""
+        ...
+
+
+class Committed(Struct, frozen=True):
+    """A command's receipt: what its handler returned and the position of its last event.
+
+    ``position`` is 0 when the handler appended nothing. ``replayed`` is set when the command
+    had already happened and this is the receipt it got then.
+    """
+
+    result: Any
+    position: int
+    replayed: bool = False
+
+
+class CommandWriter(Protocol):
+    """The one way to change anything."""
+
+    async def run(
+        self, handler: Callable[[C, UnitOfWork], R], command: C, context: Context
+    ) -> Committed:
+        """Decide and commit ``command``.
+
+        Raises:
+            Refused: the domain said no; nothing was recorded.
+            OutOfReach: the log could not be reached within the deadline.
+        """
+        ...
+
+
+class OutOfReach(Exception):  # noqa: N818 - says what happened
+    """The event log did not answer within the deadline: try again, with the same command id."""
+
+
+class EventFeed(Protocol):
+    """Reads a log in order. Blocking: call it from a thread."""
+
+    def head(self) -> int:
+        """The highest position, 0 when the log is empty."""
+        ...
+
+    def read(self, after: int, limit: int) -> Sequence[Recorded[Any]]:
+        """At most ``limit`` events with a position above ``after``, in order."""
+        ...

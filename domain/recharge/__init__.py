@@ -1,0 +1,1 @@
+"""Recharge codes: issued in batches, redeemed at most once per user, revoked."""

@@ -1,0 +1,122 @@
+"""The recharge code aggregate: issued once, redeemed by at most ``max_uses`` distinct users."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import assert_never
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.decider import Decider
+from domain.errors import NotFound, Refused
+from domain.money import Fen
+from domain.recharge.events import (
+    CodeFact,
+    CodeIssued,
+    CodeRedeemed,
+    CodeRevealed,
+    CodeRevoked,
+)
+
+
+class CodeExpired(Refused):
+    """The code's time is over."""
+
+    code = "CODE_EXPIRED"
+
+
+class CodeExhausted(Refused):
+    """Every use has been spent."""
+
+    code = "CODE_EXHAUSTED"
+
+
+class CodeEnded(Refused):
+    """An administrator revoked the code."""
+
+    code = "CODE_REVOKED"
+
+
+class CodeAlreadyRedeemed(Refused):
+    """This user has redeemed this code before."""
+
+    code = "CODE_ALREADY_REDEEMED"
+
+
+class Code(Struct, frozen=True, kw_only=True):
+    """What the stream says so far."""
+
+    code_id: UUID
+    amount_fen: Fen
+    max_uses: int
+    expires_at: datetime | None
+    sealed: str
+    redeemed_by: frozenset[UUID] = frozenset()
+    revoked: bool = False
+
+
+def evolve(code: Code | None, fact: CodeFact) -> Code:
+    """Fold one fact."""
+    if isinstance(fact, CodeIssued):
+        return Code(
+            code_id=fact.code_id,
+            amount_fen=fact.amount_fen,
+            max_uses=fact.max_uses,
+            expires_at=fact.expires_at,
+            sealed=fact.sealed,
+        )
+    assert code is not None, "a fact before the issue: the stream is corrupt"
+    match fact:
+        case CodeRedeemed(user_id=user_id):
+            return replace(code, redeemed_by=code.redeemed_by | {user_id})
+        case CodeRevoked():
+            return replace(code, revoked=True)
+        case CodeRevealed():
+            return code
+        case _:
+            assert_never(fact)
+
+
+CODE: Decider[Code | None] = Decider("recharge_code", None, evolve)
+
+
+def redeem(code: Code | None, *, record_id: UUID, user_id: UUID, now: datetime) -> CodeRedeemed:
+    """Spend one use of ``code`` for ``user_id``.
+
+    Raises:
+        NotFound: no such code was ever issued.
+        CodeEnded: it was revoked.
+        CodeAlreadyRedeemed: this user had it before.
+        CodeExhausted: every use has been spent.
+        CodeExpired: ``now`` is at or after ``expires_at``.
+    """
+    if code is None:
+        raise NotFound
+    if code.revoked:
+        raise CodeEnded
+    if user_id in code.redeemed_by:
+        raise CodeAlreadyRedeemed
+    if len(code.redeemed_by) >= code.max_uses:
+        raise CodeExhausted
+    if code.expires_at is not None and now >= code.expires_at:
+        raise CodeExpired
+    return CodeRedeemed(
+        code_id=code.code_id,
+        record_id=record_id,
+        user_id=user_id,
+        amount_fen=code.amount_fen,
+        redeemed_at=now,
+    )
+
+
+def revoke(code: Code | None) -> tuple[CodeRevoked, ...]:
+    """End the code; nothing happens when it has ended already.
+
+    Raises:
+        NotFound: no such code was ever issued.
+    """
+    if code is None:
+        raise NotFound
+    return () if code.revoked else (CodeRevoked(code_id=code.code_id),)

@@ -1,0 +1,1 @@
+"""The platform itself: its configuration and its operators' tools."""

@@ -1,0 +1,1 @@
+"""A task's life: submitted, assigned, run, ended, and what it cost."""

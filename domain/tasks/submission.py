@@ -1,0 +1,146 @@
+"""Decisions of the user: submit, cancel, run again, delete."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.errors import InvalidInput, InvalidState
+from domain.money import Fen
+from domain.system.configuration import Configuration
+from domain.tasks.events import (
+    Reason,
+    TaskCancelled,
+    TaskCancelRequested,
+    TaskDeleted,
+    TaskRetried,
+    TaskSubmitted,
+)
+from domain.tasks.lifecycle import allows
+from domain.tasks.task import Task
+
+
+class TaskOrder(Struct, frozen=True, kw_only=True):
+    """What a user asks for; units as in the published contract: minutes, then seconds."""
+
+    title: str
+    task_type: str
+    description: str = ""
+    priority: int = 1
+    estimated_duration_min: int | None = None
+    config: dict[str, Any] = {}
+
+
+def hold_for(
+    task_type: str, estimated_duration_min: int | None, configuration: Configuration
+) -> Fen:
+    """What is set aside before a task runs: its price for the estimated minutes."""
+    minutes = estimated_duration_min or configuration.default_hold_min
+    return configuration.prices_fen_per_minute.get(task_type, 0) * minutes
+
+
+def timeout_for(config: dict[str, Any], configuration: Configuration) -> int:
+    """The seconds after which the task is killed; a task may only lower the default."""
+    wanted = config.get("timeout_seconds")
+    limit = configuration.default_task_timeout_s
+    return min(wanted, limit) if isinstance(wanted, int) else limit
+
+
+def submit(
+    order: TaskOrder, *, task_id: UUID, user_id: UUID, configuration: Configuration
+) -> TaskSubmitted:
+    """Accept an order at today's price.
+
+    Raises:
+        InvalidInput: the type is not one that the farm runs.
+    """
+    if order.task_type not in configuration.prices_fen_per_minute:
+        raise InvalidInput(
+            "unknown task type",
+            field="task_type",
+            enabled=sorted(configuration.prices_fen_per_minute),
+        )
+    return TaskSubmitted(
+        task_id=task_id,
+        user_id=user_id,
+        title=order.title,
+        task_type=order.task_type,
+        description=order.description,
+        priority=order.priority,
+        estimated_duration_min=order.estimated_duration_min,
+        config=order.config,
+        price_fen_per_minute=configuration.prices_fen_per_minute[order.task_type],
+        hold_fen=hold_for(order.task_type, order.estimated_duration_min, configuration),
+        timeout_s=timeout_for(order.config, configuration),
+    )
+
+
+def cancel(
+    task: Task, *, reason: Reason, now: datetime
+) -> TaskCancelled | TaskCancelRequested | None:
+    """Stop a task: at once when nothing runs, else by asking the agent.
+
+    ``None`` when it is being or has been cancelled already.
+
+    Raises:
+        InvalidState: it completed or failed before.
+    """
+    match task.phase:
+        case "pending":
+            return TaskCancelled(
+                task_id=task.task_id,
+                user_id=task.user_id,
+                attempt=task.attempt,
+                reason=reason,
+                run_ms=0,
+                cost_fen=0,
+                finished_at=now,
+            )
+        case "assigned" | "running":
+            assert task.server_id is not None
+            return TaskCancelRequested(
+                task_id=task.task_id,
+                attempt=task.attempt,
+                server_id=task.server_id,
+                reason=reason,
+                requested_at=now,
+            )
+        case "cancelling" | "cancelled":
+            return None
+        case _:
+            message = "the task has ended"
+            raise InvalidState(message, status=task.phase)
+
+
+def retry(task: Task, *, configuration: Configuration) -> TaskRetried:
+    """Run an ended task again at today's price.
+
+    Raises:
+        InvalidState: it has neither failed nor been cancelled.
+    """
+    if not allows(task.phase, TaskRetried):
+        message = "only a failed or cancelled task can be run again"
+        raise InvalidState(message, status=task.phase)
+    return TaskRetried(
+        task_id=task.task_id,
+        user_id=task.user_id,
+        attempt=task.attempt + 1,
+        price_fen_per_minute=configuration.prices_fen_per_minute.get(task.task_type, 0),
+        hold_fen=hold_for(task.task_type, task.estimated_duration_min, configuration),
+        timeout_s=timeout_for(task.config, configuration),
+    )
+
+
+def delete(task: Task) -> TaskDeleted:
+    """Hide an ended task.
+
+    Raises:
+        InvalidState: it has not ended.
+    """
+    if not allows(task.phase, TaskDeleted):
+        message = "a running task cannot be deleted: cancel it first"
+        raise InvalidState(message, status=task.phase)
+    return TaskDeleted(task_id=task.task_id, user_id=task.user_id)
