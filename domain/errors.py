@@ -50,3 +50,9 @@ class Unavailable(Refused):
     """The platform does not take this now (maintenance)."""
 
     code = "SERVER_UNAVAILABLE"
+
+
+class IdempotencyMismatch(Refused):
+    """The idempotency key was used before with another request."""
+
+    code = "IDEMPOTENCY_MISMATCH"

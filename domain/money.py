@@ -1,4 +1,4 @@
-"""Money: whole fen inside, yuan only at the edge; each movement is a balanced set of postings."""
+"""Money: whole fen inside, yuan only at the edge; each move is a balanced set of postings."""
 
 from __future__ import annotations
 

@@ -116,6 +116,10 @@ class OutOfReach(Exception):  # noqa: N818 - says what happened
     """The event log did not answer within the deadline: try again, with the same command id."""
 
 
+class FencedOff(Exception):  # noqa: N818 - says what happened
+    """The lease that the commit depended on is held by somebody else: stop leading."""
+
+
 class EventFeed(Protocol):
     """Reads a log in order. Blocking: call it from a thread."""
 
@@ -125,4 +129,16 @@ class EventFeed(Protocol):
 
     def read(self, after: int, limit: int) -> Sequence[Recorded[Any]]:
         """At most ``limit`` events with a position above ``after``, in order."""
+        ...
+
+
+class Signal(Protocol):
+    """A wake-up hint. Correctness never rests on it: whoever waits also polls."""
+
+    def notify(self, position: int) -> None:
+        """Say that the log (or a read model) has reached ``position``; from any thread."""
+        ...
+
+    async def wait(self, after: int, timeout_s: float) -> int:
+        """The newest position known, as soon as it is above ``after`` or time is up."""
         ...
