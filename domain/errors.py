@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
-class Refused(Exception):  # noqa: N818 - the domain's word: a refusal is no error
+class Refused(Exception):
     """The base of all refusals. ``details`` are shown to the client as they are."""
 
     code: ClassVar[str] = "INVALID_STATE"

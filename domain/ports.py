@@ -112,11 +112,11 @@ class CommandWriter(Protocol):
         ...
 
 
-class OutOfReach(Exception):  # noqa: N818 - says what happened
+class OutOfReach(Exception):
     """The event log did not answer within the deadline: try again, with the same command id."""
 
 
-class FencedOff(Exception):  # noqa: N818 - says what happened
+class FencedOff(Exception):
     """The lease that the commit depended on is held by somebody else: stop leading."""
 
 

@@ -59,7 +59,7 @@ class Server(Struct, frozen=True, kw_only=True):
         return self.online and not self.drained and not self.removed
 
 
-def evolve(server: Server | None, fact: ServerFact) -> Server:  # noqa: C901, PLR0911 - a case a fact
+def evolve(server: Server | None, fact: ServerFact) -> Server:  # noqa: C901 - a case a fact
     """Fold one fact."""
     if isinstance(fact, ServerRegistered):
         return Server(

@@ -56,7 +56,7 @@ class Task(Struct, frozen=True, kw_only=True):
     lost: int = 0
 
 
-def evolve(task: Task | None, fact: TaskFact) -> Task:  # noqa: C901, PLR0911 - a case a fact
+def evolve(task: Task | None, fact: TaskFact) -> Task:  # noqa: C901 - a case a fact
     """Fold one fact."""
     if isinstance(fact, TaskSubmitted):
         return Task(
