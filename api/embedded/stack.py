@@ -84,6 +84,10 @@ class EmbeddedStack:
         """The platform's database, as a libpq URL by the socket."""
         return self._running_postgres.url()
 
+    def url(self, database: str) -> str:
+        """Another database of the same cluster, as the platform's role."""
+        return self._running_postgres.url(database)
+
     @property
     def tcp_database_url(self) -> str | None:
         """The same by TCP with the password; None unless a port was asked for."""

@@ -1,0 +1,63 @@
+"""Fixtures of every test: one cluster and one broker per worker, a fresh database per test.
+
+Real servers, always. Durability is off where no test kills them; ``durable_stack`` has it on.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack import LiveStack, live_stack, postgres15_binaries
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """What ``@pytest.mark.anyio`` runs on: the platform's event loop."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def session_stack() -> Iterator[LiveStack]:
+    """The worker's own servers, shared by its tests: never stop or kill these."""
+    with live_stack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def database_url(session_stack: LiveStack) -> Iterator[str]:
+    """The conninfo of a fresh database that holds an empty event log."""
+    url = session_stack.create_database()
+    yield url
+    session_stack.drop_database(url)
+
+
+@pytest.fixture
+def nats_url(session_stack: LiveStack) -> str:
+    """A broker without any stream; the URL carries the platform's credentials."""
+    session_stack.delete_streams()
+    return session_stack.nats_url
+
+
+@pytest.fixture(scope="module")
+def durable_stack() -> Iterator[LiveStack]:
+    """The module's own servers with fsync on: kill them, start them, wipe them."""
+    with live_stack(profile="durable") as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def postgres15_stack() -> Iterator[LiveStack]:
+    """The oldest PostgreSQL that is supported, where the machine has it."""
+    binaries = postgres15_binaries()
+    if binaries is None:
+        pytest.skip("this machine has no PostgreSQL 15 (/usr/lib/postgresql/15/bin or PATH)")
+    with live_stack(binaries=binaries, with_nats=False) as stack:
+        yield stack
+
+
+@pytest.fixture
+def postgres15(postgres15_stack: LiveStack) -> Iterator[str]:
+    """As ``database_url``, on PostgreSQL 15."""
+    url = postgres15_stack.create_database()
+    yield url
+    postgres15_stack.drop_database(url)
