@@ -1,0 +1,117 @@
+"""The settings of a process: one frozen struct, read once from the environment.
+
+Law: only the programs of this room call ``load``; no other module reads the environment.
+Every setting is a variable ``OWL_<NAME>``; what it means stands beside its field.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+Profile = Literal["dev", "production", "test"]
+
+DEFAULT_DATA_DIR = ".owl"
+_PREFIX = "OWL_"
+_OTHERS = frozenset({"OWL_AGENT_", "OWL_TEST_", "OWL_FAIL"})
+"""Beginnings of variables that belong to other programs of the same name."""
+
+
+class SettingsInvalid(Exception):
+    """A variable is unknown or wrong; the message says which and what is wanted."""
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a process is told from outside.
+
+    ``profile``: ``dev`` makes its own secrets and an admin known to everybody, and so listens
+    on loopback only; ``production`` wants secrets to be there; ``test`` also runs on a database
+    that may lose commits.
+    """
+
+    profile: Profile = "production"
+    database_url: str | None = None
+    nats_url: str | None = None
+    agent_nats_url: str | None = None
+    """What agents are told to connect to; without it, ``nats_url`` less its credentials."""
+    data_dir: str = DEFAULT_DATA_DIR
+    secrets_dir: str | None = None
+    """Where the keys lie; without it, ``secrets`` in the data directory."""
+    artifacts_url: str | None = None
+    """Where tasks' files are kept: a directory's ``file://`` URL or a bucket's ``s3://``;
+    without it, ``artifacts`` in the data directory."""
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
+    """0 takes a free port."""
+    password_min_length: Annotated[int, Meta(ge=1, le=128)] | None = None
+    """Without it, 6 in ``dev`` and ``test`` as the published contract says, else 8."""
+    database_pool_max: Annotated[int, Meta(ge=1, le=200)] = 10
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "text"] = "auto"
+
+    @property
+    def secrets_path(self) -> Path:
+        """The directory of the keys."""
+        return Path(self.secrets_dir or Path(self.data_dir) / "secrets")
+
+    @property
+    def shortest_password(self) -> int:
+        """How many characters a new password needs."""
+        return self.password_min_length or (8 if self.profile == "production" else 6)
+
+    @property
+    def artifacts(self) -> str:
+        """The URL of the artifact store."""
+        if self.artifacts_url:
+            return self.artifacts_url
+        return (Path(self.data_dir).resolve() / "artifacts").as_uri()
+
+    @property
+    def requires_durability(self) -> bool:
+        """Whether a database that may lose commits is refused."""
+        return self.profile != "test"
+
+
+def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """The settings of this process; ``overrides`` that are not ``None`` win.
+
+    Raises:
+        SettingsInvalid: a variable is unknown or has a wrong value.
+    """
+    variables = os.environ if environment is None else environment
+    given: dict[str, Any] = {
+        name[len(_PREFIX) :].lower(): value
+        for name, value in variables.items()
+        if name.startswith(_PREFIX) and not name.startswith(tuple(_OTHERS)) and value
+    }
+    given.update({name: value for name, value in overrides.items() if value is not None})
+    try:
+        settings = msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsInvalid(_explained(str(error))) from error
+    if settings.profile == "dev" and not is_loopback(settings.host):
+        raise SettingsInvalid(
+            f"OWL_PROFILE=dev has an admin with a known password, so it must not listen on"
+            f" {settings.host}: use 127.0.0.1, or OWL_PROFILE=production and `owl admin create`"
+        )
+    return settings
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine can reach ``host``."""
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _explained(message: str) -> str:
+    """The message of msgspec, with variables' names for its paths."""
+    text = message.replace("`$.", f"`{_PREFIX}")
+    if "unknown field" in message:
+        unknown = message.rpartition("unknown field `")[2].rstrip("`")
+        known = ", ".join(sorted(_PREFIX + name.upper() for name in Settings.__struct_fields__))
+        return f"unknown setting {_PREFIX}{unknown.upper()}; the settings are {known}"
+    return text
