@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
 try:
     import fcntl
@@ -106,13 +107,9 @@ def make_environment() -> None:
     )
 
 
-def digest(*parts: "bytes | str") -> str:
-    """Name the given parts, in their order, by a SHA-256 in hexadecimal."""
-    whole = hashlib.sha256()
-    for part in parts:
-        whole.update(part if isinstance(part, bytes) else part.encode())
-        whole.update(b"\0")
-    return whole.hexdigest()
+def digest(content: bytes) -> str:
+    """Name ``content`` by its SHA-256, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_stamp() -> "dict[str, str]":
@@ -129,16 +126,12 @@ def write_stamp(stamp: "dict[str, str]") -> None:
     STAMP.write_text(json.dumps(stamp, indent=1) + "\n", encoding="utf-8")
 
 
-def lock_file(level: str) -> Path:
-    """Name the lock of a level."""
-    return ROOT / "requirements" / f"{level}.txt"
-
-
 def prepare(level: str) -> None:
     """Bring `.venv` to ``level``: made, packages installed, this tree installed editable."""
-    wanted = {name: digest(lock_file(name).read_bytes()) for name in LEVELS}
+    locks = {name: ROOT / "requirements" / f"{name}.txt" for name in LEVELS}
+    wanted = {name: digest(lock.read_bytes()) for name, lock in locks.items()}
     # an environment holds absolute paths: a tree that was moved needs a new one
-    place = digest(str(ROOT))
+    place = digest(str(ROOT).encode())
     project = digest((ROOT / "pyproject.toml").read_bytes())
 
     with (ROOT / ".venv.guard").open("w") as guard:
@@ -151,7 +144,7 @@ def prepare(level: str) -> None:
             stamp = {"place": place}
             write_stamp(stamp)
         if stamp.get(level) != wanted[level]:
-            install_packages(lock_file(level))
+            install_packages(locks[level])
             stamp.update({name: wanted[name] for name in LEVELS[: LEVELS.index(level) + 1]})
         if stamp.get("project") != project:
             install_project()
@@ -187,14 +180,7 @@ def run_pip(arguments: "list[str]", count: int) -> None:
     command = [str(PYTHON), "-m", "pip", "install", "--progress-bar", "off", *arguments]
     lines = []
     reached = 0
-    pip = subprocess.Popen(
-        command,
-        cwd=str(ROOT),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        universal_newlines=True,
-    )
+    pip = subprocess.Popen(command, env=environment(), text=True, stdout=PIPE, stderr=STDOUT)
     assert pip.stdout is not None
     on_terminal = sys.stderr.isatty()
     for line in pip.stdout:
@@ -259,7 +245,7 @@ def lint(arguments: "list[str]") -> None:
     for name, (program, *rest) in checks:
         say(f"» {name}: {' '.join([program, *rest])}")
         command = [str(VENV / "bin" / program), *rest]
-        if subprocess.call(command, cwd=str(ROOT), env=environment()) != 0:
+        if subprocess.call(command, env=environment()) != 0:
             failed.append(name)
     if failed:
         raise give_up(f"lint failed: {', '.join(failed)}")
@@ -285,7 +271,7 @@ def lock(arguments: "list[str]") -> None:
         command = [uv, "pip", "compile", "-q", "--universal", "--python-version", "3.11"]
         command += ["--generate-hashes", "--no-header", *arguments]
         command += [f"requirements/{level}.in", "-o", f"requirements/{level}.txt"]
-        subprocess.run(command, cwd=str(ROOT), check=True)
+        subprocess.run(command, check=True)
 
 
 COMMANDS = {"up": up, "test": test, "lint": lint, "soak": soak, "bench": bench, "lock": lock}
@@ -305,4 +291,7 @@ def main(argv: "list[str]") -> None:
 if __name__ == "__main__":
     if sys.version_info[:2] < OLDEST:
         find_newer_python()
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit("\ndev.py: stopped; run the same command again to go on")
