@@ -142,8 +142,9 @@ def data_directory() -> Iterator[Path]:
 
 def prepare_template(conninfo: str) -> None:
     """Give the template the event log's tables."""
-    if importlib.util.find_spec("commands.event_log") is not None:
-        importlib.import_module("commands.event_log.migrate").migrate(conninfo)
+    package, module = "commands.event_log", "commands.event_log.migrate"
+    if importlib.util.find_spec(package) and importlib.util.find_spec(module):
+        importlib.import_module(module).migrate(conninfo)
 
 
 def postgres15_binaries() -> PostgresBinaries | None:

@@ -5,12 +5,13 @@ judged by the platform through an auth callout. https://docs.nats.io/learn/secur
 """
 
 import json
+import re
 import shutil
 import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -22,14 +23,28 @@ ACCOUNT = (
     "APP"  # platform and agents share it; a user JWT from the callout names it as audience
 )
 ANY_FREE_PORT = -1
+PLAIN = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 class NatsAuth(Struct, frozen=True, kw_only=True):
-    """Who may come in. Without an issuer only the platform may; with one, it is asked."""
+    """Who may come in. Without an issuer only the platform may; with one, it is asked.
+
+    Raises:
+        StackFailed: a name or password that a URL cannot carry as it is.
+    """
 
     platform_password: str
     platform_user: str = "owl"
     callout_issuer_public_key: str | None = None
+
+    def __post_init__(self) -> None:
+        # nats-py sends what stands in the URL without percent-decoding it
+        if not (
+            PLAIN.fullmatch(self.platform_user) and PLAIN.fullmatch(self.platform_password)
+        ):
+            raise StackFailed(
+                "the user and password for NATS may hold only letters, digits and - . _ ~"
+            )
 
 
 class NatsSetup(Struct, frozen=True, kw_only=True):
@@ -73,10 +88,8 @@ class Nats:
     def url(self) -> str:
         """The platform's own URL, credentials included."""
         auth = self._setup.auth
-        user, password = (
-            quote(part, safe="") for part in (auth.platform_user, auth.platform_password)
-        )
-        return self.address.replace("//", f"//{user}:{password}@", 1)
+        credentials = f"{auth.platform_user}:{auth.platform_password}"
+        return self.address.replace("//", f"//{credentials}@", 1)
 
     def prepare(self) -> Launch:
         """Write the configuration; keep the port of the last run if it is still free."""
