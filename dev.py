@@ -172,6 +172,7 @@ def install_packages(lock: Path) -> None:
 def install_project() -> None:
     """Install this tree editable: its two programs and its executors become known."""
     arguments = ["--no-deps", "--no-build-isolation", "--no-index", "-e", str(ROOT)]
+    say("» installing this tree")
     run_pip(arguments, 1)
 
 

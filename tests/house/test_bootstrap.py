@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -73,3 +74,23 @@ def test_another_environment_s_variables_do_not_reach_ours(
     assert ours["VIRTUAL_ENV"] == str(ROOT / ".venv")
     assert ours["PATH"].startswith(str(ROOT / ".venv" / "bin"))
     assert "PYTHONPATH" not in ours
+
+
+def test_a_python_without_ensurepip_is_told_what_to_install(
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: subprocess.CompletedProcess[str] = subprocess.CompletedProcess([], returncode=1)
+    monkeypatch.setattr(dev.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(SystemExit, match="apt install python3-venv"):
+        dev.make_environment()
+
+
+def test_a_set_up_that_was_interrupted_reads_as_not_done(
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(dev, "STAMP", tmp_path / "stamp.json")
+    assert dev.read_stamp() == {}
+    dev.STAMP.write_text('{"run": "4f', encoding="utf-8")
+    assert dev.read_stamp() == {}
+    dev.write_stamp({"run": "4f"})
+    assert dev.read_stamp() == {"run": "4f"}
