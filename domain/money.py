@@ -42,7 +42,9 @@ def held(user_id: UUID) -> str:
 
 
 def transfer(amount_fen: Fen, *, source: str, target: str) -> Postings:
-    """Move ``amount_fen`` from one account to another."""
+    """Move ``amount_fen`` from one account to another; no postings when it is nothing."""
+    if amount_fen == 0:
+        return ()
     return (Posting(source, -amount_fen), Posting(target, amount_fen))
 
 

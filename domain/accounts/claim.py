@@ -48,8 +48,14 @@ CLAIM: Decider[Claim] = Decider("claim", Claim(), evolve)
 
 
 def normalised(value: str) -> str:
-    """Equal for values that differ only in case or Unicode form (NFKC, casefold)."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold())
+    """Equal for values that differ only in case or compatible Unicode form.
+
+    This is the compatibility caseless match of the Unicode Standard, section 3.13, D146. One
+    round of folding is not enough: folding undoes some normal forms and the reverse.
+    """
+    folded = unicodedata.normalize("NFD", value).casefold()
+    folded = unicodedata.normalize("NFKD", folded).casefold()
+    return unicodedata.normalize("NFKC", folded)
 
 
 def claim(held: Claim, kind: ClaimKind, *, user_id: UUID) -> tuple[NameClaimed, ...]:

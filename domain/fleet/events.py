@@ -54,7 +54,7 @@ class ServerEnrolled(Fact, frozen=True, tag="fleet.server_enrolled/1", kw_only=T
 
 
 class ServerCameOnline(Fact, frozen=True, tag="fleet.server_came_online/1", kw_only=True):
-    """The first heartbeat after silence, or of a new life of the agent (``boot_id``)."""
+    """The first heartbeat after silence, of a new life of the agent, or with a new GPU."""
 
     server_id: UUID
     boot_id: UUID

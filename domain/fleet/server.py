@@ -1,10 +1,13 @@
-"""The server aggregate: registered, enrolled by a single-use token, seen, drained, removed."""
+"""The server aggregate: registered, enrolled by a single-use token, drained, removed.
+
+Decisions taken from heartbeats stand in the file beside: ``liveness``.
+"""
 
 from __future__ import annotations
 
 import hmac
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 from uuid import UUID
 
 from msgspec import Struct
@@ -28,6 +31,9 @@ from domain.fleet.events import (
     ServerWentOffline,
 )
 
+FORMER_BOOTS_KEPT: Final = 8
+"""Lives of the agent that a server remembers, to know a late heartbeat of one of them."""
+
 
 class TokenInvalid(Refused):
     """The enrolment token is wrong, used or too old."""
@@ -36,7 +42,11 @@ class TokenInvalid(Refused):
 
 
 class Server(Struct, frozen=True, kw_only=True):
-    """What the stream says so far; ``token_digest`` is ``None`` once the token was used."""
+    """What the stream says so far.
+
+    ``token_digest`` is ``None`` once the token was used. ``former_boots`` are the lives of the
+    agent before ``boot_id``, newest last.
+    """
 
     server_id: UUID
     name: str
@@ -47,6 +57,7 @@ class Server(Struct, frozen=True, kw_only=True):
     host: str = ""
     online: bool = False
     boot_id: UUID | None = None
+    former_boots: tuple[UUID, ...] = ()
     drained: bool = False
     removed: bool = False
     gpus: tuple[GpuInventory, ...] = ()
@@ -80,6 +91,7 @@ def evolve(server: Server | None, fact: ServerFact) -> Server:  # noqa: C901 - a
                 server,
                 online=True,
                 boot_id=fact.boot_id,
+                former_boots=_with_former(server, fact.boot_id),
                 host=fact.host,
                 gpus=fact.gpus,
                 simulated=fact.simulated,
@@ -101,6 +113,12 @@ def evolve(server: Server | None, fact: ServerFact) -> Server:  # noqa: C901 - a
             return replace(server, removed=True, online=False)
         case _:
             assert_never(fact)
+
+
+def _with_former(server: Server, boot_id: UUID) -> tuple[UUID, ...]:
+    if server.boot_id is None or server.boot_id == boot_id:
+        return server.former_boots
+    return (*server.former_boots, server.boot_id)[-FORMER_BOOTS_KEPT:]
 
 
 SERVER: Decider[Server | None] = Decider("server", None, evolve)
@@ -136,6 +154,22 @@ def enrol(
     ):
         raise TokenInvalid
     return ServerEnrolled(server_id=server.server_id, public_key=public_key, host=host)
+
+
+def change(
+    server: Server, *, name: str | None, max_concurrent_tasks: int | None
+) -> tuple[ServerChanged, ...]:
+    """Rename, or change how much may run at once; ``None`` leaves it as it is."""
+    before = (server.name, server.max_concurrent_tasks)
+    after = (
+        server.name if name is None else name,
+        server.max_concurrent_tasks if max_concurrent_tasks is None else max_concurrent_tasks,
+    )
+    if before == after:
+        return ()
+    return (
+        ServerChanged(server_id=server.server_id, name=after[0], max_concurrent_tasks=after[1]),
+    )
 
 
 def drain(server: Server) -> tuple[ServerDrained, ...]:

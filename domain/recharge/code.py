@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.decider import Decider
-from domain.errors import NotFound, Refused
+from domain.errors import InvalidInput, NotFound, Refused
 from domain.money import Fen
 from domain.recharge.events import (
     CodeFact,
@@ -82,6 +82,41 @@ def evolve(code: Code | None, fact: CodeFact) -> Code:
 CODE: Decider[Code | None] = Decider("recharge_code", None, evolve)
 
 
+def issue(
+    *,
+    code_id: UUID,
+    batch_id: UUID,
+    hint: str,
+    sealed: str,
+    amount_fen: Fen,
+    max_uses: int,
+    expires_at: datetime | None,
+    description: str,
+    now: datetime,
+) -> CodeIssued:
+    """Create a code.
+
+    Raises:
+        InvalidInput: it would be dead from the start, or give nothing.
+    """
+    if expires_at is not None and expires_at <= now:
+        raise InvalidInput("a code must expire in the future", field="expires_at")
+    if amount_fen <= 0:
+        raise InvalidInput("a code must give something", field="amount")
+    if max_uses <= 0:
+        raise InvalidInput("a code must have a use", field="max_uses")
+    return CodeIssued(
+        code_id=code_id,
+        batch_id=batch_id,
+        hint=hint,
+        sealed=sealed,
+        amount_fen=amount_fen,
+        max_uses=max_uses,
+        expires_at=expires_at,
+        description=description,
+    )
+
+
 def redeem(code: Code | None, *, record_id: UUID, user_id: UUID, now: datetime) -> CodeRedeemed:
     """Spend one use of ``code`` for ``user_id``.
 
@@ -120,3 +155,14 @@ def revoke(code: Code | None) -> tuple[CodeRevoked, ...]:
     if code is None:
         raise NotFound
     return () if code.revoked else (CodeRevoked(code_id=code.code_id),)
+
+
+def reveal(code: Code | None) -> CodeRevealed:
+    """Note that somebody looks at the whole code.
+
+    Raises:
+        NotFound: no such code was ever issued.
+    """
+    if code is None:
+        raise NotFound
+    return CodeRevealed(code_id=code.code_id)

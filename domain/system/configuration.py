@@ -1,16 +1,19 @@
 """The configuration that operators may change while the platform runs.
 
-Every key has a default, a range and a unit; a change is one fact with before and after.
+Every key has a default, a range and a unit; a change is one fact with before and after. The
+times of a lease must stand in order, or agents that are well would be given up.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, assert_never
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from domain.decider import Decider
+from domain.errors import InvalidInput
 from domain.money import Fen
 from domain.system.events import ConfigurationChanged, ReadModelSwitched, SystemFact
 
@@ -60,3 +63,51 @@ def changed(configuration: Configuration, after: dict[str, Any]) -> Configuratio
 
 
 CONFIGURATION: Decider[Configuration] = Decider("configuration", Configuration(), evolve)
+
+
+LEASE_ORDER = (
+    "heartbeat_interval_s",
+    "suspect_after_s",
+    "offline_after_s",
+    "lease_lost_after_s",
+)
+"""Each of these must be shorter than the next."""
+
+
+def change(
+    configuration: Configuration, changes: dict[str, Any]
+) -> tuple[ConfigurationChanged, ...]:
+    """Replace the keys of ``changes``, all or none; nothing happens when none differs.
+
+    Raises:
+        InvalidInput: an unknown key or a value out of range; ``details["field_errors"]`` says
+            what is wrong with each.
+    """
+    errors = {key: error for key, value in changes.items() if (error := _error(key, value))}
+    if errors:
+        raise InvalidInput("the configuration does not allow this", field_errors=errors)
+    after = changed(configuration, changes)
+    errors = {
+        later: f"must be more than {earlier}"
+        for earlier, later in pairwise(LEASE_ORDER)
+        if getattr(after, earlier) >= getattr(after, later)
+    }
+    if errors:
+        raise InvalidInput("the times of a lease must stand in order", field_errors=errors)
+    keys = [key for key in changes if getattr(configuration, key) != getattr(after, key)]
+    if not keys:
+        return ()
+    return (
+        ConfigurationChanged(
+            before={key: getattr(configuration, key) for key in keys},
+            after={key: getattr(after, key) for key in keys},
+        ),
+    )
+
+
+def _error(key: str, value: Any) -> str | None:
+    try:
+        msgspec.convert({key: value}, Configuration)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return None

@@ -59,6 +59,8 @@ class TaskAssigned(Fact, frozen=True, tag="tasks.task_assigned/1", kw_only=True)
     """The scheduler gave an attempt to a server; holds all that the agent needs.
 
     ``why`` keeps the scheduler's reasons: candidates seen, effective priority, waited seconds.
+    ``assigned_at`` is the platform's clock: no attempt is charged for more than has passed
+    since.
     """
 
     task_id: UUID
@@ -70,6 +72,7 @@ class TaskAssigned(Fact, frozen=True, tag="tasks.task_assigned/1", kw_only=True)
     timeout_s: int = 3600
     gpu_uuids: tuple[str, ...] = ()
     why: dict[str, Any] = {}
+    assigned_at: datetime | None = None
 
 
 class TaskStarted(Fact, frozen=True, tag="tasks.task_started/1", kw_only=True):

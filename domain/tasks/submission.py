@@ -35,18 +35,17 @@ class TaskOrder(Struct, frozen=True, kw_only=True):
 
 
 def hold_for(
-    task_type: str, estimated_duration_min: int | None, configuration: Configuration
+    price_fen_per_minute: Fen, estimated_duration_min: int | None, configuration: Configuration
 ) -> Fen:
     """What is set aside before a task runs: its price for the estimated minutes."""
-    minutes = estimated_duration_min or configuration.default_hold_min
-    return configuration.prices_fen_per_minute.get(task_type, 0) * minutes
+    return price_fen_per_minute * (estimated_duration_min or configuration.default_hold_min)
 
 
 def timeout_for(config: dict[str, Any], configuration: Configuration) -> int:
     """The seconds after which the task is killed; a task may only lower the default."""
     wanted = config.get("timeout_seconds")
     limit = configuration.default_task_timeout_s
-    return min(wanted, limit) if isinstance(wanted, int) else limit
+    return min(wanted, limit) if type(wanted) is int and wanted > 0 else limit
 
 
 def submit(
@@ -57,12 +56,10 @@ def submit(
     Raises:
         InvalidInput: the type is not one that the farm runs.
     """
-    if order.task_type not in configuration.prices_fen_per_minute:
-        raise InvalidInput(
-            "unknown task type",
-            field="task_type",
-            enabled=sorted(configuration.prices_fen_per_minute),
-        )
+    price = configuration.prices_fen_per_minute.get(order.task_type)
+    if price is None:
+        enabled = sorted(configuration.prices_fen_per_minute)
+        raise InvalidInput("unknown task type", field="task_type", enabled=enabled)
     return TaskSubmitted(
         task_id=task_id,
         user_id=user_id,
@@ -72,8 +69,8 @@ def submit(
         priority=order.priority,
         estimated_duration_min=order.estimated_duration_min,
         config=order.config,
-        price_fen_per_minute=configuration.prices_fen_per_minute[order.task_type],
-        hold_fen=hold_for(order.task_type, order.estimated_duration_min, configuration),
+        price_fen_per_minute=price,
+        hold_fen=hold_for(price, order.estimated_duration_min, configuration),
         timeout_s=timeout_for(order.config, configuration),
     )
 
@@ -119,17 +116,21 @@ def retry(task: Task, *, configuration: Configuration) -> TaskRetried:
     """Run an ended task again at today's price.
 
     Raises:
-        InvalidState: it has neither failed nor been cancelled.
+        InvalidState: it has neither failed nor been cancelled, or the farm no longer runs its
+            type.
     """
     if not allows(task.phase, TaskRetried):
         message = "only a failed or cancelled task can be run again"
         raise InvalidState(message, status=task.phase)
+    price = configuration.prices_fen_per_minute.get(task.task_type)
+    if price is None:
+        raise InvalidState("the farm no longer runs this type", task_type=task.task_type)
     return TaskRetried(
         task_id=task.task_id,
         user_id=task.user_id,
         attempt=task.attempt + 1,
-        price_fen_per_minute=configuration.prices_fen_per_minute.get(task.task_type, 0),
-        hold_fen=hold_for(task.task_type, task.estimated_duration_min, configuration),
+        price_fen_per_minute=price,
+        hold_fen=hold_for(price, task.estimated_duration_min, configuration),
         timeout_s=timeout_for(task.config, configuration),
     )
 

@@ -1,12 +1,13 @@
 """The task aggregate: its state and how facts move it.
 
-Decisions stand in the files beside: ``submission``, ``running``, ``ending``.
+Decisions stand in the files beside: ``submission``, ``running``, ``fencing``, ``metering``,
+``ending``.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any, Final, Literal, TypeAlias, assert_never
 from uuid import UUID
 
 from msgspec import Struct
@@ -33,11 +34,36 @@ from domain.tasks.events import (
 )
 from domain.tasks.lifecycle import FAULT, Phase, next_phase
 
+Outcome: TypeAlias = Literal["completed", "failed", "cancelled", "refused"]
+"""How an agent says that an attempt ended."""
+
+PAST_KEPT: Final = 8
+"""Ended attempts that a task remembers, to know a repeated report from a strange one."""
+REFUSALS_KEPT: Final = 32
+"""Distinct stale reports that a task records; further ones are only answered."""
+
+
+class Past(Struct, frozen=True):
+    """An attempt that is over, as its agent reported it or would have."""
+
+    attempt: int
+    server_id: UUID | None
+    outcome: Outcome
+
+
+class Refusal(Struct, frozen=True):
+    """A stale report that is on record."""
+
+    attempt: int
+    server_id: UUID
+    report: str
+
 
 class Task(Struct, frozen=True, kw_only=True):
     """What the stream says so far.
 
-    ``lost`` counts attempts that the platform lost; ``cancel_reason`` is set while cancelling.
+    ``cancel_reason`` and ``cancel_requested_at`` are set while cancelling. ``lost`` counts
+    attempts that the platform lost, ``declined`` those in a row that never began.
     """
 
     task_id: UUID
@@ -51,9 +77,14 @@ class Task(Struct, frozen=True, kw_only=True):
     attempt: int = 1
     progress: float = 0.0
     server_id: UUID | None = None
+    assigned_at: datetime | None = None
     started_at: datetime | None = None
     cancel_reason: Reason | None = None
+    cancel_requested_at: datetime | None = None
     lost: int = 0
+    declined: int = 0
+    past: tuple[Past, ...] = ()
+    refusals: frozenset[Refusal] = frozenset()
 
 
 def evolve(task: Task | None, fact: TaskFact) -> Task:  # noqa: C901 - a case a fact
@@ -71,31 +102,45 @@ def evolve(task: Task | None, fact: TaskFact) -> Task:  # noqa: C901 - a case a 
     assert task is not None, "a fact before the submission: the stream is corrupt"
     phase = next_phase(task.phase, fact)
     match fact:
-        case TaskAssigned(server_id=server):
-            return replace(task, phase=phase, server_id=server)
+        case TaskAssigned(server_id=server, assigned_at=at):
+            return replace(task, phase=phase, server_id=server, assigned_at=at)
         case TaskStarted(started_at=at):
-            return replace(task, phase=phase, started_at=at)
+            return replace(task, phase=phase, started_at=at, declined=0)
         case TaskProgressed(progress=progress):
             return replace(task, phase=phase, progress=progress)
-        case TaskCancelRequested(reason=reason):
-            return replace(task, phase=phase, cancel_reason=reason)
-        case TaskCompleted():
-            return replace(task, phase=phase, progress=100.0)
-        case TaskFailed() | TaskCancelled() | TaskDeleted():
-            return replace(task, phase=phase)
-        case TaskRequeued(attempt=attempt, counted=counted):
-            return replace(
-                _waiting_again(task, attempt), phase=phase, lost=task.lost + int(counted)
-            )
+        case TaskCancelRequested(reason=reason, requested_at=at):
+            return replace(task, phase=phase, cancel_reason=reason, cancel_requested_at=at)
+        case TaskCompleted() | TaskFailed() | TaskCancelled():
+            return replace(task, phase=phase, past=_with_past(task, _said_by(fact)))
+        case TaskRequeued():
+            return _requeued(task, fact, phase)
         case TaskRetried(attempt=attempt, price_fen_per_minute=price, timeout_s=timeout):
             again = _waiting_again(task, attempt)
             return replace(
-                again, phase=phase, price_fen_per_minute=price, timeout_s=timeout, lost=0
+                again,
+                phase=phase,
+                price_fen_per_minute=price,
+                timeout_s=timeout,
+                lost=0,
+                declined=0,
             )
-        case StaleReportRefused():
-            return task
+        case TaskDeleted():
+            return replace(task, phase=phase)
+        case StaleReportRefused(attempt=attempt, server_id=server, report=report):
+            refusal = Refusal(attempt, server, report)
+            return replace(task, refusals=task.refusals | {refusal})
         case _:
             assert_never(fact)
+
+
+def _requeued(task: Task, fact: TaskRequeued, phase: Phase) -> Task:
+    return replace(
+        _waiting_again(task, fact.attempt),
+        phase=phase,
+        lost=task.lost + int(fact.counted),
+        declined=task.declined + int(not fact.counted),
+        past=_with_past(task, _said_by(fact)),
+    )
 
 
 def _waiting_again(task: Task, attempt: int) -> Task:
@@ -104,9 +149,30 @@ def _waiting_again(task: Task, attempt: int) -> Task:
         attempt=attempt,
         progress=0.0,
         server_id=None,
+        assigned_at=None,
         started_at=None,
         cancel_reason=None,
+        cancel_requested_at=None,
     )
+
+
+def _said_by(fact: TaskCompleted | TaskFailed | TaskCancelled | TaskRequeued) -> Outcome:
+    """What an agent says that leads to this fact."""
+    match fact:
+        case TaskCompleted():
+            return "completed"
+        case TaskCancelled() | TaskFailed(reason="balance_exhausted"):
+            return "cancelled"
+        case TaskFailed(reason="agent_refused") | TaskRequeued(reason="agent_refused"):
+            return "refused"
+        case TaskFailed() | TaskRequeued():
+            return "failed"
+        case _:
+            assert_never(fact)
+
+
+def _with_past(task: Task, outcome: Outcome) -> tuple[Past, ...]:
+    return (*task.past, Past(task.attempt, task.server_id, outcome))[-PAST_KEPT:]
 
 
 TASK: Decider[Task | None] = Decider("task", None, evolve)
@@ -123,11 +189,16 @@ def existing(task: Task | None) -> Task:
     return task
 
 
+def elapsed_ms(since: datetime | None, until: datetime) -> int:
+    """Whole milliseconds from one time to the other; 0 when ``since`` is unknown or later."""
+    if since is None:
+        return 0
+    return max(0, round((until - since).total_seconds() * 1000))
+
+
 def run_ms_of(task: Task, now: datetime) -> int:
     """How long the attempt has run by the platform's clock; 0 when it has not begun."""
-    if task.started_at is None:
-        return 0
-    return max(0, round((now - task.started_at).total_seconds() * 1000))
+    return elapsed_ms(task.started_at, now)
 
 
 def cost_of(task: Task, run_ms: int, reason: Reason | None = None) -> Fen:

@@ -64,7 +64,12 @@ class Wallet(Struct, frozen=True):
 
 
 def evolve(wallet: Wallet, fact: WalletFact) -> Wallet:
-    """Fold one fact."""
+    """Fold one fact.
+
+    Raises:
+        AssertionError: money would be spent that is not there, or appear from nowhere; the
+            stream is corrupt or a decision wrong.
+    """
     match fact:
         case AccountRecharged(amount_fen=amount):
             return replace(wallet, available_fen=wallet.available_fen + amount)
@@ -74,9 +79,12 @@ def evolve(wallet: Wallet, fact: WalletFact) -> Wallet:
             HoldPlaced(task_id=task, amount_fen=amount)
             | HoldExtended(task_id=task, amount_fen=amount)
         ):
+            assert 0 <= amount <= wallet.available_fen, "a hold beyond what may be spent"
             holds = {**wallet.holds, task: wallet.holds.get(task, 0) + amount}
             return Wallet(wallet.available_fen - amount, holds)
-        case HoldSettled(task_id=task, released_fen=released):
+        case HoldSettled(task_id=task, charged_fen=charged, released_fen=released):
+            assert charged >= 0 <= released, "a settlement below nothing"
+            assert wallet.holds[task] == charged + released, "a settlement unlike its hold"
             holds = {key: amount for key, amount in wallet.holds.items() if key != task}
             return Wallet(wallet.available_fen + released, holds)
         case _:
@@ -122,12 +130,13 @@ def adjust(wallet: Wallet, *, user_id: UUID, target_fen: Fen, reason: str) -> Ba
 def hold(
     wallet: Wallet, *, user_id: UUID, task_id: UUID, attempt: int, amount_fen: Fen, limit: int
 ) -> HoldPlaced:
-    """Open a task: check the limit, then set money aside.
+    """Open a task: check the limit, then set money aside (nothing, where it is free).
 
     Raises:
         TaskLimitExceeded: ``limit`` tasks are open already.
         InsufficientBalance: ``amount_fen`` is more than may be spent.
     """
+    assert task_id not in wallet.holds, "the task is open already"
     if len(wallet.holds) >= limit:
         raise TaskLimitExceeded(limit=limit, active=len(wallet.holds))
     if amount_fen > wallet.available_fen:
@@ -178,6 +187,7 @@ def settle(
     outcome: Literal["completed", "failed", "cancelled"],
 ) -> HoldSettled:
     """Close a task: charge at most what is held, give the rest back."""
+    assert task_id in wallet.holds, "the task is not open: it was settled before"
     amount = wallet.holds[task_id]
     charged = min(price_fen, amount)
     moves = [

@@ -1,0 +1,109 @@
+"""Commands about who a user is: register, log in."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from msgspec import Struct
+
+from commands.rows import Credential, SubjectKey
+from domain.accounts import user as users
+from domain.accounts.claim import CLAIM, claim
+from domain.accounts.events import Role, UserRegistered
+from domain.accounts.user import USER
+from domain.ports import UnitOfWork
+
+
+class RegisterUser(Struct, frozen=True, kw_only=True):
+    """Open an account.
+
+    The claims are the streams of the normalised e-mail address and username; ``subject_key``
+    encrypts what is personal.
+    """
+
+    user_id: UUID
+    email: str
+    username: str
+    full_name: str
+    password_hash: str
+    email_claim: UUID
+    username_claim: UUID
+    subject_key: bytes
+    role: Role = "user"
+
+    def streams(self) -> tuple[UUID, ...]:
+        """What to fetch ahead."""
+        return (self.email_claim, self.username_claim)
+
+
+class Registered(Struct, frozen=True):
+    """The account is open."""
+
+    user_id: UUID
+
+
+def register_user(command: RegisterUser, work: UnitOfWork) -> Registered:
+    """Claim both names, then open the account: all of it, or nothing.
+
+    Raises:
+        EmailTaken, UsernameTaken: another user has the name.
+    """
+    email = work.load(CLAIM, command.email_claim)
+    username = work.load(CLAIM, command.username_claim)
+    user = work.create(USER, command.user_id)
+    email.append(*claim(email.state, "email", user_id=command.user_id))
+    username.append(*claim(username.state, "username", user_id=command.user_id))
+    user.append(
+        UserRegistered(
+            user_id=command.user_id,
+            email=command.email,
+            username=command.username,
+            full_name=command.full_name,
+            role=command.role,
+        )
+    )
+    work.keep(SubjectKey(user_id=command.user_id, key=command.subject_key))
+    work.keep(
+        Credential(
+            user_id=command.user_id,
+            email_claim=command.email_claim,
+            password_hash=command.password_hash,
+            token_version=1,
+            role=command.role,
+            is_active=True,
+        )
+    )
+    return Registered(command.user_id)
+
+
+class LogIn(Struct, frozen=True, kw_only=True):
+    """Note that a user's password was accepted; ``address`` is where they came from."""
+
+    user_id: UUID
+    address: str | None = None
+
+    def streams(self) -> tuple[UUID, ...]:
+        """What to fetch ahead."""
+        return (self.user_id,)
+
+
+class LoggedIn(Struct, frozen=True):
+    """The login is on record; a token may be given for this role and version."""
+
+    user_id: UUID
+    role: Role
+    token_version: int
+
+
+def log_in(command: LogIn, work: UnitOfWork) -> LoggedIn:
+    """Note a login.
+
+    Raises:
+        NotFound: no such user.
+        InvalidState: the user is switched off.
+    """
+    user = work.load(USER, command.user_id)
+    user.append(users.log_in(user.state, address=command.address))
+    known = user.state
+    assert known is not None, "somebody logged in who was never registered"
+    return LoggedIn(command.user_id, known.role, known.token_version)

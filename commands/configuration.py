@@ -1,0 +1,39 @@
+"""Command about the platform's configuration: change it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.ids import CONFIGURATION_STREAM
+from domain.ports import UnitOfWork
+from domain.system.configuration import CONFIGURATION, Configuration, change
+
+
+class ChangeConfiguration(Struct, frozen=True, kw_only=True):
+    """Replace the named keys, all or none."""
+
+    changes: dict[str, Any]
+
+    def streams(self) -> tuple[UUID, ...]:
+        """What to fetch ahead."""
+        return (CONFIGURATION_STREAM,)
+
+
+class ConfigurationNow(Struct, frozen=True):
+    """The whole configuration after the command."""
+
+    configuration: Configuration
+
+
+def change_configuration(command: ChangeConfiguration, work: UnitOfWork) -> ConfigurationNow:
+    """Change the configuration; nothing is recorded when no key differs.
+
+    Raises:
+        InvalidInput: an unknown key or a value out of range.
+    """
+    configuration = work.load(CONFIGURATION, CONFIGURATION_STREAM)
+    configuration.append(*change(configuration.state, command.changes))
+    return ConfigurationNow(configuration.state)
