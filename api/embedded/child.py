@@ -191,8 +191,8 @@ def stop_ladder(first: signal.Signals) -> tuple[tuple[signal.Signals, float], ..
 
 
 def server_environment() -> dict[str, str]:
-    """Only what a server needs: a stray PGDATA or PGPORT must not steer it."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+    """Only what a server needs: none of the caller's PGDATA or PGPORT may steer it."""
+    return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
 def rotate(log_path: Path) -> None:

@@ -127,7 +127,6 @@ class EmbeddedStack:
                 start. Nothing is left running.
         """
         with ExitStack() as opened:
-            self._config.data_dir.mkdir(parents=True, exist_ok=True)
             opened.enter_context(own(self._config.data_dir))
             self._build()
             for server in self._servers:
@@ -211,9 +210,15 @@ def own(data_dir: Path) -> IO[str]:
     """Become the directory's one owner for as long as the returned file is open.
 
     Raises:
-        StackFailed: another process is.
+        StackFailed: another process is, or the directory is not ours to write.
     """
-    lock = (data_dir / "owner.lock").open("a+", encoding="ascii")
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (data_dir / "owner.lock").open("a+", encoding="ascii")
+    except PermissionError as error:
+        raise StackFailed(
+            f"{data_dir} belongs to another user: choose another data directory."
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

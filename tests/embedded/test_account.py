@@ -4,6 +4,8 @@ import os
 import pwd
 import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from api.embedded.binaries import (
 from api.embedded.failure import StackFailed
 from api.embedded.nats import NatsAuth
 from api.embedded.stack import EmbeddedStack, NatsOptions, PostgresOptions, StackConfig
-from tests.embedded.parent import parent_of_stack
+from tests.embedded.parent import ROOT, parent_of_stack
 from tests.stack import data_directory
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops rights")
@@ -63,6 +65,20 @@ def test_an_ordinary_user_runs_the_same_stack_with_its_own_rights(open_dir: Path
         with psycopg.connect(parent.told.database_url) as connection:
             assert connection.execute("SELECT number FROM kept").fetchone() == (1,)
         assert parent.leave() == 0
+
+
+@only_root
+def test_another_users_directory_is_refused_in_words(open_dir: Path) -> None:
+    user = pwd.getpwnam("nobody").pw_uid
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.embedded.program", str(open_dir), str(user)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode != 0
+    assert "belongs to another user: choose another data directory" in ended.stderr
 
 
 @only_root

@@ -8,6 +8,7 @@ import nats
 import psycopg
 import pytest
 
+from api.embedded.account import make_private_directory, server_account, server_home
 from api.embedded.nats import NatsAuth
 from api.embedded.stack import (
     EmbeddedStack,
@@ -94,6 +95,18 @@ def test_the_files_of_the_servers_are_closed_to_other_users(data_dir: Path) -> N
         home = (data_dir / "servers").resolve()
         open_to_others = [path for path in [home] if path.stat().st_mode & 0o077]
     assert open_to_others == []
+
+
+def test_a_cluster_that_was_left_half_made_is_never_used(data_dir: Path) -> None:
+    account = server_account()
+    directory = server_home(data_dir, account) / "postgres"
+    make_private_directory(directory, account)
+    half_made = directory / "initdb-dead"
+    half_made.mkdir()
+    config = StackConfig(data_dir=data_dir, postgres=PostgresOptions(profile="test"))
+    with EmbeddedStack(config) as stack, psycopg.connect(stack.database_url) as connection:
+        connection.execute("SELECT 1")
+    assert not half_made.exists()
 
 
 def test_one_server_can_run_here_while_the_other_runs_elsewhere(data_dir: Path) -> None:
