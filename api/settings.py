@@ -37,7 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     profile: Profile = "production"
     database_url: str | None = None
     nats_url: str | None = None
-    agent_nats_url: str | None = None
+    public_nats_url: str | None = None
     """What agents are told to connect to; without it, ``nats_url`` less its credentials."""
     data_dir: str = DEFAULT_DATA_DIR
     secrets_dir: str | None = None
