@@ -4,8 +4,6 @@ A fresh database is a copy of a template with the event log's tables in it, made
 """
 
 import asyncio
-import importlib
-import importlib.util
 import itertools
 import secrets
 import shutil
@@ -24,6 +22,7 @@ from api.embedded.binaries import PostgresBinaries, postgres_in, postgres_on_pat
 from api.embedded.nats import NatsAuth
 from api.embedded.postgres import ROLE, Profile
 from api.embedded.stack import EmbeddedStack, NatsOptions, PostgresOptions, StackConfig
+from commands.event_log.migrate import migrate
 
 TEMPLATE = "template_log"
 # Debian's and Ubuntu's place; elsewhere the programs are on PATH
@@ -54,7 +53,7 @@ class LiveStack:
         """A new database with an empty event log; returns its conninfo."""
         if not self._has_template:
             self._create(TEMPLATE, template="template0")
-            prepare_template(self.stack.url(TEMPLATE))
+            migrate(self.stack.url(TEMPLATE))
             self._has_template = True
         name = f"test_{next(self._numbers)}"
         self._create(name, template=TEMPLATE)
@@ -138,13 +137,6 @@ def data_directory() -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path)
-
-
-def prepare_template(conninfo: str) -> None:
-    """Give the template the event log's tables."""
-    package, module = "commands.event_log", "commands.event_log.migrate"
-    if importlib.util.find_spec(package) and importlib.util.find_spec(module):
-        importlib.import_module(module).migrate(conninfo)
 
 
 def postgres15_binaries() -> PostgresBinaries | None:

@@ -35,3 +35,14 @@ async def test_a_test_never_sees_the_streams_of_another(nats_url: str, turn: str
         await client.jetstream().add_stream(name="LEFT_BEHIND", subjects=["left.>"])
     finally:
         await client.close()
+
+
+@pytest.mark.parametrize("fixture", ["database_url", "postgres15"])
+def test_a_fresh_database_holds_an_empty_event_log(
+    fixture: str, request: pytest.FixtureRequest
+) -> None:
+    with psycopg.connect(request.getfixturevalue(fixture)) as connection:
+        migrations = connection.execute(
+            "SELECT count(*) > 0 FROM owl_log.migrations"
+        ).fetchone()
+    assert migrations == (True,)
