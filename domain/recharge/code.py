@@ -19,6 +19,7 @@ from domain.recharge.events import (
     CodeRevealed,
     CodeRevoked,
 )
+from domain.recharge.redeemers import Redeemers
 
 
 class CodeExpired(Refused):
@@ -53,7 +54,7 @@ class Code(Struct, frozen=True, kw_only=True):
     max_uses: int
     expires_at: datetime | None
     sealed: str
-    redeemed_by: frozenset[UUID] = frozenset()
+    redeemed_by: Redeemers = Redeemers()
     revoked: bool = False
 
 
@@ -70,7 +71,7 @@ def evolve(code: Code | None, fact: CodeFact) -> Code:
     assert code is not None, "a fact before the issue: the stream is corrupt"
     match fact:
         case CodeRedeemed(user_id=user_id):
-            return replace(code, redeemed_by=code.redeemed_by | {user_id})
+            return replace(code, redeemed_by=code.redeemed_by.and_also(user_id))
         case CodeRevoked():
             return replace(code, revoked=True)
         case CodeRevealed():
