@@ -1,0 +1,53 @@
+"""The command line ``owl``: each command is a program of ``api/programs``, loaded when called.
+
+Exit codes: 0 done, 1 it failed and says why, 2 it was called wrongly, 3 something that it needs
+(the database, a key) is out of reach.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+import click
+
+_PROGRAMS: Final[dict[str, tuple[str, str]]] = {
+    "up": ("api.programs.up", "The whole platform on this machine, and one real analysis."),
+    "serve": ("api.programs.serve", "The HTTP API, one process."),
+    "work": ("api.programs.work", "Projector, relay, ingest, scheduler: the background loops."),
+    "migrate": ("api.programs.migrate", "Bring the database's tables up to date."),
+    "keys": ("api.programs.keys", "Make the platform's keys."),
+    "admin": ("api.programs.admin", "Make an administrator."),
+    "projections": ("api.programs.projections", "How far the read models are; rebuild them."),
+    "doctor": ("api.programs.doctor", "Check what this machine has and what is in the way."),
+}
+
+
+class _Programs(click.Group):
+    """Loads a program when it is named, so that ``owl --help`` starts at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_PROGRAMS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _PROGRAMS:
+            return None
+        command: click.Command = importlib.import_module(_PROGRAMS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _PROGRAMS.items()])
+
+
+@click.group(cls=_Programs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="owl-factory", prog_name="owl")
+def main() -> None:
+    """Owl Factory 猫头鹰工厂: rents out a farm of GPU servers by the task.
+
+    Settings are environment variables OWL_<NAME>; `owl doctor` shows them.
+    """
+
+
+if __name__ == "__main__":
+    main(prog_name="owl")

@@ -1,0 +1,1 @@
+"""The programs behind ``owl``: one module a command, each with a click ``command``."""

@@ -1,0 +1,45 @@
+"""How a program ends when it cannot go on: one sentence on stderr and a code, no traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from api.embedded.failure import StackFailed
+from api.keys import KeysMissing
+from api.settings import SettingsInvalid
+from domain.errors import Refused
+from domain.ports import OutOfReach
+
+
+class ProgramFailed(click.ClickException):
+    """It was tried and failed; the message says why and what to do."""
+
+    exit_code = 1
+
+
+class CalledWrongly(ProgramFailed):
+    """A setting or an argument is wrong."""
+
+    exit_code = 2
+
+
+class Unreachable(ProgramFailed):
+    """The database, the broker or a key is not there."""
+
+    exit_code = 3
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Turn what a user can mend into a sentence; a defect keeps its traceback."""
+    try:
+        yield
+    except SettingsInvalid as error:
+        raise CalledWrongly(str(error)) from error
+    except (KeysMissing, OutOfReach) as error:
+        raise Unreachable(str(error)) from error
+    except (StackFailed, Refused) as error:
+        raise ProgramFailed(str(error)) from error
