@@ -1,0 +1,1 @@
+"""The domain: decisions, states, and the bytes of every fact."""
