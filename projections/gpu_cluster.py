@@ -1,0 +1,191 @@
+"""Queries of the farm: the servers, one server now, and all of it at a glance.
+
+Figures of a server that is not online are never shown as live: they are ``None``, and sums and
+averages are over online servers only.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import AsyncConnection
+
+from domain.fleet.events import GpuInventory
+from domain.fleet.messages import GpuSample, RunningTask
+from projections.page import one
+
+ServerStatus = Literal["online", "offline", "maintenance", "error"]
+
+
+class ServerView(Struct, frozen=True, kw_only=True):
+    """One server for a list. GPU memory is in MiB, the host's usage in percent."""
+
+    server_id: UUID
+    name: str
+    host: str
+    status: ServerStatus
+    current_tasks: int
+    max_concurrent_tasks: int
+    gpu_count: int
+    gpus: tuple[GpuInventory, ...]
+    failed_gpus: dict[str, str]
+    gpu_memory_total_mib: int
+    gpu_memory_used_mib: int | None
+    cpu_percent: float | None
+    memory_percent: float | None
+    last_heartbeat_at: datetime | None
+    is_simulated: bool
+    agent_version: str
+    registered_at: datetime
+    enrolled_at: datetime | None
+
+
+class ServerNow(Struct, frozen=True, kw_only=True):
+    """One server's newest figures; ``at`` says from when, ``None`` if it was never seen."""
+
+    server_id: UUID
+    status: ServerStatus
+    cpu_percent: float | None
+    memory_percent: float | None
+    gpus: tuple[GpuSample, ...]
+    running: tuple[RunningTask, ...]
+    at: datetime | None
+    is_simulated: bool
+
+
+class ClusterOverview(Struct, frozen=True, kw_only=True):
+    """The farm at a glance. ``busy_gpus`` and ``idle_gpus`` are on online servers."""
+
+    total_servers: int
+    online_servers: int
+    offline_servers: int
+    total_gpus: int
+    busy_gpus: int
+    idle_gpus: int
+    total_running_tasks: int
+    queue_length: int
+    average_gpu_usage_percent: float
+    gpu_memory_total_mib: int
+    gpu_memory_used_mib: int
+
+
+SERVERS: Final = """
+    WITH found AS (
+        SELECT server.*,
+            jsonb_array_length(server.gpus) AS gpu_count,
+            CASE
+                WHEN NOT is_online THEN 'offline'
+                WHEN is_drained THEN 'maintenance'
+                WHEN server.gpus <> '[]' AND jsonb_array_length(server.gpus)
+                    <= (SELECT count(*) FROM jsonb_object_keys(failed_gpus)) THEN 'error'
+                ELSE 'online'
+            END AS status,
+            (
+                SELECT count(*) FROM read.tasks AS task
+                WHERE task.server_id = server.server_id
+                    AND phase IN ('assigned', 'running', 'cancelling')
+            ) AS current_tasks,
+            (
+                SELECT coalesce(sum((gpu ->> 'memory_total_mib')::bigint), 0)
+                FROM jsonb_array_elements(server.gpus) AS gpu
+            ) AS gpu_memory_total_mib,
+            CASE WHEN is_online THEN (
+                SELECT sum((gpu ->> 'memory_used_mib')::bigint)
+                FROM jsonb_array_elements(figures.gpus) AS gpu
+            ) END AS gpu_memory_used_mib,
+            CASE WHEN is_online THEN cpu_percent END AS cpu_percent,
+            CASE WHEN is_online THEN memory_percent END AS memory_percent,
+            greatest(received_at, last_seen_at) AS last_heartbeat_at,
+            CASE WHEN is_online THEN figures.gpus ELSE '[]' END AS figures,
+            CASE WHEN is_online THEN figures.running ELSE '[]' END AS running
+        FROM read.gpu_servers AS server
+        LEFT JOIN read.gpu_status AS figures USING (server_id)
+        WHERE removed_at IS NULL
+    )
+"""
+ALL: Final = """
+    SELECT coalesce(json_agg(found ORDER BY name, server_id), '[]')::text
+    FROM found
+"""
+BY_ID: Final = """
+    SELECT to_json(found)::text FROM found WHERE server_id = %(server_id)s
+"""
+NOW: Final = """
+    SELECT json_build_object(
+        'server_id', server_id, 'status', status, 'cpu_percent', cpu_percent,
+        'memory_percent', memory_percent, 'gpus', coalesce(figures, '[]'),
+        'running', coalesce(running, '[]'), 'at', last_heartbeat_at,
+        'is_simulated', is_simulated
+    )::text
+    FROM found WHERE server_id = %(server_id)s
+"""
+OVERVIEW: Final = """
+    WITH servers AS (
+        SELECT server_id, is_online, jsonb_array_length(gpus) AS gpus,
+            (SELECT count(*) FROM jsonb_object_keys(failed_gpus)) AS failed
+        FROM read.gpu_servers WHERE removed_at IS NULL
+    ), figures AS (
+        SELECT gpu.*
+        FROM servers
+        JOIN read.gpu_status USING (server_id),
+        jsonb_to_recordset(read.gpu_status.gpus) AS gpu (
+            usage_percent float8, memory_used_mib bigint, memory_total_mib bigint
+        )
+        WHERE is_online
+    ), busy AS (
+        SELECT count(DISTINCT (task.server_id, gpu)) AS gpus
+        FROM servers
+        JOIN read.tasks AS task USING (server_id),
+        jsonb_array_elements_text(task.gpu_uuids) AS gpu
+        WHERE is_online AND phase IN ('assigned', 'running', 'cancelling')
+            AND task.status = 'running'
+    )
+    SELECT json_build_object(
+        'total_servers', count(*),
+        'online_servers', count(*) FILTER (WHERE is_online),
+        'offline_servers', count(*) FILTER (WHERE NOT is_online),
+        'total_gpus', coalesce(sum(gpus), 0),
+        'busy_gpus', (SELECT gpus FROM busy),
+        'idle_gpus', greatest(0, coalesce(sum(gpus - failed) FILTER (WHERE is_online), 0)
+            - (SELECT gpus FROM busy)),
+        'total_running_tasks', (
+            SELECT coalesce(sum(n), 0) FROM read.task_totals WHERE status = 'running'
+        ),
+        'queue_length', (
+            SELECT coalesce(sum(n), 0) FROM read.task_totals WHERE status = 'pending'
+        ),
+        'average_gpu_usage_percent', (
+            SELECT coalesce(avg(usage_percent), 0) FROM figures
+        ),
+        'gpu_memory_total_mib', (SELECT coalesce(sum(memory_total_mib), 0) FROM figures),
+        'gpu_memory_used_mib', (SELECT coalesce(sum(memory_used_mib), 0) FROM figures)
+    )::text
+    FROM servers
+"""
+
+
+async def servers(connection: AsyncConnection[Any]) -> tuple[ServerView, ...]:
+    """Every server that was not removed, by name."""
+    found = await one(connection, tuple[ServerView, ...], SERVERS + ALL, {})
+    assert found is not None, "an aggregate gives one row"
+    return found
+
+
+async def server_by_id(connection: AsyncConnection[Any], server_id: UUID) -> ServerView | None:
+    """The server, unless it was removed."""
+    return await one(connection, ServerView, SERVERS + BY_ID, {"server_id": server_id})
+
+
+async def server_now(connection: AsyncConnection[Any], server_id: UUID) -> ServerNow | None:
+    """The server's figures of the moment."""
+    return await one(connection, ServerNow, SERVERS + NOW, {"server_id": server_id})
+
+
+async def cluster_overview(connection: AsyncConnection[Any]) -> ClusterOverview:
+    """The farm at a glance."""
+    found = await one(connection, ClusterOverview, OVERVIEW, {})
+    assert found is not None, "an aggregate gives one row"
+    return found

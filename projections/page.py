@@ -1,0 +1,58 @@
+"""Pages of a query's answer, and how the one text column that a query gives becomes structs.
+
+A query selects JSON made by Postgres and decodes it here: one typed pass instead of a loader
+for each column. Times are in the session's time zone, which the pool sets to UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Generic, LiteralString, TypeVar
+
+import msgspec
+from msgspec import Struct
+from psycopg import AsyncConnection
+
+T = TypeVar("T")
+
+_DECODERS: Final[dict[Any, msgspec.json.Decoder[Any]]] = {}
+"""By shape: making a decoder costs more than using it."""
+
+
+class Page(Struct, Generic[T], frozen=True, kw_only=True):
+    """``total`` counts all that match, on whatever page; ``page`` counts from 1."""
+
+    items: tuple[T, ...]
+    total: int
+    page: int
+    page_size: int
+
+
+class Found(Struct, Generic[T], frozen=True, kw_only=True):
+    """What a list query selects: the rows of one page and how many there are in all."""
+
+    items: tuple[T, ...]
+    total: int
+
+
+async def one(
+    connection: AsyncConnection[Any],
+    shape: type[T],
+    statement: LiteralString,
+    parameters: Mapping[str, Any],
+) -> T | None:
+    """The first row's JSON as ``shape``; ``None`` without a row."""
+    cursor = await connection.execute(statement, parameters)
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    decoder = _DECODERS.get(shape)
+    if decoder is None:
+        decoder = _DECODERS[shape] = msgspec.json.Decoder(shape)
+    found: T = decoder.decode(row[0])
+    return found
+
+
+def offset(page: int, page_size: int) -> int:
+    """How many rows stand before ``page``."""
+    return (page - 1) * page_size

@@ -1,0 +1,113 @@
+"""What a read model is: tables of rows, and pure folds that say how each fact changes a row.
+
+Law: a fold sees a row, the fact and its envelope, and nothing else; so the same folds serve the
+live runner and a rebuild, and give the same rows in any batch size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from domain.envelope import Recorded
+from domain.facts import Fact
+
+R = TypeVar("R", bound=Struct)
+F = TypeVar("F", bound=Fact)
+
+Key: TypeAlias = Hashable
+"""A row's key: the value of its one key column, or a tuple of several."""
+Kind = Literal["first", "later", "any"]
+Source = Literal["business", "telemetry"]
+
+
+class Fold(Struct, frozen=True):
+    """How one kind of fact changes one row of a table."""
+
+    fact: type[Fact]
+    kind: Kind
+    change: Callable[[Any, Any], Any]
+
+
+def first(fact: type[F], make: Callable[[Recorded[F]], R]) -> Fold:
+    """The fact that makes a row which never was: nothing is looked up before it."""
+    return Fold(fact, "first", lambda _row, event: make(event))
+
+
+def on(fact: type[F], change: Callable[[R, Recorded[F]], R | None]) -> Fold:
+    """A fact about a row that is there; ``None`` deletes the row.
+
+    Without the row the log is corrupt or the fold wrong: the read model stops at that event.
+    """
+    return Fold(fact, "later", change)
+
+
+def upsert(fact: type[F], change: Callable[[R | None, Recorded[F]], R | None]) -> Fold:
+    """A fact about a row that may or may not be there."""
+    return Fold(fact, "any", change)
+
+
+class Table(Struct, frozen=True, kw_only=True):
+    """One table: the fields of ``row`` are its columns.
+
+    The key of the row that a fact is about is read from the fact's fields of the same names
+    as the ``key`` columns, or else from its envelope (``position``).
+    """
+
+    name: str
+    row: type[Struct]
+    key: tuple[str, ...]
+    folds: tuple[Fold, ...]
+
+    @property
+    def append_only(self) -> bool:
+        """Whether each row is written once, so that nothing need be remembered of it."""
+        return all(fold.kind == "first" for fold in self.folds)
+
+    def key_of(self, fact: type[Fact]) -> Callable[[Recorded[Any]], Key]:
+        """What reads the key out of an event that carries ``fact``."""
+        fields = fact.__struct_fields__
+        return attrgetter(*(f"fact.{name}" if name in fields else name for name in self.key))
+
+    def key_of_row(self) -> Callable[[Struct], Key]:
+        """What reads the key out of a row."""
+        return attrgetter(*self.key)
+
+
+class Tally(Struct, frozen=True, kw_only=True):
+    """Sums over the rows of a table, kept as they change: never a ``COUNT(*)`` over history.
+
+    Its table has the ``columns`` as primary key and ``n``: the sum of ``amount`` over all rows
+    of ``of`` whose ``group`` is that key. A row with ``n = 0`` means the same as none.
+    """
+
+    name: str
+    of: Table
+    columns: tuple[str, ...]
+    group: Callable[[Any], tuple[Any, ...]]
+    amount: Callable[[Any], int] = lambda _row: 1
+
+
+class ReadModel(Struct, frozen=True, kw_only=True):
+    """What is built, checked, switched and stopped as one. ``ddl`` stands beside its module."""
+
+    name: str
+    tables: tuple[Table, ...]
+    tallies: tuple[Tally, ...] = ()
+    source: Source = "business"
+    ddl: Path
+
+    @property
+    def relations(self) -> tuple[str, ...]:
+        """The names of all its tables, tallies included."""
+        tables = tuple(table.name for table in self.tables)
+        return tables + tuple(tally.name for tally in self.tallies)
+
+    @property
+    def facts(self) -> frozenset[type[Fact]]:
+        """The facts that it is about; all others leave it as it is."""
+        return frozenset(fold.fact for table in self.tables for fold in table.folds)

@@ -1,0 +1,145 @@
+"""Recharge codes as administrators see them; the code itself is never here, only its hint."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final, Literal, LiteralString
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+from psycopg import AsyncConnection
+
+from domain.envelope import Recorded
+from domain.money import Fen
+from domain.recharge.events import CodeIssued, CodeRedeemed, CodeRevoked
+from projections.page import Found, Page, offset, one
+from projections.read_model import ReadModel, Table, Tally, first, on
+
+CodeStatus = Literal["active", "used", "expired", "revoked"]
+NEVER: Final = date.max
+
+
+class RechargeCodeRow(Struct, frozen=True, kw_only=True, gc=False):
+    """One code. ``state`` is what events say; ``status_at`` adds the passing of time."""
+
+    code_id: UUID
+    batch_id: UUID
+    hint: str
+    amount_fen: Fen
+    max_uses: int
+    used_count: int = 0
+    expires_at: datetime | None
+    description: str
+    state: Literal["open", "used", "revoked"] = "open"
+    created_by: str
+    created_at: datetime
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def status_at(self, now: datetime) -> CodeStatus:
+        """The status at ``now``."""
+        if self.state != "open":
+            return self.state
+        expired = self.expires_at is not None and now >= self.expires_at
+        return "expired" if expired else "active"
+
+
+def _issued(event: Recorded[CodeIssued]) -> RechargeCodeRow:
+    fact = event.fact
+    return RechargeCodeRow(
+        code_id=fact.code_id,
+        batch_id=fact.batch_id,
+        hint=fact.hint,
+        amount_fen=fact.amount_fen,
+        max_uses=fact.max_uses,
+        expires_at=fact.expires_at,
+        description=fact.description,
+        created_by=event.actor,
+        created_at=event.recorded_at,
+    )
+
+
+def _redeemed(row: RechargeCodeRow, event: Recorded[CodeRedeemed]) -> RechargeCodeRow:
+    used = row.used_count + 1
+    return replace(
+        row,
+        used_count=used,
+        state="used" if used == row.max_uses else row.state,
+        last_used_at=event.fact.redeemed_at,
+    )
+
+
+def _revoked(row: RechargeCodeRow, event: Recorded[CodeRevoked]) -> RechargeCodeRow:
+    return replace(row, state="revoked", revoked_at=event.recorded_at)
+
+
+def _group(row: RechargeCodeRow) -> tuple[str, date]:
+    expires = row.state == "open" and row.expires_at is not None
+    return row.state, row.expires_at.date() if expires and row.expires_at else NEVER
+
+
+_TABLE: Final = Table(
+    name="recharge_codes",
+    row=RechargeCodeRow,
+    key=("code_id",),
+    folds=(first(CodeIssued, _issued), on(CodeRedeemed, _redeemed), on(CodeRevoked, _revoked)),
+)
+RECHARGE_CODES: Final = ReadModel(
+    name="recharge_codes",
+    ddl=Path(__file__).with_suffix(".sql"),
+    tables=(_TABLE,),
+    tallies=(
+        Tally(name="code_counts", of=_TABLE, columns=("state", "expires_on"), group=_group),
+    ),
+)
+
+PAGE: Final = """
+    SELECT json_build_object(
+        'total', ({total}),
+        'items', coalesce((
+            SELECT json_agg(to_json(found)) FROM (
+                SELECT * FROM read.recharge_codes WHERE {where}
+                ORDER BY created_at DESC, code_id DESC
+                LIMIT %(page_size)s OFFSET %(offset)s
+            ) AS found
+        ), '[]'::json)
+    )::text
+"""
+COUNT: Final = "SELECT coalesce(sum(n), 0) FROM read.code_counts"
+EXPIRED: Final = """
+    (SELECT coalesce(sum(n), 0) FROM read.code_counts
+        WHERE state = 'open' AND expires_on < (%(now)s AT TIME ZONE 'UTC')::date)
+    + (SELECT count(*) FROM read.recharge_codes
+        WHERE state = 'open' AND expires_at <= %(now)s
+            AND expires_at >= date_trunc('day', %(now)s, 'UTC'))
+"""
+STATEMENTS: Final[dict[CodeStatus | None, LiteralString]] = {
+    None: PAGE.format(total=COUNT, where="true"),
+    "used": PAGE.format(total=COUNT + " WHERE state = 'used'", where="state = 'used'"),
+    "revoked": PAGE.format(total=COUNT + " WHERE state = 'revoked'", where="state = 'revoked'"),
+    "expired": PAGE.format(
+        total="SELECT " + EXPIRED, where="state = 'open' AND expires_at <= %(now)s"
+    ),
+    "active": PAGE.format(
+        total=COUNT.replace("sum(n), 0)", "sum(n), 0) - (" + EXPIRED + ")")
+        + " WHERE state = 'open'",
+        where="state = 'open' AND (expires_at IS NULL OR expires_at > %(now)s)",
+    ),
+}
+
+
+async def code_page(
+    connection: AsyncConnection[Any],
+    *,
+    status: CodeStatus | None,
+    now: datetime,
+    page: int,
+    page_size: int,
+) -> Page[RechargeCodeRow]:
+    """One page of codes, the newest first; ``status`` is that at ``now``."""
+    parameters = {"now": now, "page_size": page_size, "offset": offset(page, page_size)}
+    found = await one(connection, Found[RechargeCodeRow], STATEMENTS[status], parameters)
+    assert found is not None, "an aggregate gives one row"
+    return Page(items=found.items, total=found.total, page=page, page_size=page_size)

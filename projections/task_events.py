@@ -1,0 +1,104 @@
+"""Task events: the lines of a task's log that the business log tells."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.envelope import Recorded
+from domain.facts import Fact, tag_of
+from domain.tasks.events import (
+    StaleReportRefused,
+    TaskAssigned,
+    TaskCancelled,
+    TaskCancelRequested,
+    TaskCompleted,
+    TaskDeleted,
+    TaskFailed,
+    TaskProgressed,
+    TaskRequeued,
+    TaskRetried,
+    TaskStarted,
+    TaskSubmitted,
+)
+from domain.wallet.events import HoldExtended, HoldPlaced, HoldSettled
+from projections.read_model import ReadModel, Table, first
+
+Level = Literal["INFO", "WARNING", "ERROR"]
+
+LEVELS: Final[dict[type[Fact], Level]] = {
+    TaskSubmitted: "INFO",
+    TaskAssigned: "INFO",
+    TaskStarted: "INFO",
+    TaskProgressed: "INFO",
+    TaskCancelRequested: "WARNING",
+    TaskCompleted: "INFO",
+    TaskFailed: "ERROR",
+    TaskCancelled: "WARNING",
+    TaskRequeued: "WARNING",
+    TaskRetried: "INFO",
+    TaskDeleted: "INFO",
+    StaleReportRefused: "WARNING",
+    HoldPlaced: "INFO",
+    HoldExtended: "INFO",
+    HoldSettled: "INFO",
+}
+LEFT_OUT: Final = frozenset(
+    {"task_id", "user_id", "attempt", "description", "config", "result", "postings"}
+)
+"""Said elsewhere, or too long for a line."""
+
+
+class TaskEventRow(Struct, frozen=True, kw_only=True, gc=False):
+    """One event of a task; ``data`` is what the fact says, ``stream`` at ``version`` its id."""
+
+    position: int
+    task_id: UUID
+    stream: UUID
+    version: int
+    tag: str
+    level: Level
+    attempt: int
+    actor: str
+    recorded_at: datetime
+    data: dict[str, Any]
+
+
+_FIELDS: Final = {
+    fact: tuple(name for name in fact.__struct_fields__ if name not in LEFT_OUT)
+    for fact in LEVELS
+}
+
+
+def _noted(event: Recorded[Any]) -> TaskEventRow:
+    fact = event.fact
+    return TaskEventRow(
+        position=event.position,
+        task_id=fact.task_id,
+        stream=event.stream,
+        version=event.version,
+        tag=tag_of(fact),
+        level=LEVELS[type(fact)],
+        attempt=getattr(fact, "attempt", 1),
+        actor=event.actor,
+        recorded_at=event.recorded_at,
+        data={name: getattr(fact, name) for name in _FIELDS[type(fact)]},
+    )
+
+
+TASK_EVENTS: Final = ReadModel(
+    name="task_events",
+    ddl=Path(__file__).with_suffix(".sql"),
+    tables=(
+        Table(
+            name="task_events",
+            row=TaskEventRow,
+            key=("position",),
+            folds=tuple(first(fact, _noted) for fact in LEVELS),
+        ),
+    ),
+)

@@ -1,0 +1,110 @@
+"""Where a waiting task stands in the queue, and why it waits.
+
+The place is by priority and age. The scheduler also weighs ageing and fairness between users,
+so place and estimate are an honest guess, not a promise.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import AsyncConnection
+
+from projections.page import one
+from projections.tasks import TaskRow
+
+COUNTED_AHEAD = 1_000
+"""A longer queue ahead is not counted out: the place then says this many."""
+GUESSED_DURATION_MIN = 10
+"""What a task without an estimate is taken to last."""
+
+PendingReason = Literal["assigned", "no_online_server", "no_free_slot", "next"]
+
+PLACE: Final = """
+    SELECT json_build_object(
+        'ahead', ahead.tasks,
+        'minutes_ahead', ahead.minutes,
+        'slots', farm.slots,
+        'busy', farm.busy
+    )::text
+    FROM (
+        SELECT count(*) AS tasks,
+            coalesce(sum(coalesce(estimated_duration_min, %(guess)s)), 0) AS minutes
+        FROM (
+            SELECT estimated_duration_min FROM read.tasks
+            WHERE phase = 'pending' AND (
+                priority > %(priority)s
+                OR (priority = %(priority)s
+                    AND (queued_at, task_id) < (%(queued_at)s, %(task_id)s))
+            )
+            ORDER BY priority DESC, queued_at, task_id
+            LIMIT %(most)s
+        ) AS before_it
+    ) AS ahead, (
+        SELECT coalesce(sum(max_concurrent_tasks), 0) AS slots, coalesce(sum((
+            SELECT count(*) FROM read.tasks AS task
+            WHERE task.server_id = server.server_id
+                AND phase IN ('assigned', 'running', 'cancelling')
+        )), 0) AS busy
+        FROM read.gpu_servers AS server
+        WHERE is_online AND NOT is_drained AND removed_at IS NULL
+    ) AS farm
+"""
+
+
+class Queue(Struct, frozen=True, kw_only=True):
+    """What stands before a task, and the slots of the servers that take work."""
+
+    ahead: int
+    minutes_ahead: int
+    slots: int
+    busy: int
+
+
+class QueuePlace(Struct, frozen=True, kw_only=True):
+    """``position`` counts from 1; no estimate while no server takes work."""
+
+    position: int
+    reason: PendingReason
+    estimated_wait_s: int | None
+
+
+async def queue_place(connection: AsyncConnection[Any], task: TaskRow) -> QueuePlace | None:
+    """The place of a task that waits; ``None`` for one that does not."""
+    if task.phase == "assigned":
+        return QueuePlace(position=1, reason="assigned", estimated_wait_s=0)
+    if task.phase != "pending":
+        return None
+    queue = await one(connection, Queue, PLACE, _parameters(task))
+    assert queue is not None, "an aggregate gives one row"
+    return place_in(queue)
+
+
+def _parameters(task: TaskRow) -> dict[str, int | datetime | UUID]:
+    return {
+        "guess": GUESSED_DURATION_MIN,
+        "priority": task.priority,
+        "queued_at": task.queued_at,
+        "task_id": task.task_id,
+        "most": COUNTED_AHEAD,
+    }
+
+
+def place_in(queue: Queue) -> QueuePlace:
+    """The place, its reason and the estimate, from what stands before the task."""
+    position = queue.ahead + 1
+    free = queue.slots - queue.busy
+    if queue.slots == 0:
+        return QueuePlace(position=position, reason="no_online_server", estimated_wait_s=None)
+    if position <= free:
+        return QueuePlace(position=position, reason="next", estimated_wait_s=0)
+    # those that run are taken to be half done on average
+    minutes = queue.minutes_ahead + queue.busy * GUESSED_DURATION_MIN / 2
+    return QueuePlace(
+        position=position,
+        reason="no_free_slot",
+        estimated_wait_s=round(60 * minutes / queue.slots),
+    )

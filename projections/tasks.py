@@ -1,0 +1,289 @@
+"""Tasks: each as it is now, with its attempts; and counts by user, status and type.
+
+A deleted task keeps its row (its money and totals stay) and is hidden by the queries, which
+stand in ``task_lists`` and ``task_queue``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.envelope import Recorded
+from domain.money import Fen, price_of
+from domain.tasks.events import (
+    Artifact,
+    Reason,
+    TaskAssigned,
+    TaskCancelled,
+    TaskCancelRequested,
+    TaskCompleted,
+    TaskDeleted,
+    TaskFailed,
+    TaskProgressed,
+    TaskRequeued,
+    TaskRetried,
+    TaskStarted,
+    TaskSubmitted,
+)
+from domain.tasks.lifecycle import STATUS, Phase, Status, next_phase
+from domain.wallet.events import HoldExtended
+from projections.read_model import ReadModel, Table, Tally, first, on
+
+ATTEMPTS_KEPT = 50
+"""Of a task that agents decline again and again, the newest attempts are shown."""
+
+
+class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One try on one server; ``outcome`` is ``None`` while it lasts."""
+
+    attempt: int
+    server_id: UUID
+    assigned_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    outcome: Literal["completed", "failed", "cancelled", "requeued"] | None = None
+    reason: Reason | None = None
+    error_message: str = ""
+    run_ms: int = 0
+    cost_fen: Fen = 0
+
+
+class TaskRow(Struct, frozen=True, kw_only=True, gc=False):
+    """One task. ``cost_fen`` is what its ended attempts cost; see ``cost_at``."""
+
+    task_id: UUID
+    user_id: UUID
+    title: str
+    description: str
+    task_type: str
+    priority: int
+    estimated_duration_min: int | None
+    config: dict[str, Any]
+    price_fen_per_minute: Fen
+    hold_fen: Fen
+    timeout_s: int
+    status: Status = "pending"
+    phase: Phase = "pending"
+    reason: Reason | None = None
+    progress: float = 0.0
+    attempt: int = 1
+    attempts: tuple[Attempt, ...] = ()
+    server_id: UUID | None = None
+    gpu_uuids: tuple[str, ...] = ()
+    cost_fen: Fen = 0
+    result: dict[str, Any] = {}
+    error_message: str = ""
+    artifacts: tuple[Artifact, ...] = ()
+    queued_at: datetime
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None = None
+
+    def cost_at(self, now: datetime) -> Fen:
+        """What the task has cost by ``now``: live while it runs, at most what is held."""
+        if self.status != "running" or self.started_at is None:
+            return self.cost_fen
+        run_ms = max(0, round((now - self.started_at).total_seconds() * 1000))
+        accrued = price_of(run_ms, price_fen_per_minute=self.price_fen_per_minute)
+        return self.cost_fen + min(accrued, self.hold_fen)
+
+
+def _submitted(event: Recorded[TaskSubmitted]) -> TaskRow:
+    fact, at = event.fact, event.recorded_at
+    return TaskRow(
+        task_id=fact.task_id,
+        user_id=fact.user_id,
+        title=fact.title,
+        description=fact.description,
+        task_type=fact.task_type,
+        priority=fact.priority,
+        estimated_duration_min=fact.estimated_duration_min,
+        config=fact.config,
+        price_fen_per_minute=fact.price_fen_per_minute,
+        hold_fen=fact.hold_fen,
+        timeout_s=fact.timeout_s,
+        queued_at=at,
+        created_at=at,
+        updated_at=at,
+    )
+
+
+def _moved(row: TaskRow, event: Recorded[Any], **changes: Any) -> TaskRow:
+    """The row in the phase that the fact leads to; the table of moves is the domain's."""
+    phase = next_phase(row.phase, event.fact)
+    status = STATUS.get(phase, row.status)  # a deleted task keeps the status it had
+    return replace(row, phase=phase, status=status, updated_at=event.recorded_at, **changes)
+
+
+def _now_trying(row: TaskRow, **changes: Any) -> tuple[Attempt, ...]:
+    """The attempts with the newest one changed; a task that never got a server has none."""
+    if not row.attempts or row.attempts[-1].attempt != row.attempt:
+        return row.attempts
+    return (*row.attempts[:-1], replace(row.attempts[-1], **changes))
+
+
+def _assigned(row: TaskRow, event: Recorded[TaskAssigned]) -> TaskRow:
+    fact = event.fact
+    attempt = Attempt(
+        attempt=fact.attempt, server_id=fact.server_id, assigned_at=event.recorded_at
+    )
+    return _moved(
+        row,
+        event,
+        server_id=fact.server_id,
+        gpu_uuids=fact.gpu_uuids,
+        attempts=(*row.attempts, attempt)[-ATTEMPTS_KEPT:],
+    )
+
+
+def _started(row: TaskRow, event: Recorded[TaskStarted]) -> TaskRow:
+    at = event.fact.started_at
+    return _moved(row, event, started_at=at, attempts=_now_trying(row, started_at=at))
+
+
+def _progressed(row: TaskRow, event: Recorded[TaskProgressed]) -> TaskRow:
+    return _moved(row, event, progress=event.fact.progress)
+
+
+def _cancel_requested(row: TaskRow, event: Recorded[TaskCancelRequested]) -> TaskRow:
+    return _moved(row, event, reason=event.fact.reason)
+
+
+def _completed(row: TaskRow, event: Recorded[TaskCompleted]) -> TaskRow:
+    fact = event.fact
+    return _moved(
+        row,
+        event,
+        reason=None,
+        progress=100.0,
+        hold_fen=0,
+        cost_fen=row.cost_fen + fact.cost_fen,
+        result=fact.result,
+        artifacts=fact.artifacts,
+        completed_at=fact.finished_at,
+        attempts=_now_trying(
+            row,
+            outcome="completed",
+            ended_at=fact.finished_at,
+            run_ms=fact.run_ms,
+            cost_fen=fact.cost_fen,
+        ),
+    )
+
+
+def _stopped(row: TaskRow, event: Recorded[TaskFailed] | Recorded[TaskCancelled]) -> TaskRow:
+    fact = event.fact
+    failed = isinstance(fact, TaskFailed)
+    message = fact.error_message if isinstance(fact, TaskFailed) else ""
+    return _moved(
+        row,
+        event,
+        reason=fact.reason,
+        error_message=message,
+        hold_fen=0,
+        cost_fen=row.cost_fen + fact.cost_fen,
+        completed_at=fact.finished_at,
+        attempts=_now_trying(
+            row,
+            outcome="failed" if failed else "cancelled",
+            reason=fact.reason,
+            error_message=message,
+            ended_at=fact.finished_at,
+            run_ms=fact.run_ms,
+            cost_fen=fact.cost_fen,
+        ),
+    )
+
+
+def _waiting_again(row: TaskRow, event: Recorded[Any], **changes: Any) -> TaskRow:
+    return _moved(
+        row,
+        event,
+        attempt=event.fact.attempt,
+        reason=None,
+        error_message="",
+        progress=0.0,
+        server_id=None,
+        gpu_uuids=(),
+        started_at=None,
+        completed_at=None,
+        queued_at=event.recorded_at,
+        **changes,
+    )
+
+
+def _requeued(row: TaskRow, event: Recorded[TaskRequeued]) -> TaskRow:
+    lost = _now_trying(
+        row, outcome="requeued", reason=event.fact.reason, ended_at=event.recorded_at
+    )
+    return _waiting_again(row, event, attempts=lost)
+
+
+def _retried(row: TaskRow, event: Recorded[TaskRetried]) -> TaskRow:
+    fact = event.fact
+    return _waiting_again(
+        row,
+        event,
+        price_fen_per_minute=fact.price_fen_per_minute,
+        hold_fen=fact.hold_fen,
+        timeout_s=fact.timeout_s,
+        result={},
+        artifacts=(),
+    )
+
+
+def _deleted(row: TaskRow, event: Recorded[TaskDeleted]) -> TaskRow:
+    return _moved(row, event, deleted_at=event.recorded_at)
+
+
+def _hold_extended(row: TaskRow, event: Recorded[HoldExtended]) -> TaskRow:
+    return replace(row, hold_fen=row.hold_fen + event.fact.amount_fen)
+
+
+_TABLE: Final = Table(
+    name="tasks",
+    row=TaskRow,
+    key=("task_id",),
+    folds=(
+        first(TaskSubmitted, _submitted),
+        on(TaskAssigned, _assigned),
+        on(TaskStarted, _started),
+        on(TaskProgressed, _progressed),
+        on(TaskCancelRequested, _cancel_requested),
+        on(TaskCompleted, _completed),
+        on(TaskFailed, _stopped),
+        on(TaskCancelled, _stopped),
+        on(TaskRequeued, _requeued),
+        on(TaskRetried, _retried),
+        on(TaskDeleted, _deleted),
+        on(HoldExtended, _hold_extended),
+    ),
+)
+
+TASKS: Final = ReadModel(
+    name="tasks",
+    ddl=Path(__file__).with_suffix(".sql"),
+    tables=(_TABLE,),
+    tallies=(
+        Tally(
+            name="task_counts",
+            of=_TABLE,
+            columns=("user_id", "status", "task_type", "is_deleted"),
+            group=lambda row: (row.user_id, row.status, row.task_type, bool(row.deleted_at)),
+        ),
+        Tally(
+            name="task_totals",
+            of=_TABLE,
+            columns=("status", "task_type", "is_deleted"),
+            group=lambda row: (row.status, row.task_type, bool(row.deleted_at)),
+        ),
+    ),
+)

@@ -1,0 +1,80 @@
+-- Every task as it is now, and how many there are of each kind. One row a task, deleted ones too.
+
+CREATE TABLE tasks (
+    task_id                uuid        NOT NULL,
+    user_id                uuid        NOT NULL,
+    title                  text        NOT NULL,
+    description            text        NOT NULL,
+    task_type              text        NOT NULL,
+    priority               bigint      NOT NULL,
+    estimated_duration_min bigint,
+    config                 jsonb       NOT NULL,
+    price_fen_per_minute   bigint      NOT NULL CHECK (price_fen_per_minute >= 0),
+    hold_fen               bigint      NOT NULL CHECK (hold_fen >= 0),
+    timeout_s              bigint      NOT NULL,
+    status                 text        NOT NULL
+        CHECK (status IN ('pending', 'running', 'completed', 'failed', 'cancelled')),
+    phase                  text        NOT NULL
+        CHECK (phase IN ('pending', 'assigned', 'running', 'cancelling',
+                         'completed', 'failed', 'cancelled', 'deleted')),
+    reason                 text,
+    progress               float8      NOT NULL CHECK (progress BETWEEN 0 AND 100),
+    attempt                bigint      NOT NULL CHECK (attempt >= 1),
+    attempts               jsonb       NOT NULL,
+    server_id              uuid,
+    gpu_uuids              jsonb       NOT NULL,
+    cost_fen               bigint      NOT NULL CHECK (cost_fen >= 0),
+    result                 jsonb       NOT NULL,
+    error_message          text        NOT NULL,
+    artifacts              jsonb       NOT NULL,
+    queued_at              timestamptz NOT NULL,
+    started_at             timestamptz,
+    completed_at           timestamptz,
+    created_at             timestamptz NOT NULL,
+    updated_at             timestamptz NOT NULL,
+    deleted_at             timestamptz,
+    CHECK ((phase = 'deleted') = (deleted_at IS NOT NULL))
+);
+
+CREATE TABLE task_counts (
+    user_id    uuid    NOT NULL,
+    status     text    NOT NULL,
+    task_type  text    NOT NULL,
+    is_deleted boolean NOT NULL,
+    n          bigint  NOT NULL,
+    PRIMARY KEY (user_id, status, task_type, is_deleted)
+) WITH (fillfactor = 50);
+
+CREATE TABLE task_totals (
+    status     text    NOT NULL,
+    task_type  text    NOT NULL,
+    is_deleted boolean NOT NULL,
+    n          bigint  NOT NULL,
+    PRIMARY KEY (status, task_type, is_deleted)
+) WITH (fillfactor = 10);  -- a handful of rows that every batch rewrites
+
+-- after the rows
+
+ALTER TABLE tasks ADD PRIMARY KEY (task_id);
+
+-- a user's lists, by each order that may be asked for, and the two filters in the usual order
+CREATE INDEX tasks_of_user ON tasks (user_id, created_at, task_id) WHERE deleted_at IS NULL;
+CREATE INDEX tasks_of_user_updated ON tasks (user_id, updated_at, task_id)
+    WHERE deleted_at IS NULL;
+CREATE INDEX tasks_of_user_priority ON tasks (user_id, priority, task_id)
+    WHERE deleted_at IS NULL;
+CREATE INDEX tasks_of_user_status ON tasks (user_id, status, created_at, task_id)
+    WHERE deleted_at IS NULL;
+
+-- the same for everybody's tasks together
+CREATE INDEX tasks_created ON tasks (created_at, task_id) WHERE deleted_at IS NULL;
+CREATE INDEX tasks_updated ON tasks (updated_at, task_id) WHERE deleted_at IS NULL;
+CREATE INDEX tasks_priority ON tasks (priority, task_id) WHERE deleted_at IS NULL;
+CREATE INDEX tasks_status ON tasks (status, created_at, task_id) WHERE deleted_at IS NULL;
+CREATE INDEX tasks_type ON tasks (task_type, created_at, task_id) WHERE deleted_at IS NULL;
+
+-- what is alive: small however long the history
+CREATE INDEX tasks_waiting ON tasks (priority DESC, queued_at, task_id)
+    WHERE phase = 'pending';
+CREATE INDEX tasks_on_server ON tasks (server_id)
+    WHERE phase IN ('assigned', 'running', 'cancelling');
