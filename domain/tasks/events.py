@@ -156,7 +156,10 @@ class TaskRequeued(Fact, frozen=True, tag="tasks.task_requeued/1", kw_only=True)
 
 
 class TaskRetried(Fact, frozen=True, tag="tasks.task_retried/1", kw_only=True):
-    """The user ran an ended task again; ``attempt`` is the new one."""
+    """The user ran an ended task again; ``attempt`` is the new one.
+
+    Repeats what a scheduler needs to place the task, which has forgotten ended ones.
+    """
 
     task_id: UUID
     user_id: UUID
@@ -164,6 +167,8 @@ class TaskRetried(Fact, frozen=True, tag="tasks.task_retried/1", kw_only=True):
     price_fen_per_minute: Fen
     hold_fen: Fen
     timeout_s: int
+    priority: int = 1
+    gpu_memory_mib: int = 0
 
 
 class TaskDeleted(Fact, frozen=True, tag="tasks.task_deleted/1", kw_only=True):

@@ -48,6 +48,12 @@ def timeout_for(config: dict[str, Any], configuration: Configuration) -> int:
     return min(wanted, limit) if type(wanted) is int and wanted > 0 else limit
 
 
+def gpu_memory_for(config: dict[str, Any]) -> int:
+    """The MiB of GPU memory that a task wants on its GPU; 0 when it does not say."""
+    wanted = config.get("gpu_memory_mib")
+    return wanted if type(wanted) is int and wanted > 0 else 0
+
+
 def submit(
     order: TaskOrder, *, task_id: UUID, user_id: UUID, configuration: Configuration
 ) -> TaskSubmitted:
@@ -132,6 +138,8 @@ def retry(task: Task, *, configuration: Configuration) -> TaskRetried:
         price_fen_per_minute=price,
         hold_fen=hold_for(price, task.estimated_duration_min, configuration),
         timeout_s=timeout_for(task.config, configuration),
+        priority=task.priority,
+        gpu_memory_mib=gpu_memory_for(task.config),
     )
 
 

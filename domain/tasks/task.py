@@ -73,6 +73,7 @@ class Task(Struct, frozen=True, kw_only=True):
     price_fen_per_minute: Fen
     timeout_s: int
     estimated_duration_min: int | None
+    priority: int = 1
     phase: Phase = "pending"
     attempt: int = 1
     progress: float = 0.0
@@ -98,6 +99,7 @@ def evolve(task: Task | None, fact: TaskFact) -> Task:  # noqa: C901 - a case a 
             price_fen_per_minute=fact.price_fen_per_minute,
             timeout_s=fact.timeout_s,
             estimated_duration_min=fact.estimated_duration_min,
+            priority=fact.priority,
         )
     assert task is not None, "a fact before the submission: the stream is corrupt"
     phase = next_phase(task.phase, fact)
