@@ -1,0 +1,41 @@
+-- Where each generation of each read model stands in its log. Idempotent: run at every start.
+
+CREATE SCHEMA IF NOT EXISTS owl_read;
+CREATE SCHEMA IF NOT EXISTS read;
+
+CREATE TABLE IF NOT EXISTS owl_read.checkpoints (
+    read_model  text        NOT NULL,
+    generation  bigint      NOT NULL CHECK (generation >= 1),
+    source      text        NOT NULL CHECK (source IN ('business', 'telemetry')),
+    fingerprint text        NOT NULL,
+    state       text        NOT NULL CHECK (state IN ('building', 'live', 'kept')),
+    position    bigint      NOT NULL CHECK (position >= 0),
+    stopped_at  bigint,               -- the event that could not be projected
+    error       text,
+    updated_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (read_model, generation),
+    CHECK ((stopped_at IS NULL) = (error IS NULL))
+) WITH (fillfactor = 10);  -- rewritten by every batch: stay on the page
+
+CREATE UNIQUE INDEX IF NOT EXISTS checkpoints_one_live
+    ON owl_read.checkpoints (read_model) WHERE state = 'live';
+
+-- Moves all named checkpoints from one position to another, or fails and with it the whole
+-- transaction: another runner was faster, or a switch changed what is live. That it raises and
+-- does not merely answer lets rows and checkpoints travel to the server in one round trip.
+CREATE OR REPLACE FUNCTION owl_read.advance(
+    read_models text[], generations bigint[], states text[], expected bigint, reached bigint
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    moved bigint;
+BEGIN
+    UPDATE owl_read.checkpoints AS mine SET position = reached, updated_at = now()
+    FROM unnest(read_models, generations, states) AS wanted (read_model, generation, state)
+    WHERE mine.read_model = wanted.read_model AND mine.generation = wanted.generation
+        AND mine.state = wanted.state AND mine.position = expected AND mine.stopped_at IS NULL;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    IF moved <> cardinality(read_models) THEN
+        RAISE EXCEPTION 'another runner has moved the checkpoint' USING ERRCODE = 'OW001';
+    END IF;
+END
+$$;

@@ -1,0 +1,107 @@
+"""Read your writes: waits until the read models have passed a position.
+
+For processes that query. A signal tells how far they are; since a signal is only a hint, the
+checkpoints are asked as well, ever more rarely, by one poll that all who wait share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from msgspec import Struct
+from psycopg_pool import AsyncConnectionPool
+
+from domain.ports import Signal
+
+REACHED: Final = """
+    SELECT coalesce(min(position), 0) FROM owl_read.checkpoints
+    WHERE source = 'business' AND state = 'live' AND stopped_at IS NULL
+"""
+
+
+class PositionConfig(Struct, frozen=True, kw_only=True):
+    """The pause between two polls doubles from the first to the longest."""
+
+    poll_first_s: float = 0.005
+    poll_longest_s: float = 0.1
+
+
+class ReadPosition:
+    """How far the live read models of the business log are.
+
+    One that has stopped at a poison event is not waited for: its figures are old and stay so
+    until it is rebuilt, and every write would be slow for nothing.
+    """
+
+    def __init__(
+        self,
+        pool: AsyncConnectionPool[Any],
+        projected: Signal,
+        config: PositionConfig | None = None,
+    ) -> None:
+        self._pool = pool
+        self._projected = projected
+        self._config = config or PositionConfig()
+        self._known = 0
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def known(self) -> int:
+        """The newest position heard of; the truth may be further."""
+        return self._known
+
+    async def wait(self, position: int, timeout_s: float) -> bool:
+        """Whether the read models have passed ``position``, within the time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._known < position:
+                    await self._news()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _news(self) -> None:
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._follow())
+        try:
+            await future
+        finally:
+            self._waiting.discard(future)
+
+    async def _follow(self) -> None:
+        """Until nobody waits: hear of the next position, or ask for it."""
+        pause_s = self._config.poll_first_s
+        try:
+            while self._waiting:
+                heard = await self._projected.wait(self._known, pause_s)
+                if heard <= self._known:
+                    heard = await self._asked()
+                if heard > self._known:
+                    self._known = heard
+                    self._tell(None)
+                    pause_s = self._config.poll_first_s
+                else:
+                    pause_s = min(2 * pause_s, self._config.poll_longest_s)
+        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
+            self._tell(error)
+
+    async def _asked(self) -> int:
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(REACHED)
+            row = await cursor.fetchone()
+        assert row is not None, "an aggregate gives one row"
+        return int(row[0])
+
+    def _tell(self, error: Exception | None) -> None:
+        for future in self._waiting:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+        self._waiting.clear()

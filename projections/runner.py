@@ -1,0 +1,212 @@
+"""The live runner: follows a log and keeps every read model of it current.
+
+Correct with any number of runners at once: the loser of a compare-and-set forgets what it
+remembers and looks again. A poison event stops its read model, loudly, and no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import psycopg
+from msgspec import Struct
+
+from domain.ports import EventFeed, Signal
+from projections.fingerprint import fingerprint
+from projections.folding import Event
+from projections.projector import Generation, Overtaken, Projector
+from projections.read_model import ReadModel
+
+OPEN: Final = """
+    SELECT read_model, generation, state, position FROM owl_read.checkpoints
+    WHERE state <> 'building' AND stopped_at IS NULL
+        AND (read_model, fingerprint) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+    ORDER BY read_model, generation
+"""
+UNFIT: Final = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.ProgrammingError,
+    psycopg.NotSupportedError,
+)
+"""What Postgres says of rows that it will never take; anything else may pass by itself."""
+
+logger = logging.getLogger(__name__)
+
+
+class RunnerConfig(Struct, frozen=True, kw_only=True):
+    """``batch_events`` bounds what is folded at once, ``rows_kept`` what each table remembers.
+
+    Between the two polls the pause doubles while nothing happens and no signal comes.
+    """
+
+    batch_events: int = 1_000
+    rows_kept: int = 20_000
+    poll_first_s: float = 0.02
+    poll_longest_s: float = 0.5
+
+
+class Runner:
+    """Projects one log into its read models. ``step`` blocks; ``run`` is for an event loop."""
+
+    def __init__(
+        self,
+        feed: EventFeed,
+        conninfo: str,
+        read_models: Sequence[ReadModel],
+        *,
+        projected: Signal | None,
+        config: RunnerConfig | None = None,
+    ) -> None:
+        assert len({model.source for model in read_models}) == 1, "a runner follows one log"
+        self._feed = feed
+        self._conninfo = conninfo
+        self._read_models = {model.name: model for model in read_models}
+        self._fingerprints = {model.name: fingerprint(model) for model in read_models}
+        self._projected = projected
+        self._config = config or RunnerConfig()
+        self._connection: psycopg.Connection[Any] | None = None
+        self._projector: Projector | None = None
+        self._generations: list[Generation] = []
+        self._read_upto = 0
+
+    @property
+    def position(self) -> int:
+        """What every live read model that has not stopped has reached."""
+        live = [each.position for each in self._generations if each.state == "live"]
+        return min(live, default=0)
+
+    async def run(self, wake: Signal) -> None:
+        """Follow the log until cancelled. ``wake`` is a hint that it has grown.
+
+        Raises:
+            psycopg.OperationalError: Postgres is out of reach; run again later.
+        """
+        config, loop = self._config, asyncio.get_running_loop()
+        thread = ThreadPoolExecutor(1, "projections")
+        pause_s = config.poll_first_s
+        try:
+            while True:
+                if await loop.run_in_executor(thread, self.step):
+                    pause_s = config.poll_first_s
+                    continue
+                await wake.wait(self._read_upto, pause_s)
+                pause_s = min(2 * pause_s, config.poll_longest_s)
+        finally:
+            # a cancelled step may still be at work: the connection is closed behind it
+            thread.submit(self.close)
+            thread.shutdown(wait=False)
+
+    def step(self) -> int:
+        """Project at most one batch into each read model; how many events went into any."""
+        try:
+            projector = self._opened()
+            return sum(
+                self._advance(projector, group, below) for group, below in self._groups()
+            )
+        except Overtaken:
+            self._generations = []
+            return 0
+        except psycopg.OperationalError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the connection and of all that is remembered."""
+        connection, self._connection = self._connection, None
+        self._projector, self._generations = None, []
+        if connection is not None:
+            connection.close()
+
+    def _opened(self) -> Projector:
+        if self._connection is None or self._projector is None:
+            self._connection = psycopg.connect(self._conninfo, autocommit=True)
+            self._projector = Projector(self._connection, rows_kept=self._config.rows_kept)
+        if not self._generations:
+            self._open_generations(self._connection, self._projector)
+        return self._projector
+
+    def _open_generations(
+        self, connection: psycopg.Connection[Any], projector: Projector
+    ) -> None:
+        names, fingerprints = zip(*self._fingerprints.items(), strict=True)
+        rows = connection.execute(OPEN, (list(names), list(fingerprints))).fetchall()
+        self._read_upto = head = self._feed.head()
+        for name, number, state, position in rows:
+            generation = Generation(self._read_models[name], number, state, position)
+            self._generations.append(generation)
+            if position > head:
+                error = f"the log ends at {head}, before this position: is it an older copy?"
+                self._stop(projector, generation, head + 1, error)
+
+    def _groups(self) -> list[tuple[list[Generation], int | None]]:
+        """Generations that stand together, the furthest first, and where the next ones are.
+
+        One that lags reads up to the next position at most, and from there goes with it.
+        """
+        together: defaultdict[int, list[Generation]] = defaultdict(list)
+        for generation in self._generations:
+            together[generation.position].append(generation)
+        positions = sorted(together, reverse=True)
+        ahead: list[int | None] = [None, *positions]
+        return [
+            (together[position], below)
+            for position, below in zip(positions, ahead, strict=False)
+        ]
+
+    def _advance(
+        self, projector: Projector, generations: list[Generation], upto: int | None
+    ) -> int:
+        after = generations[0].position
+        limit = self._config.batch_events
+        if upto is not None:
+            limit = min(limit, upto - after)
+        events = self._feed.read(after, limit)
+        if not events:
+            return 0
+        self._read_upto = max(self._read_upto, events[-1].position)
+        try:
+            self._project(projector, generations, events)
+        except UNFIT:
+            for generation in generations:
+                self._find_unfit(projector, generation, events)
+        if self._projected is not None:
+            self._projected.notify(self.position)
+        return len(events)
+
+    def _project(
+        self, projector: Projector, generations: list[Generation], events: Sequence[Event]
+    ) -> None:
+        for generation, poison in projector.project(generations, events).items():
+            self._stop(projector, generation, poison.position, repr(poison.__cause__))
+
+    def _find_unfit(
+        self, projector: Projector, generation: Generation, events: Sequence[Event]
+    ) -> None:
+        """Project alone, by halves, until the one event is found whose rows are not taken."""
+        try:
+            self._project(projector, [generation], events)
+        except UNFIT as error:
+            if len(events) == 1:
+                self._stop(projector, generation, events[0].position, str(error))
+                return
+            half = len(events) // 2
+            for part in (events[:half], events[half:]):
+                if generation in self._generations:
+                    self._find_unfit(projector, generation, part)
+
+    def _stop(self, projector: Projector, generation: Generation, at: int, error: str) -> None:
+        projector.stop(generation, at, error)
+        self._generations.remove(generation)
+        logger.critical(
+            "read model %s (generation %d) has stopped at position %d: %s",
+            generation.read_model.name,
+            generation.generation,
+            at,
+            error,
+        )
