@@ -1,0 +1,240 @@
+"""Request bodies: checked as bytes before anything decodes them, then one strict decode.
+
+What msgspec lets pass is refused here: duplicate keys, control and bidirectional characters,
+nesting that exhausts the stack, text in several Unicode forms. A valid body costs two scans in
+C and one decode; only a failed one is taken apart field by field, to name all that is wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, ClassVar, Final, get_type_hints
+
+import msgspec
+from litestar.dto import AbstractDTO
+from litestar.dto.data_structures import DTOFieldDefinition
+from litestar.openapi.spec import Reference, Schema
+from litestar.typing import FieldDefinition
+from msgspec import NODEFAULT, Struct
+
+from api.exchange import Exchange
+from api.messages import Fault
+from api.platform import HttpConfig
+from api.rejection import InvalidRequest, Rejection
+from api.validation import Check, Faults, check_of, faults_of_fields
+
+BODY_BYTES_MAX: Final = 256 * 1024
+DEPTH_MAX: Final = 32
+_JSON: Final = "application/json"
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_KEY = re.compile(rb'"([^"\\]*)"\s*:')
+_SUSPICIOUS = re.compile(
+    rb'\\[^"\\/]'  # an escape that may hide a control character or a surrogate
+    rb"|\x7f|\xc2[\x80-\x9f]"  # DEL and C1 controls
+    rb"|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]"  # bidirectional overrides and isolates
+)
+
+
+class RequestBody(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """The base of all request bodies."""
+
+    @classmethod
+    def cross_check(
+        cls, given: Mapping[str, Any], config: HttpConfig
+    ) -> Iterator[tuple[str, Fault]]:
+        """Rules between fields, or with the configuration; ``given`` are the good fields."""
+        yield from ()
+
+
+class BodyReader:
+    """Reads one type of body."""
+
+    def __init__(self, model: type[RequestBody]) -> None:
+        self.model = model
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(model)
+        hints = get_type_hints(model, include_extras=True)
+        self._annotations = {name: hints[name] for name in model.__struct_fields__}
+        self._required = frozenset(
+            field.name
+            for field in msgspec.structs.fields(model)
+            if field.default is NODEFAULT and field.default_factory is NODEFAULT
+        )
+        self._checks: dict[str, Check] = {
+            name: check
+            for name, annotation in self._annotations.items()
+            if (check := check_of(annotation)) is not None
+        }
+
+    def read(self, body: bytes, config: HttpConfig) -> Any:
+        """The body as its struct.
+
+        Raises:
+            InvalidRequest: anything is wrong; it says everything that is.
+        """
+        if body.count(b"{") + body.count(b"[") > DEPTH_MAX and _depth(body) > DEPTH_MAX:
+            raise InvalidRequest({"body": [Fault("too_deep", {"limit": DEPTH_MAX})]})
+        if not body.isascii():
+            body = _normalised(body)
+        keys = _KEY.findall(body)
+        if _SUSPICIOUS.search(body) or len(set(keys)) != len(keys):
+            body = self._inspected(body, config)
+        try:
+            value = self._decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise self._refusal(body, config) from None
+        given = {name: getattr(value, name) for name in self._annotations}
+        for name, check in self._checks.items():
+            if given[name] is not None and check(given[name]):
+                raise self._refusal(body, config)
+        for _ in self.model.cross_check(given, config):
+            raise self._refusal(body, config)
+        return value
+
+    def _inspected(self, body: bytes, config: HttpConfig) -> bytes:
+        """The body with its escapes written out, once every text and key was looked at."""
+        value, duplicates = _loaded(body)
+        faults = self._faults(value, duplicates, config)
+        if faults:
+            raise InvalidRequest(faults)
+        return _normalised(_ENCODER.encode(value))
+
+    def _refusal(self, body: bytes, config: HttpConfig) -> InvalidRequest:
+        value, duplicates = _loaded(body)
+        faults = self._faults(value, duplicates, config)
+        return InvalidRequest(faults or {"body": [Fault("body_malformed")]})
+
+    def _faults(self, value: Any, duplicates: set[str], config: HttpConfig) -> Faults:
+        if not isinstance(value, dict):
+            return {"body": [Fault("body_object")]}
+        faults = faults_of_fields(
+            value, self._annotations, required=self._required, strict=True
+        )
+        for name in duplicates:
+            faults.setdefault(name, []).append(Fault("duplicate"))
+        good = {
+            name: msgspec.convert(value[name], annotation)
+            for name, annotation in self._annotations.items()
+            if name in value and name not in faults and not _inside(name, faults)
+        }
+        for path, fault in self.model.cross_check(good, config):
+            faults.setdefault(path, []).append(fault)
+        return faults
+
+
+class Body(AbstractDTO[RequestBody]):
+    """Puts ``BodyReader`` in place of Litestar's own decoding, whose conversion is lax.
+
+    Litestar hands it the bytes of a handler's ``data``; the schema stays the struct's own.
+    """
+
+    readers: ClassVar[dict[str, BodyReader]] = {}
+
+    def decode_bytes(self, value: bytes) -> Any:
+        """The body of this request."""
+        exchange = Exchange.of(self.asgi_connection.scope)
+        media_type = exchange.header("content-type").partition(";")[0].strip().lower()
+        if media_type != _JSON:
+            raise Rejection("UNSUPPORTED_MEDIA_TYPE")
+        if exchange.idempotency_key:
+            exchange.body_digest = hashlib.sha256(value).digest()
+        reader = self.readers[self.asgi_connection.route_handler.handler_id]
+        return reader.read(value, exchange.platform.config)
+
+    def decode_builtins(self, value: dict[str, Any]) -> Any:
+        """Forms are not taken."""
+        raise Rejection("UNSUPPORTED_MEDIA_TYPE")
+
+    @classmethod
+    def create_for_field_definition(
+        cls, field_definition: FieldDefinition, handler_id: str, backend_cls: Any = None
+    ) -> None:
+        """Prepare the reader of one handler's ``data``."""
+        cls.readers[handler_id] = BodyReader(field_definition.annotation)
+
+    @classmethod
+    def create_openapi_schema(
+        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any
+    ) -> Reference | Schema:
+        """The struct's schema."""
+        schema: Reference | Schema = schema_creator.for_field_definition(field_definition)
+        return schema
+
+    @classmethod
+    def generate_field_definitions(cls, model_type: type[Any]) -> Iterator[DTOFieldDefinition]:  # type: ignore[override]
+        """None: the struct is used as it is."""
+        yield from ()
+
+    @classmethod
+    def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
+        """No field is treated apart."""
+        return False
+
+
+def _depth(body: bytes) -> int:
+    deepest = depth = 0
+    for byte in _STRING.sub(b'""', body):
+        if byte in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"}]":
+            depth -= 1
+    return deepest
+
+
+def _normalised(body: bytes) -> bytes:
+    """The body in Unicode's composed form, NFC.
+
+    Raises:
+        InvalidRequest: it is not UTF-8.
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest({"body": [Fault("body_encoding")]}) from None
+    if unicodedata.is_normalized("NFC", text):
+        return body
+    return unicodedata.normalize("NFC", text).encode()
+
+
+def _loaded(body: bytes) -> tuple[Any, set[str]]:
+    """The body in plain values, and the keys that an object in it has twice.
+
+    Raises:
+        InvalidRequest: it is empty, or not JSON.
+    """
+    duplicates: set[str] = set()
+
+    def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) != len(pairs):
+            counted = Counter(name for name, _ in pairs)
+            duplicates.update(name for name, times in counted.items() if times > 1)
+        return value
+
+    if not body.strip():
+        raise InvalidRequest({"body": [Fault("body_empty")]})
+    try:
+        value = json.loads(
+            body.decode(),
+            object_pairs_hook=object_of,
+            parse_float=Decimal,
+            parse_constant=_refuse_constant,
+        )
+    except (ValueError, RecursionError):  # also UnicodeDecodeError and over-long integers
+        raise InvalidRequest({"body": [Fault("body_malformed")]}) from None
+    return value, duplicates
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _inside(name: str, faults: Faults) -> bool:
+    return any(path.startswith((f"{name}.", f"{name}[")) for path in faults)

@@ -1,0 +1,120 @@
+"""The outermost layer: every request comes in and every answer goes out here.
+
+It gives each request its id, each answer its security headers, and the log one line; so even a
+404 of no route and a crash have all three. Source of the headers: OWASP REST Security.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any, Final
+
+import msgspec
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.envelope import Failure
+from api.exchange import Exchange
+from api.logging_setup import logger
+from api.messages import ERRORS
+from api.platform import Platform
+
+SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+NO_STORE: Final = (b"cache-control", b"no-store")
+_NO_ADDRESS = re.compile(r"//|/\.\.?(?:/|\Z)|[\x00-\x1f\x7f\\]")
+_QUIET: Final = ("/health/",)
+_log = logger("api.access")
+
+
+class Door:
+    """An ASGI application around another one."""
+
+    def __init__(self, app: ASGIApp, platform: Platform) -> None:
+        self._app = app
+        self._platform = platform
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request in and its answer out."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if _NO_ADDRESS.search(path):
+            scope["path"] = "/-"  # no route has this name: the usual 404
+        exchange = Exchange(self._platform, scope)
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _headers(exchange, list(message["headers"]))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except Exception as error:
+            _log.error("crash", request_id=exchange.request_id, exc_info=error)
+            if status:
+                raise  # the answer has begun: only breaking off tells the client
+            await _crash(exchange, answer)
+        finally:
+            _note(exchange, path, status)
+
+
+def _headers(
+    exchange: Exchange, headers: list[tuple[bytes, bytes]]
+) -> list[tuple[bytes, bytes]]:
+    names = {name for name, _ in headers}
+    headers.append((b"x-request-id", exchange.request_id.encode()))
+    headers.extend(header for header in SECURITY_HEADERS if header[0] not in names)
+    if NO_STORE[0] not in names:
+        headers.append(NO_STORE)
+    headers.extend(exchange.headers)
+    return headers
+
+
+async def _crash(exchange: Exchange, send: Send) -> None:
+    body = msgspec.json.encode(
+        Failure(
+            message=ERRORS["INTERNAL_ERROR"].in_language(exchange.language),
+            error_code="INTERNAL_ERROR",
+            details={"request_id": exchange.request_id},
+        )
+    )
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 500,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", b"%d" % len(body)),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _note(exchange: Exchange, path: str, status: int) -> None:
+    if path.startswith(_QUIET):
+        return
+    principal = exchange.principal
+    _log.info(
+        "request",
+        method=exchange.scope["method"],
+        path=path,
+        status=status,
+        duration_ms=round((time.perf_counter() - exchange.began) * 1000, 2),
+        request_id=exchange.request_id,
+        user_id=str(principal.user_id) if principal else None,
+    )
+
+
+def wrap(app: Any, platform: Platform) -> None:
+    """Put the door in front of a Litestar application."""
+    app.asgi_handler = Door(app.asgi_handler, platform)

@@ -1,0 +1,179 @@
+"""Every way to say no, in one envelope: refusals, bad requests, unreachable stores, defects.
+
+This table alone maps error codes to statuses. A defect answers 500 with the request id and
+nothing else; why it happened stands in the log under that id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import ExceptionHandlersMap
+
+from api.envelope import Failure
+from api.exchange import Exchange
+from api.logging_setup import logger
+from api.messages import ERRORS, REASONS, Fault, Language, Text, sentence
+from api.passwords import PasswordsBusy
+from api.query import faults_of_query, handler_of
+from api.rejection import InvalidRequest, Rejection
+from api.validation import Faults
+from domain.errors import InvalidInput, Refused
+from domain.ports import OutOfReach
+
+STATUSES: Final[dict[str, int]] = {
+    "BAD_REQUEST": 400,
+    "INSUFFICIENT_BALANCE": 400,
+    "INVALID_CREDENTIALS": 401,
+    "ACCESS_DENIED": 403,
+    "RESOURCE_NOT_FOUND": 404,
+    "METHOD_NOT_ALLOWED": 405,
+    "CONFLICT": 409,
+    "INVALID_STATE": 409,
+    "EMAIL_TAKEN": 409,
+    "USERNAME_TAKEN": 409,
+    "CODE_EXPIRED": 409,
+    "CODE_EXHAUSTED": 409,
+    "CODE_REVOKED": 409,
+    "CODE_ALREADY_REDEEMED": 409,
+    "PAYLOAD_TOO_LARGE": 413,
+    "UNSUPPORTED_MEDIA_TYPE": 415,
+    "VALIDATION_ERROR": 422,
+    "IDEMPOTENCY_MISMATCH": 422,
+    "TASK_LIMIT_EXCEEDED": 429,
+    "RATE_LIMITED": 429,
+    "INTERNAL_ERROR": 500,
+    "SERVER_UNAVAILABLE": 503,
+}
+_CODES_BY_STATUS: Final[dict[int, str]] = {
+    400: "BAD_REQUEST",
+    401: "INVALID_CREDENTIALS",
+    403: "ACCESS_DENIED",
+    404: "RESOURCE_NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "PAYLOAD_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    429: "RATE_LIMITED",
+    503: "SERVER_UNAVAILABLE",
+}
+MAINTENANCE_RETRY_S: Final = 60
+OUTAGE_RETRY_S: Final = 1
+_log = logger(__name__)
+
+
+def failure(
+    exchange: Exchange,
+    code: str,
+    *,
+    text: Text | None = None,
+    details: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response[Failure]:
+    """The answer for an error code."""
+    return Response(
+        Failure(
+            message=(text or ERRORS[code]).in_language(exchange.language),
+            error_code=code,
+            details=details or {},
+        ),
+        status_code=STATUSES[code],
+        headers=dict(headers or {}),
+    )
+
+
+def shown_faults(faults: Faults, language: Language) -> dict[str, list[str]]:
+    """The sentences for each field."""
+    return {
+        field: [sentence(field, fault, language) for fault in found]
+        for field, found in faults.items()
+    }
+
+
+def on_rejection(request: Request[Any, Any, Any], error: Rejection) -> Response[Failure]:
+    """What the HTTP side said no to."""
+    exchange = Exchange.of(request.scope)
+    details = error.details
+    if isinstance(error, InvalidRequest):
+        details = {"field_errors": shown_faults(error.faults, exchange.language)}
+    return failure(
+        exchange, error.code, text=error.message, details=details, headers=error.headers
+    )
+
+
+def on_refused(request: Request[Any, Any, Any], error: Refused) -> Response[Failure]:
+    """What the domain said no to."""
+    exchange = Exchange.of(request.scope)
+    if isinstance(error, InvalidInput) and "field" in error.details:
+        return on_rejection(request, InvalidRequest(faults_of_refusal(error)))
+    headers: dict[str, str] = {}
+    if error.code == "SERVER_UNAVAILABLE":
+        headers["Retry-After"] = str(MAINTENANCE_RETRY_S)
+    if error.code == "INVALID_CREDENTIALS":
+        headers["WWW-Authenticate"] = "Bearer"
+    return failure(
+        exchange,
+        error.code,
+        text=REASONS.get(error.reason),
+        details=msgspec.to_builtins(dict(error.details)),
+        headers=headers,
+    )
+
+
+def faults_of_refusal(error: InvalidInput) -> Faults:
+    """The domain's word about a field, as a fault."""
+    field = str(error.details["field"])
+    if enabled := error.details.get("enabled"):
+        return {field: [Fault("choice", {"choices": ", ".join(enabled)})]}
+    if field == "expires_at":
+        return {field: [Fault("past")]}
+    return {field: [Fault("invalid")]}
+
+
+def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Failure]:
+    """What Litestar itself says no to: no such route, wrong method, too large a body."""
+    exchange = Exchange.of(request.scope)
+    code = _CODES_BY_STATUS.get(error.status_code)
+    if code is None:
+        return on_defect(request, error)
+    headers = {name.title(): value for name, value in (error.headers or {}).items()}
+    return failure(exchange, code, headers=headers)
+
+
+def on_validation(
+    request: Request[Any, Any, Any], _error: ValidationException
+) -> Response[Failure]:
+    """A parameter that does not fit, or a body that is not there."""
+    handler = handler_of(request.scope)
+    faults = faults_of_query(request, handler) if handler else {}
+    if not faults:
+        faults = {"body": [Fault("body_empty")]}
+    return on_rejection(request, InvalidRequest(faults))
+
+
+def on_out_of_reach(request: Request[Any, Any, Any], error: Exception) -> Response[Failure]:
+    """A store did not answer in time, or is gone: try again."""
+    exchange = Exchange.of(request.scope)
+    _log.warning("out_of_reach", request_id=exchange.request_id, cause=repr(error.__cause__))
+    return failure(exchange, "SERVER_UNAVAILABLE", headers={"Retry-After": str(OUTAGE_RETRY_S)})
+
+
+def on_defect(request: Request[Any, Any, Any], error: Exception) -> Response[Failure]:
+    """A bug of ours."""
+    exchange = Exchange.of(request.scope)
+    _log.error("defect", request_id=exchange.request_id, exc_info=error)
+    return failure(exchange, "INTERNAL_ERROR", details={"request_id": exchange.request_id})
+
+
+EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {
+    Rejection: on_rejection,
+    Refused: on_refused,
+    ValidationException: on_validation,
+    HTTPException: on_http,
+    OutOfReach: on_out_of_reach,
+    PasswordsBusy: on_out_of_reach,
+    Exception: on_defect,
+}

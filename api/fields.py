@@ -1,0 +1,129 @@
+"""The fields that several requests share, each with its limits, unit and description."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Final, TypeAlias
+from urllib.parse import urlsplit
+
+from msgspec import Meta
+
+from api.messages import Fault
+from api.validation import MULTILINE, Check, checked
+from domain.money import FEN_PER_YUAN, Fen
+
+PASSWORD_MAX: Final = 128
+URL_MAX: Final = 2_048
+_USERNAME = re.compile(r"[\w.-]{3,50}")
+_YEARS: Final = range(2000, 2101)
+_CENTS: Final = -2
+
+
+def username_form(text: str) -> str:
+    """A username as it is kept: compatibility characters composed (NFKC)."""
+    return unicodedata.normalize("NFKC", text)
+
+
+def _username(text: str) -> Fault | None:
+    return None if _USERNAME.fullmatch(username_form(text)) else Fault("username")
+
+
+def _year(at: datetime) -> Fault | None:
+    return None if at.year in _YEARS else Fault("year")
+
+
+def yuan_between(least: str, most: str) -> Check:
+    """Accepts what is written as digits with at most two decimals, between both amounts."""
+    fault = Fault("amount", {"least": least, "most": most})
+    low, high = Decimal(least), Decimal(most)
+
+    def check(amount: Decimal) -> Fault | None:
+        exponent = amount.as_tuple().exponent
+        if not isinstance(exponent, int) or not _CENTS <= exponent <= 0:
+            return fault
+        return None if low <= amount <= high else fault
+
+    return check
+
+
+def fen_of(amount: Decimal) -> Fen:
+    """Yuan as fen; the amount was checked to have at most two decimals."""
+    return int(amount * FEN_PER_YUAN)
+
+
+def as_utc(at: datetime) -> datetime:
+    """An aware time; one without a zone is UTC, as in the contract's dates."""
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def address_with(*schemes: str) -> Check:
+    """Accepts a complete URL of one of ``schemes``. It is never fetched here."""
+    fault = Fault("url", {"schemes": ", ".join(schemes)})
+
+    def check(text: str) -> Fault | None:
+        try:
+            parts = urlsplit(text)
+            port_is_sound = parts.port is None or parts.port > 0
+        except ValueError:
+            return fault
+        if parts.scheme not in schemes or not port_is_sound or " " in text:
+            return fault
+        if parts.scheme == "file":
+            return None if parts.path and not parts.netloc else fault
+        return None if parts.hostname and "@" not in parts.netloc else fault
+
+    return check
+
+
+Email: TypeAlias = Annotated[
+    str,
+    Meta(
+        max_length=254,
+        pattern=r"^[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+$(?!\n)",
+        description="E-mail address; unique without regard to case or Unicode form.",
+        examples=["user@example.com"],
+    ),
+]
+Username: TypeAlias = Annotated[
+    str,
+    Meta(
+        max_length=50,
+        description="3 to 50 letters, digits, `_`, `.` and `-`; unique without regard to case.",
+        examples=["newuser"],
+    ),
+    checked(_username),
+]
+Password: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=PASSWORD_MAX,
+        description="At least 6 characters (the operator may ask for more), at most 128.",
+        examples=["password123"],
+    ),
+]
+FullName: TypeAlias = Annotated[
+    str, Meta(max_length=100, description="How the person is called.", examples=["新用户"])
+]
+Description: TypeAlias = Annotated[
+    str, Meta(max_length=2_000, description="Free text; line breaks are kept."), MULTILINE
+]
+Amount: TypeAlias = Annotated[
+    Decimal,
+    Meta(
+        description="Yuan, 0.01 to 100,000.00, at most two decimals; a number or a string.",
+        examples=[100.0],
+    ),
+    checked(yuan_between("0.01", "100000.00")),
+]
+Instant: TypeAlias = Annotated[
+    datetime,
+    Meta(
+        description="RFC 3339; without a zone it is UTC.",
+        examples=["2024-12-31T23:59:59Z"],
+    ),
+    checked(_year),
+]

@@ -1,0 +1,44 @@
+"""What an event of a task's log says to a person, in Chinese and English."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from api.messages import Language, Text
+from projections.task_logs import LogLine
+
+TEXTS: Final[dict[str, Text]] = {
+    "tasks.task_submitted/1": Text(
+        "任务已创建，等待分配", "Task created, waiting for a server"
+    ),
+    "tasks.task_assigned/1": Text("任务已分配到服务器", "Task assigned to a server"),
+    "tasks.task_started/1": Text("任务开始运行", "Task started"),
+    "tasks.task_progressed/1": Text("任务进度更新", "Task progressed"),
+    "tasks.task_cancel_requested/1": Text("已请求取消任务", "Cancellation requested"),
+    "tasks.task_completed/1": Text("任务已完成", "Task completed"),
+    "tasks.task_failed/1": Text("任务失败", "Task failed"),
+    "tasks.task_cancelled/1": Text("任务已取消", "Task cancelled"),
+    "tasks.task_requeued/1": Text(
+        "平台故障，任务已免费重新排队", "Lost by the platform: queued again, free of charge"
+    ),
+    "tasks.task_retried/1": Text("任务重新运行", "Task runs again"),
+    "tasks.task_deleted/1": Text("任务已删除", "Task deleted"),
+    "tasks.stale_report_refused/1": Text(
+        "过期的上报已被拒绝", "A report on an older attempt was refused"
+    ),
+    "wallet.hold_placed/1": Text("费用已冻结", "Money set aside"),
+    "wallet.hold_extended/1": Text("冻结费用已增加", "More money set aside"),
+    "wallet.hold_settled/1": Text("费用已结算", "Cost settled"),
+}
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def said(line: LogLine, language: Language) -> str:
+    """A line's text: output as data, without terminal escapes; an event as a sentence."""
+    if line.text is not None:
+        return _CONTROLS.sub("", _ESCAPES.sub("", line.text))
+    text = TEXTS.get(line.tag or "")
+    return text.in_language(language) if text else str(line.tag)

@@ -1,0 +1,242 @@
+"""Every sentence a client can be told, in Chinese and English. Codes are never translated.
+
+One table per kind: ``ERRORS`` by error code, ``REASONS`` by a refusal's own reason, ``FAULTS``
+by what is wrong with a field. Source: the published contract, chapter 错误处理.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple
+
+from msgspec import Struct
+
+Language = Literal["zh", "en"]
+
+
+class Text(NamedTuple):
+    """One sentence in both languages."""
+
+    zh: str
+    en: str
+
+    def in_language(self, language: Language, /, **values: Any) -> str:
+        """The sentence, its ``{placeholders}`` filled in."""
+        text = self.zh if language == "zh" else self.en
+        return text.format_map(values) if values else text
+
+
+class Fault(Struct, frozen=True):
+    """What is wrong with a field: a key of ``FAULTS`` and what fills its placeholders."""
+
+    kind: str
+    values: dict[str, Any] = {}
+
+
+OK: Final = Text("操作成功", "OK")
+
+ERRORS: Final[dict[str, Text]] = {
+    "INVALID_CREDENTIALS": Text(
+        "无效的认证凭据，请重新登录", "Invalid credentials: log in again"
+    ),
+    "ACCESS_DENIED": Text(
+        "访问被拒绝：当前角色没有此权限", "Access denied: your role may not do this"
+    ),
+    "RESOURCE_NOT_FOUND": Text(
+        "资源不存在，请检查地址或编号", "Not found: check the address or the id"
+    ),
+    "VALIDATION_ERROR": Text("请求参数验证失败", "The request is not valid"),
+    "INSUFFICIENT_BALANCE": Text("余额不足，请先充值", "Insufficient balance: recharge first"),
+    "TASK_LIMIT_EXCEEDED": Text(
+        "任务数量超限，请等待已有任务结束", "Too many open tasks: wait for one to end"
+    ),
+    "SERVER_UNAVAILABLE": Text(
+        "服务器暂时不可用，请稍后重试", "Unavailable for the moment: try again soon"
+    ),
+    "INTERNAL_ERROR": Text(
+        "服务器内部错误，请把请求编号告诉管理员",
+        "Internal error: tell an administrator the request id",
+    ),
+    "CONFLICT": Text("请求与当前数据冲突，请刷新后重试", "Conflict: reload and try again"),
+    "INVALID_STATE": Text("当前状态不允许此操作", "Not possible in the present state"),
+    "EMAIL_TAKEN": Text("该邮箱已被注册", "This e-mail address is already registered"),
+    "USERNAME_TAKEN": Text("该用户名已被使用", "This username is already in use"),
+    "CODE_EXPIRED": Text("充值码已过期", "The recharge code has expired"),
+    "CODE_EXHAUSTED": Text("充值码已被用完", "The recharge code has been used up"),
+    "CODE_REVOKED": Text("充值码已被作废", "The recharge code was revoked"),
+    "CODE_ALREADY_REDEEMED": Text(
+        "您已使用过该充值码", "You have redeemed this recharge code before"
+    ),
+    "RATE_LIMITED": Text("请求过于频繁，请稍后重试", "Too many requests: slow down"),
+    "PAYLOAD_TOO_LARGE": Text(
+        "请求体过大，上限为 256 KiB", "The request body is larger than 256 KiB"
+    ),
+    "UNSUPPORTED_MEDIA_TYPE": Text(
+        "请求体类型不受支持，请使用 application/json",
+        "Unsupported media type: send application/json",
+    ),
+    "METHOD_NOT_ALLOWED": Text(
+        "该地址不支持此请求方法", "This address does not take this method"
+    ),
+    "IDEMPOTENCY_MISMATCH": Text(
+        "该 Idempotency-Key 已用于另一个请求，请换用新的",
+        "This Idempotency-Key was used for another request: take a new one",
+    ),
+    "BAD_REQUEST": Text("请求无法识别", "The request cannot be understood"),
+}
+
+REASONS: Final[dict[str, Text]] = {
+    "the user is inactive": Text("该用户已被停用", "The user is inactive"),
+    "the task has ended": Text("任务已经结束", "The task has ended"),
+    "only a failed or cancelled task can be run again": Text(
+        "只有失败或已取消的任务可以重新运行",
+        "Only a failed or cancelled task can be run again",
+    ),
+    "a running task cannot be deleted: cancel it first": Text(
+        "运行中的任务不能删除，请先取消", "A running task cannot be deleted: cancel it first"
+    ),
+    "tasks still run on the server: drain it first": Text(
+        "服务器上仍有任务在运行，请先排空",
+        "Tasks still run on the server: drain it first",
+    ),
+    "the balance cannot fall below what is held for open tasks": Text(
+        "余额不能低于未完成任务的冻结金额",
+        "The balance cannot fall below what is held for open tasks",
+    ),
+    "the task is not open": Text("任务已经结束", "The task has ended"),
+}
+
+FAULTS: Final[dict[str, Text]] = {
+    "missing": Text("请填写{label}", "{label} is required"),
+    "unknown": Text("未知字段，请删除", "Unknown field: remove it"),
+    "duplicate": Text("字段重复出现", "The field is given twice"),
+    "unknown_parameter": Text("未知的查询参数，请删除", "Unknown query parameter: remove it"),
+    "repeated_parameter": Text("查询参数重复出现", "The query parameter is given twice"),
+    "want_str": Text("{label}必须是字符串", "{label} must be a string"),
+    "want_int": Text("{label}必须是整数", "{label} must be an integer"),
+    "want_float": Text("{label}必须是数字", "{label} must be a number"),
+    "want_bool": Text("{label}必须是 true 或 false", "{label} must be true or false"),
+    "want_object": Text("{label}必须是对象", "{label} must be an object"),
+    "want_array": Text("{label}必须是数组", "{label} must be an array"),
+    "too_short": Text(
+        "{label}长度至少{limit}位", "{label} must be at least {limit} characters long"
+    ),
+    "too_long": Text(
+        "{label}长度不能超过{limit}位", "{label} must be at most {limit} characters long"
+    ),
+    "too_few": Text("{label}至少要有{limit}项", "{label} must have at least {limit} items"),
+    "too_many": Text("{label}最多{limit}项", "{label} must have at most {limit} items"),
+    "format": Text("{label}格式不正确", "{label} is not in the right format"),
+    "at_least": Text("{label}不能小于{limit}", "{label} must not be less than {limit}"),
+    "at_most": Text("{label}不能大于{limit}", "{label} must not be greater than {limit}"),
+    "above": Text("{label}必须大于{limit}", "{label} must be greater than {limit}"),
+    "below": Text("{label}必须小于{limit}", "{label} must be less than {limit}"),
+    "multiple": Text("{label}必须是{limit}的倍数", "{label} must be a multiple of {limit}"),
+    "choice": Text("{label}取值无效，可选：{choices}", "{label} must be one of: {choices}"),
+    "time": Text(
+        "{label}必须是 RFC 3339 时间，例如 2024-12-31T23:59:59Z",
+        "{label} must be an RFC 3339 time such as 2024-12-31T23:59:59Z",
+    ),
+    "year": Text(
+        "{label}的年份必须在 2000 到 2100 之间",
+        "The year of {label} must be between 2000 and 2100",
+    ),
+    "past": Text("{label}必须是将来的时间", "{label} must be in the future"),
+    "date": Text(
+        "{label}必须是日期，例如 2024-01-31", "{label} must be a date such as 2024-01-31"
+    ),
+    "uuid": Text("{label}必须是 UUID", "{label} must be a UUID"),
+    "number_range": Text("{label}数值超出范围", "{label} is out of range"),
+    "amount": Text(
+        "{label}必须在 {least} 到 {most} 之间，最多两位小数",
+        "{label} must be between {least} and {most} with at most two decimals",
+    ),
+    "username": Text(
+        "用户名只能包含字母、数字、下划线、点和连字符，长度 3 到 50 位",
+        "A username has 3 to 50 letters, digits, underscores, dots and hyphens",
+    ),
+    "characters": Text(
+        "{label}含有不允许的字符（控制字符或双向控制符）",
+        "{label} contains control or bidirectional characters",
+    ),
+    "url": Text(
+        "{label}必须是完整的 {schemes} 地址，不含用户名和密码",
+        "{label} must be a complete {schemes} address without user and password",
+    ),
+    "code": Text(
+        "充值码格式不正确，应为 OWL-XXXX-XXXX-XXXX",
+        "A recharge code looks like OWL-XXXX-XXXX-XXXX",
+    ),
+    "too_large": Text("{label}过大，上限 {limit} 字节", "{label} is larger than {limit} bytes"),
+    "too_deep": Text("嵌套过深，上限 {limit} 层", "Nested deeper than {limit} levels"),
+    "body_empty": Text("请求体不能为空", "The request body is empty"),
+    "body_malformed": Text("请求体不是有效的 JSON", "The request body is not valid JSON"),
+    "body_encoding": Text("请求体不是有效的 UTF-8", "The request body is not valid UTF-8"),
+    "body_object": Text("请求体必须是 JSON 对象", "The request body must be a JSON object"),
+    "query_encoding": Text("查询参数不是有效的 UTF-8", "The query is not valid UTF-8"),
+    "nothing": Text("请至少填写一个字段", "Give at least one field"),
+    "invalid": Text("{label}无效", "{label} is not valid"),
+}
+
+LABELS: Final[dict[str, Text]] = {
+    "email": Text("邮箱", "The e-mail address"),
+    "password": Text("密码", "The password"),
+    "current_password": Text("当前密码", "The current password"),
+    "new_password": Text("新密码", "The new password"),
+    "username": Text("用户名", "The username"),
+    "full_name": Text("姓名", "The full name"),
+    "title": Text("标题", "The title"),
+    "description": Text("描述", "The description"),
+    "task_type": Text("任务类型", "The task type"),
+    "priority": Text("优先级", "The priority"),
+    "estimated_duration": Text("预计时长", "The estimated duration"),
+    "config": Text("任务配置", "The task's config"),
+    "config.video_url": Text("视频地址", "The video address"),
+    "config.analysis_type": Text("分析类型", "The analysis type"),
+    "config.timeout_seconds": Text("超时秒数", "The timeout"),
+    "amount": Text("金额", "The amount"),
+    "balance": Text("余额", "The balance"),
+    "batch_size": Text("生成数量", "The batch size"),
+    "max_uses": Text("可用次数", "The number of uses"),
+    "expires_at": Text("过期时间", "The expiry time"),
+    "code": Text("充值码", "The recharge code"),
+    "page": Text("页码", "The page"),
+    "page_size": Text("每页数量", "The page size"),
+    "status": Text("状态", "The status"),
+    "sort_by": Text("排序字段", "The sort field"),
+    "sort_order": Text("排序方向", "The sort order"),
+    "name": Text("名称", "The name"),
+    "max_concurrent_tasks": Text("最大并发任务数", "The number of concurrent tasks"),
+    "token": Text("注册令牌", "The enrolment token"),
+    "public_key": Text("公钥", "The public key"),
+    "user_id": Text("用户编号", "The user id"),
+    "role": Text("角色", "The role"),
+    "search": Text("搜索关键词", "The search text"),
+    "start_date": Text("开始日期", "The start date"),
+    "end_date": Text("结束日期", "The end date"),
+    "body": Text("请求体", "The body"),
+}
+"""What a field is called in a sentence; others go by their own name."""
+
+
+def sentence(field: str, fault: Fault, language: Language) -> str:
+    """What to tell the client about one field."""
+    label = LABELS.get(field)
+    shown = label.in_language(language) if label else field
+    return FAULTS[fault.kind].in_language(language, label=shown, **fault.values)
+
+
+@lru_cache(maxsize=256)
+def language_of(accept_language: str) -> Language:
+    """The language to answer in: English only when it is wanted more than Chinese."""
+    wanted: dict[str, float] = {}
+    for part in accept_language.split(","):
+        tag, _, quality = part.strip().partition(";q=")
+        primary = tag.strip().lower().partition("-")[0]
+        try:
+            weight = float(quality) if quality else 1.0
+        except ValueError:
+            weight = 0.0
+        wanted[primary] = max(weight, wanted.get(primary, 0.0))
+    chinese = wanted.get("zh", wanted.get("*", 0.0))
+    return "en" if wanted.get("en", 0.0) > chinese else "zh"

@@ -1,0 +1,109 @@
+"""Query strings and path ids: what Litestar lets pass is refused here, all faults at once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final, cast
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.params import QueryParameter
+
+from api.messages import Fault
+from api.rejection import InvalidRequest, Rejection
+from api.validation import Faults, faults_of_fields, unclean_texts
+
+_PARAMETERS_MAX: Final = 50
+
+
+@lru_cache(maxsize=512)
+def parameters_of(handler: BaseRouteHandler) -> dict[str, Any]:
+    """The query parameters that a route knows, with their annotations."""
+    annotations = handler.signature_model.__annotations__
+    return {
+        name: annotations[name]
+        for name, field in handler.parsed_fn_signature.parameters.items()
+        if isinstance(field.kwarg_definition, QueryParameter)
+    }
+
+
+@lru_cache(maxsize=512)
+def _required(handler: BaseRouteHandler) -> frozenset[str]:
+    parameters = handler.parsed_fn_signature.parameters
+    return frozenset(
+        name for name in parameters_of(handler) if not parameters[name].has_default
+    )
+
+
+def check_query(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
+    """Refuse unknown and repeated parameters and what is not clean text.
+
+    Raises:
+        InvalidRequest: naming these, and everything else that is wrong with the query.
+    """
+    pairs = _pairs(connection.scope["query_string"])
+    known = parameters_of(handler)
+    names = [name for name, _ in pairs]
+    if (
+        len(set(names)) == len(names)
+        and all(name in known for name in names)
+        and not any(True for value in pairs for _ in unclean_texts(value[1], lines=False))
+    ):
+        return
+    raise InvalidRequest(faults_of_query(connection, handler))
+
+
+def faults_of_query(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> Faults:
+    """Everything that is wrong with the query string of a request."""
+    pairs = _pairs(connection.scope["query_string"])
+    known = parameters_of(handler)
+    given = dict(pairs)
+    faults = faults_of_fields(
+        {name: value for name, value in given.items() if name in known},
+        known,
+        required=_required(handler),
+        strict=False,
+    )
+    for name in given:
+        if name not in known:
+            faults.setdefault(name, []).append(Fault("unknown_parameter"))
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            faults.setdefault(name, []).append(Fault("repeated_parameter"))
+        seen.add(name)
+    return faults
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            query.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=_PARAMETERS_MAX,
+        )
+    except ValueError:  # also UnicodeDecodeError
+        raise InvalidRequest({"query": [Fault("query_encoding")]}) from None
+
+
+def check_path(scope: Any) -> None:
+    """Refuse ids that are not written in the one canonical form.
+
+    Raises:
+        Rejection: such an address names nothing.
+    """
+    for value in scope["path_params"].values():
+        if isinstance(value, UUID) and f"/{value}" not in scope["path"].lower():
+            raise Rejection("RESOURCE_NOT_FOUND")
+
+
+def handler_of(scope: Any) -> HTTPRouteHandler | None:
+    """The route that a request was given to, if it got that far."""
+    return cast("HTTPRouteHandler | None", scope.get("route_handler"))

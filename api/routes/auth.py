@@ -1,0 +1,175 @@
+"""Registering and logging in. Source: the published contract, 认证机制 and 用户注册."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Router, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from msgspec import Meta, Struct
+
+from api.body import RequestBody
+from api.credentials import Credentials
+from api.envelope import Envelope, shown
+from api.exchange import Exchange
+from api.fields import Email, FullName, Password, Username, username_form
+from api.messages import Fault, Text
+from api.platform import HttpConfig
+from api.policy import PUBLIC
+from api.rejection import Unauthenticated
+from api.security import Tokens
+from commands.accounts import LoggedIn, LogIn, Registered, RegisterUser, log_in, register_user
+from domain.accounts.claim import normalised
+from domain.accounts.events import Role
+from domain.envelope import Actor
+from domain.ports import OutOfReach
+from projections.users import UserRow, user_by_id
+
+REGISTERED = Text("注册成功", "Registered")
+LOGGED_IN = Text("登录成功", "Logged in")
+WRONG = Text("邮箱或密码错误", "Wrong e-mail address or password")
+_SUBJECT_KEY_BYTES = 32
+
+
+class RegisterRequest(RequestBody):
+    """A new account."""
+
+    email: Email
+    username: Username
+    password: Password
+    full_name: FullName = ""
+
+    @classmethod
+    def cross_check(
+        cls, given: Mapping[str, Any], config: HttpConfig
+    ) -> Iterator[tuple[str, Fault]]:
+        """A new password has the length that the operator asks for."""
+        if len(given.get("password", " " * config.password_min_length)) < (
+            config.password_min_length
+        ):
+            yield "password", Fault("too_short", {"limit": config.password_min_length})
+
+
+class LoginRequest(RequestBody):
+    """Who says they are whom."""
+
+    email: Annotated[str, Meta(min_length=1, max_length=254, examples=["user@example.com"])]
+    password: Password
+
+
+class RegisteredUser(Struct, kw_only=True):
+    """The account that was opened."""
+
+    id: UUID
+    email: str
+    username: str
+    full_name: str
+    role: Role
+    created_at: datetime | None
+
+
+class SignedIn(Struct, kw_only=True):
+    """Whose token it is."""
+
+    id: UUID
+    email: str
+    username: str
+    role: Role
+
+
+class LoginAnswer(Struct, kw_only=True):
+    """A token, good for ``expires_in`` seconds."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    user: SignedIn
+
+
+@post("/register", opt=PUBLIC, status_code=200)
+async def register(
+    data: JSONBody[RegisterRequest], exchange: NamedDependency[Exchange]
+) -> Envelope[RegisteredUser]:
+    """用户注册: open an account. E-mail address and username are unique."""
+    platform = exchange.platform
+    user_id = platform.ids()
+    username = username_form(data.username)
+    command = RegisterUser(
+        user_id=user_id,
+        email=data.email,
+        username=username,
+        full_name=data.full_name,
+        password_hash=await platform.passwords.hash(data.password),
+        email_claim=platform.secrets.claim_id("email", normalised(data.email)),
+        username_claim=platform.secrets.claim_id("username", normalised(username)),
+        subject_key=secrets.token_bytes(_SUBJECT_KEY_BYTES),
+    )
+    registered = await exchange.run(
+        register_user, command, Registered, actor=Actor("user", str(user_id))
+    )
+    user = await _readable(exchange, registered.user_id)
+    return exchange.reply(
+        RegisteredUser(
+            id=user.user_id,
+            email=user.email,
+            username=user.username,
+            full_name=user.full_name,
+            role=user.role,
+            created_at=shown(user.created_at),
+        ),
+        REGISTERED,
+    )
+
+
+@post("/login", opt=PUBLIC, status_code=200)
+async def login(
+    data: JSONBody[LoginRequest],
+    exchange: NamedDependency[Exchange],
+    credentials: NamedDependency[Credentials],
+    tokens: NamedDependency[Tokens],
+) -> Envelope[LoginAnswer]:
+    """登录: give a token for a password. Unknown, wrong and inactive are one answer."""
+    platform = exchange.platform
+    claim = platform.secrets.claim_id("email", normalised(data.email))
+    found = await credentials.by_email(claim)
+    right = await platform.passwords.verify(
+        found.password_hash if found else None, data.password
+    )
+    if found is None or not right or not found.is_active:
+        raise Unauthenticated(WRONG)
+    command = LogIn(user_id=found.user_id, address=exchange.client_address)
+    await exchange.run(log_in, command, LoggedIn, actor=Actor("user", str(found.user_id)))
+    user = await _readable(exchange, found.user_id)
+    token = tokens.issue(
+        found.user_id,
+        found.token_version,
+        now=platform.clock(),
+        token_id=platform.ids(),
+    )
+    return exchange.reply(
+        LoginAnswer(
+            access_token=token,
+            token_type="bearer",  # noqa: S106 - RFC 6750's name for the kind of token
+            expires_in=tokens.lifetime_s,
+            user=SignedIn(
+                id=user.user_id, email=user.email, username=user.username, role=found.role
+            ),
+        ),
+        LOGGED_IN,
+    )
+
+
+async def _readable(exchange: Exchange, user_id: UUID) -> UserRow:
+    async with exchange.reading() as connection:
+        user = await user_by_id(connection, user_id)
+    if user is None:
+        raise OutOfReach("the user is recorded but not yet readable")
+    return user
+
+
+ROUTER = Router(path="/auth", route_handlers=[register, login], tags=["认证 Authentication"])

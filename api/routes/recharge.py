@@ -1,0 +1,290 @@
+"""Recharge codes and what was redeemed. Source: the published contract, 充值管理API."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec import Meta, Struct
+
+from api.body import RequestBody
+from api.envelope import Envelope, shown
+from api.exchange import Exchange
+from api.fields import Amount, Description, Instant, as_utc, fen_of
+from api.messages import Fault, Text
+from api.pagination import Page, PageNumber, PageSize, page_of
+from api.policy import ADMIN, ANYONE, MEMBER, READER
+from api.rejection import InvalidRequest
+from commands.recharge import (
+    IssueCodes,
+    Issued,
+    NewCode,
+    RedeemCode,
+    Redeemed,
+    RevealCode,
+    Revealed,
+    RevokeCode,
+    Revoked,
+    issue_codes,
+    redeem_code,
+    reveal_code,
+    revoke_code,
+)
+from domain.money import to_yuan
+from domain.recharge.code_text import code_from, hint_of, read
+from projections.recharge_codes import CodeStatus, RechargeCodeRow, code_page
+from projections.recharge_records import RechargeRecord, record_page
+
+ISSUED = Text("充值码已生成，请妥善保存", "Codes issued: keep them safe")
+REDEEMED = Text("充值成功", "Recharged")
+REVOKED = Text("充值码已作废", "Code revoked")
+
+
+class IssueRequest(RequestBody):
+    """A batch of like codes."""
+
+    amount: Amount
+    description: Description = ""
+    batch_size: Annotated[int, Meta(ge=1, le=1_000, description="How many codes.")] = 1
+    expires_at: Instant | None = None
+    max_uses: Annotated[
+        int, Meta(ge=1, le=10_000, description="How many users may redeem each code.")
+    ] = 1
+
+
+class IssuedCode(Struct, kw_only=True):
+    """A new code. It is shown here and nowhere else but by ``reveal``."""
+
+    id: UUID
+    code: str
+    amount: float
+    expires_at: datetime | None
+
+
+class IssuedBatch(Struct, kw_only=True):
+    """The batch; ``total_amount`` in yuan is amount times codes."""
+
+    codes: list[IssuedCode]
+    total_generated: int
+    total_amount: float
+
+
+class RedeemRequest(RequestBody):
+    """The code, in any case, with or without dashes."""
+
+    code: Annotated[str, Meta(max_length=64, examples=["OWL-ABCD-1234-EFGH"])]
+
+
+class RedeemAnswer(Struct, kw_only=True):
+    """What was credited, in yuan."""
+
+    amount: float
+    new_balance: float
+    recharge_record_id: UUID
+
+
+class RecordItem(Struct, kw_only=True):
+    """One redemption; ``code`` is masked."""
+
+    id: UUID
+    code: str
+    amount: float
+    description: str
+    created_at: datetime | None
+    position: int
+
+
+class CodeItem(Struct, kw_only=True):
+    """One code as lists show it: masked, with its uses."""
+
+    id: UUID
+    batch_id: UUID
+    code: str
+    amount: float
+    status: CodeStatus
+    max_uses: int
+    used_count: int
+    description: str
+    expires_at: datetime | None
+    created_by: str
+    created_at: datetime | None
+    last_used_at: datetime | None
+
+
+class RevealedCode(Struct, kw_only=True):
+    """The whole code."""
+
+    id: UUID
+    code: str
+
+
+class RevokedCode(Struct, kw_only=True):
+    """The code that is dead now."""
+
+    id: UUID
+    status: CodeStatus
+
+
+@post("/codes", opt=ADMIN, status_code=200)
+async def issue(
+    data: JSONBody[IssueRequest], exchange: NamedDependency[Exchange]
+) -> Envelope[IssuedBatch]:
+    """生成充值码: create a batch of codes: all of them, or none."""
+    platform = exchange.platform
+    command_id = exchange.command_id()
+    texts = [
+        _code_text(platform.config.request_key, command_id, number)
+        for number in range(data.batch_size)
+    ]
+    ids = [platform.secrets.code_id(read(text) or "") for text in texts]
+    amount_fen = fen_of(data.amount)
+    expires_at = None if data.expires_at is None else as_utc(data.expires_at)
+    command = IssueCodes(
+        batch_id=command_id,
+        codes=tuple(
+            NewCode(code_id, hint_of(text), platform.secrets.seal(text))
+            for code_id, text in zip(ids, texts, strict=True)
+        ),
+        amount_fen=amount_fen,
+        max_uses=data.max_uses,
+        expires_at=expires_at,
+        description=data.description,
+        at=platform.clock(),
+    )
+    await exchange.run(issue_codes, command, Issued, command_id=command_id)
+    codes = [
+        IssuedCode(
+            id=code_id, code=text, amount=to_yuan(amount_fen), expires_at=shown(expires_at)
+        )
+        for code_id, text in zip(ids, texts, strict=True)
+    ]
+    return exchange.reply(
+        IssuedBatch(
+            codes=codes,
+            total_generated=len(codes),
+            total_amount=to_yuan(amount_fen * len(codes)),
+        ),
+        ISSUED,
+    )
+
+
+@post("/redeem", opt=MEMBER, status_code=200)
+async def redeem(
+    data: JSONBody[RedeemRequest], exchange: NamedDependency[Exchange]
+) -> Envelope[RedeemAnswer]:
+    """使用充值码: turn a code into balance."""
+    symbols = read(data.code)
+    if symbols is None:
+        raise InvalidRequest({"code": [Fault("code")]})
+    platform = exchange.platform
+    command = RedeemCode(
+        code_id=platform.secrets.code_id(symbols),
+        user_id=exchange.user.user_id,
+        record_id=platform.ids(),
+        at=platform.clock(),
+    )
+    redeemed = await exchange.run(redeem_code, command, Redeemed)
+    return exchange.reply(
+        RedeemAnswer(
+            amount=to_yuan(redeemed.amount_fen),
+            new_balance=to_yuan(redeemed.new_balance_fen),
+            recharge_record_id=redeemed.record_id,
+        ),
+        REDEEMED,
+    )
+
+
+@get("/records", opt=ANYONE)
+async def list_records(
+    exchange: NamedDependency[Exchange],
+    page: FromQuery[PageNumber] = 1,
+    page_size: FromQuery[PageSize] = 20,
+) -> Envelope[Page[RecordItem]]:
+    """获取充值记录: the signed-in user's redemptions, the newest first."""
+    async with exchange.reading() as connection:
+        found = await record_page(
+            connection, exchange.user.user_id, page=page, page_size=page_size
+        )
+    return exchange.reply(page_of(found, _record))
+
+
+@get("/codes", opt=READER)
+async def list_codes(
+    exchange: NamedDependency[Exchange],
+    page: FromQuery[PageNumber] = 1,
+    page_size: FromQuery[PageSize] = 20,
+    status: FromQuery[CodeStatus | None] = None,
+) -> Envelope[Page[CodeItem]]:
+    """获取充值码列表: all codes, the newest first, masked."""
+    now = exchange.platform.clock()
+    async with exchange.reading() as connection:
+        found = await code_page(
+            connection, status=status, now=now, page=page, page_size=page_size
+        )
+    return exchange.reply(page_of(found, lambda row: _code(row, now)))
+
+
+@post("/codes/{code_id:uuid}/reveal", opt=ADMIN, status_code=200)
+async def reveal(
+    code_id: FromPath[UUID], exchange: NamedDependency[Exchange]
+) -> Envelope[RevealedCode]:
+    """查看完整充值码: show a whole code; that it was shown is recorded."""
+    revealed = await exchange.run(reveal_code, RevealCode(code_id=code_id), Revealed)
+    code = exchange.platform.secrets.unseal(revealed.sealed)
+    return exchange.reply(RevealedCode(id=code_id, code=code))
+
+
+@post("/codes/{code_id:uuid}/revoke", opt=ADMIN, status_code=200)
+async def revoke(
+    code_id: FromPath[UUID], exchange: NamedDependency[Exchange]
+) -> Envelope[RevokedCode]:
+    """作废充值码: end a code; who redeemed it keeps the money."""
+    await exchange.run(revoke_code, RevokeCode(code_id=code_id), Revoked)
+    return exchange.reply(RevokedCode(id=code_id, status="revoked"), REVOKED)
+
+
+def _code_text(key: bytes, command_id: UUID, number: int) -> str:
+    """A code that a repeat of the same request gives again, and nobody without the key can."""
+    seed = b"recharge code" + command_id.bytes + number.to_bytes(2, "big")
+    return code_from(hmac.digest(key, seed, hashlib.sha256))
+
+
+def _record(row: RechargeRecord) -> RecordItem:
+    return RecordItem(
+        id=row.record_id,
+        code=row.hint,
+        amount=to_yuan(row.amount_fen),
+        description=row.description,
+        created_at=shown(row.redeemed_at),
+        position=row.position,
+    )
+
+
+def _code(row: RechargeCodeRow, now: datetime) -> CodeItem:
+    return CodeItem(
+        id=row.code_id,
+        batch_id=row.batch_id,
+        code=row.hint,
+        amount=to_yuan(row.amount_fen),
+        status=row.status_at(now),
+        max_uses=row.max_uses,
+        used_count=row.used_count,
+        description=row.description,
+        expires_at=shown(row.expires_at),
+        created_by=row.created_by,
+        created_at=shown(row.created_at),
+        last_used_at=shown(row.last_used_at),
+    )
+
+
+ROUTER = Router(
+    path="/recharge",
+    route_handlers=[issue, redeem, list_records, list_codes, reveal, revoke],
+    tags=["充值 Recharge"],
+)

@@ -1,0 +1,66 @@
+"""The user's own account. Source: the published contract, 用户管理API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from litestar import Router, get
+from litestar.di import NamedDependency
+from msgspec import Struct
+
+from api.envelope import Envelope, shown
+from api.exchange import Exchange
+from api.policy import ANYONE
+from domain.accounts.events import Role
+from domain.errors import NotFound
+from domain.money import to_yuan
+from projections.users import UserRow, user_by_id
+
+
+class Me(Struct, kw_only=True):
+    """The account. ``balance`` in yuan is the money not yet settled, holds included."""
+
+    id: UUID
+    email: str
+    username: str
+    full_name: str
+    role: Role
+    is_active: bool
+    balance: float
+    held_balance: float
+    available_balance: float
+    total_tasks: int
+    created_at: datetime | None
+    last_login: datetime | None
+
+
+def me_of(user: UserRow) -> Me:
+    """The row in the contract's shape."""
+    return Me(
+        id=user.user_id,
+        email=user.email,
+        username=user.username,
+        full_name=user.full_name,
+        role=user.role,
+        is_active=user.is_active,
+        balance=to_yuan(user.balance_fen),
+        held_balance=to_yuan(user.held_fen),
+        available_balance=to_yuan(user.available_fen),
+        total_tasks=user.total_tasks,
+        created_at=shown(user.created_at),
+        last_login=shown(user.last_login_at),
+    )
+
+
+@get("/me", opt=ANYONE)
+async def read_me(exchange: NamedDependency[Exchange]) -> Envelope[Me]:
+    """获取当前用户信息: the signed-in user."""
+    async with exchange.reading() as connection:
+        user = await user_by_id(connection, exchange.user.user_id)
+    if user is None:
+        raise NotFound
+    return exchange.reply(me_of(user))
+
+
+ROUTER = Router(path="/users", route_handlers=[read_me], tags=["用户 Users"])
