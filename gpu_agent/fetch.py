@@ -203,7 +203,9 @@ def check_url(url: str, policy: FetchPolicy) -> str:
         raise FetchRefused(f"{parts.scheme or 'an address without a scheme'} is not fetched")
     if "@" in parts.netloc:
         raise FetchRefused("credentials in a URL are not sent")
-    if (port or {"https": 443, "http": 80}[parts.scheme]) not in policy.ports:
+    if port is None:
+        port = {"https": 443, "http": 80}[parts.scheme]
+    if port not in policy.ports:
         raise FetchRefused(f"port {port} is not fetched from")
     host = parts.hostname or ""
     if not _is_host(host):

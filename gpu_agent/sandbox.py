@@ -55,6 +55,8 @@ def sandbox_command(bwrap: str, *, workspace: Path, readable: Iterable[Path]) ->
     command = [*_walls(bwrap), "--tmpfs", "/tmp"]  # noqa: S108 - the sandbox's own
     for path in _read_only(readable):
         command += ["--ro-bind-try", path, path]
+    if Path("/dev/nvidiactl").exists():  # CUDA looks up the bus and the memory nodes
+        command += ["--ro-bind-try", "/sys", "/sys"]
     for node in [*_GPU_NODES, *map(str, Path("/dev").glob("nvidia[0-9]*"))]:
         command += ["--dev-bind-try", node, node]
     command += [
@@ -110,7 +112,10 @@ def _walls(bwrap: str) -> list[str]:
     return [
         bwrap, "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent",
         "--new-session", "--cap-drop", "ALL", "--uid", NOBODY, "--gid", NOBODY,
-        "--hostname", "task", "--proc", "/proc", "--dev", "/dev",
+        "--hostname", "task", "--dev", "/dev",
+        # Read-only, or the task of an agent that runs as root, being the owner of /proc/sys by
+        # its number, could set the whole machine's parameters.
+        "--proc", "/proc", "--remount-ro", "/proc",
     ]  # fmt: skip
 
 

@@ -133,7 +133,9 @@ def _probes(config: dict[str, Any], context: TaskContext) -> dict[str, Callable[
         "write_bin": writable("/bin/sh"),
         "write_package": writable(__file__),
         "write_interpreter": writable(sys.executable),
-        "write_other_workspaces": writable(str(context.workspace.parent.parent)),
+        "see_other_workspaces": lambda: _deny_unless(
+            len(list(context.workspace.parent.parent.iterdir())) > 1
+        ),
         "see_agent": lambda: os.kill(agent, 0),
         "read_agent_environment": Path(f"/proc/{agent}/environ").read_bytes,
         "read_agent_memory": lambda: Path(f"/proc/{agent}/mem").open("rb"),
@@ -148,7 +150,9 @@ def _probes(config: dict[str, Any], context: TaskContext) -> dict[str, Callable[
         "hold_capabilities": lambda: _deny_unless(_capabilities() != 0),
         "read_kernel_log": lambda: Path("/dev/kmsg").open("rb"),
         "see_disks": lambda: _deny_unless(any(Path("/dev").glob("[svn][dv]*[a-z0-9]"))),
-        "set_kernel_parameters": writable("/proc/sys/kernel/hostname"),
+        "set_kernel_parameters": writable("/proc/sys/kernel/core_pattern"),
+        "press_sysrq": writable("/proc/sysrq-trigger"),
+        "steer_interrupts": writable("/proc/irq/default_smp_affinity"),
         "see_other_processes": lambda: _deny_unless(_process_count() > 6),
     }
 
