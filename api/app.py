@@ -54,8 +54,9 @@ def create_app(platform: Platform) -> Litestar:
         openapi_config=OpenAPIConfig(
             title="猫头鹰工厂 Owl Factory",
             version=VERSION,
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
-            openapi_router=Router(path="/", route_handlers=[], opt=PUBLIC),
+            path="/docs",
+            render_plugins=[JsonRenderPlugin()],
+            openapi_router=Router(path="/docs", route_handlers=[], opt=PUBLIC),
         ),
         logging_config=None,
     )

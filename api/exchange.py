@@ -18,7 +18,8 @@ from uuid import UUID
 import msgspec
 from litestar.types import HTTPScope
 from msgspec import Struct
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
+from psycopg_pool import PoolTimeout
 
 from api.envelope import Envelope
 from api.messages import OK, Fault, Language, Text, language_of
@@ -171,5 +172,9 @@ class Exchange:
         if not _POSITION.fullmatch(position):
             raise InvalidRequest({"Owl-Min-Position": [Fault("want_int")]})
         wait_s = self.platform.config.position_wait_s
-        if not await self.platform.position.wait(int(position), wait_s):
+        try:
+            passed = await self.platform.position.wait(int(position), wait_s)
+        except (OperationalError, PoolTimeout) as error:
+            raise OutOfReach from error
+        if not passed:
             raise OutOfReach("the read models have not passed the wanted position")

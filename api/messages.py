@@ -103,6 +103,9 @@ REASONS: Final[dict[str, Text]] = {
         "余额不能低于未完成任务的冻结金额",
         "The balance cannot fall below what is held for open tasks",
     ),
+    "the farm no longer runs this type": Text(
+        "平台已不再提供该任务类型", "The farm no longer runs this type of task"
+    ),
     "the task is not open": Text("任务已经结束", "The task has ended"),
 }
 

@@ -14,6 +14,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from api.passwords import Passwords
+from domain.accounts.claim import ClaimKind
 from domain.ports import Clock, CommandWriter, Ids
 
 ReadPool = AsyncConnectionPool[AsyncConnection[Any]]
@@ -30,7 +31,7 @@ class ReadPosition(Protocol):
 class Secrets(Protocol):
     """Keyed digests and sealed texts; the keys themselves stay behind it."""
 
-    def claim_id(self, kind: str, value: str) -> UUID:
+    def claim_id(self, kind: ClaimKind, value: str) -> UUID:
         """The stream of a claim on an e-mail address or username."""
         ...
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
@@ -17,14 +16,14 @@ from api.body import RequestBody
 from api.credentials import Credentials
 from api.envelope import Envelope, shown
 from api.exchange import Exchange
-from api.fields import Email, FullName, Password, Username, username_form
+from api.fields import Email, FullName, Password, Username
 from api.messages import Fault, Text
 from api.platform import HttpConfig
 from api.policy import PUBLIC
+from api.registration import registration
 from api.rejection import Unauthenticated
 from api.security import Tokens
-from commands.accounts import LoggedIn, LogIn, Registered, RegisterUser, log_in, register_user
-from domain.accounts.claim import normalised
+from commands.accounts import LoggedIn, LogIn, Registered, log_in, register_user
 from domain.accounts.events import Role
 from domain.envelope import Actor
 from domain.ports import OutOfReach
@@ -33,7 +32,6 @@ from projections.users import UserRow, user_by_id
 REGISTERED = Text("注册成功", "Registered")
 LOGGED_IN = Text("登录成功", "Logged in")
 WRONG = Text("邮箱或密码错误", "Wrong e-mail address or password")
-_SUBJECT_KEY_BYTES = 32
 
 
 class RegisterRequest(RequestBody):
@@ -96,21 +94,15 @@ async def register(
     data: JSONBody[RegisterRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[RegisteredUser]:
     """用户注册: open an account. E-mail address and username are unique."""
-    platform = exchange.platform
-    user_id = platform.ids()
-    username = username_form(data.username)
-    command = RegisterUser(
-        user_id=user_id,
+    command = await registration(
+        exchange.platform,
         email=data.email,
-        username=username,
+        username=data.username,
+        password=data.password,
         full_name=data.full_name,
-        password_hash=await platform.passwords.hash(data.password),
-        email_claim=platform.secrets.claim_id("email", normalised(data.email)),
-        username_claim=platform.secrets.claim_id("username", normalised(username)),
-        subject_key=secrets.token_bytes(_SUBJECT_KEY_BYTES),
     )
     registered = await exchange.run(
-        register_user, command, Registered, actor=Actor("user", str(user_id))
+        register_user, command, Registered, actor=Actor("user", str(command.user_id))
     )
     user = await _readable(exchange, registered.user_id)
     return exchange.reply(
@@ -135,7 +127,7 @@ async def login(
 ) -> Envelope[LoginAnswer]:
     """登录: give a token for a password. Unknown, wrong and inactive are one answer."""
     platform = exchange.platform
-    claim = platform.secrets.claim_id("email", normalised(data.email))
+    claim = platform.secrets.claim_id("email", data.email)
     found = await credentials.by_email(claim)
     right = await platform.passwords.verify(
         found.password_hash if found else None, data.password

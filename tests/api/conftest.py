@@ -1,0 +1,40 @@
+"""One server for each module of tests; a test that needs its own database takes ``fresh_api``."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.api.live import LiveApi, Person
+from tests.stack import LiveStack
+
+
+@pytest.fixture(scope="module")
+def api(session_stack: LiveStack) -> Iterator[LiveApi]:
+    url = session_stack.create_database()
+    with LiveApi(url) as live:
+        yield live
+    session_stack.drop_database(url)
+
+
+@pytest.fixture
+def fresh_api(database_url: str) -> Iterator[LiveApi]:
+    with LiveApi(database_url) as live:
+        yield live
+
+
+@pytest.fixture(scope="module")
+def user(api: LiveApi) -> Iterator[Person]:
+    with api.someone() as person:
+        yield person
+
+
+@pytest.fixture(scope="module")
+def admin(api: LiveApi) -> Iterator[Person]:
+    with api.someone("admin") as person:
+        yield person
+
+
+@pytest.fixture(scope="module")
+def auditor(api: LiveApi) -> Iterator[Person]:
+    with api.someone("auditor") as person:
+        yield person

@@ -1,0 +1,230 @@
+"""The platform's HTTP side as a running server: real Postgres, writer, projections and uvicorn.
+
+It runs on an event loop of its own in a thread, so tests are plain functions with a client.
+"""
+
+import asyncio
+import hashlib
+import os
+import secrets
+import socket
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+import httpx
+import uvicorn
+from msgspec.structs import replace
+
+from api.app import create_app
+from api.passwords import CHEAP, Passwords
+from api.platform import HttpConfig, Platform
+from api.reading import open_pool
+from api.registration import create_admin
+from commands.event_log.log import EventLog
+from commands.event_log.secrets import Secrets
+from commands.signals import LocalSignal
+from commands.writer import Writer
+from domain.accounts.events import Role
+from domain.ids import uuid7
+from projections.catalogue import BUSINESS, TELEMETRY
+from projections.migrate import prepare
+from projections.position import ReadPosition
+from projections.runner import Runner
+
+T = TypeVar("T")
+
+PASSWORD = "password123"
+KEY = b"k" * 32
+REQUEST_KEY = b"r" * 32
+SECRETS = Secrets(pepper=b"p" * 32, sealing_key=b"s" * 32)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def new_id() -> UUID:
+    return uuid7(int(now().timestamp() * 1000), os.urandom(10))
+
+
+class Files:
+    """An artifact store in memory: what an object store gives, without the disk."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, bytes] = {}
+
+    def put(self, content: bytes) -> str:
+        digest = hashlib.sha256(content).hexdigest()
+        self._files[digest] = content
+        return digest
+
+    async def get(self, sha256: str) -> AsyncIterator[bytes]:
+        if sha256 not in self._files:
+            raise FileNotFoundError(sha256)
+        yield self._files[sha256]
+
+
+@asynccontextmanager
+async def open_platform(database_url: str, files: Files) -> AsyncIterator[Platform]:
+    """Everything that ``owl serve`` stands on, with the projections in the same process."""
+    prepare(database_url)
+    async with AsyncExitStack() as stack:
+        log = stack.enter_context(
+            EventLog.open(database_url, secrets=SECRETS, require_durable=False)
+        )
+        committed, projected = LocalSignal(), LocalSignal()
+        writer = await stack.enter_async_context(Writer(log, now, committed=committed))
+        pool = await open_pool(database_url, most=8)
+        stack.push_async_callback(pool.close)
+        runners = [
+            Runner(log.feed(), database_url, BUSINESS, projected=projected),
+            Runner(log.telemetry.feed(), database_url, TELEMETRY, projected=None),
+        ]
+        tasks = [asyncio.create_task(runner.run(committed)) for runner in runners]
+        stack.push_async_callback(_end, tasks)
+        passwords = Passwords(CHEAP)
+        stack.callback(passwords.close)
+        yield Platform(
+            writer=writer,
+            pool=pool,
+            position=ReadPosition(pool, projected),
+            clock=now,
+            ids=new_id,
+            secrets=SECRETS,
+            config=HttpConfig(
+                token_keys={"current": KEY},
+                request_key=REQUEST_KEY,
+                agent_nats_urls=("nats://127.0.0.1:4222",),
+                password_min_length=6,
+            ),
+            artifacts=files,
+            passwords=passwords,
+            broker_connected=lambda: False,
+        )
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class LiveApi:
+    """A server on a free port; use it as a context manager."""
+
+    def __init__(self, database_url: str, **config: Any) -> None:
+        self.database_url = database_url
+        self.files = Files()
+        self._config = config
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(20), "the server did not start"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "the server did not stop"
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something on the server's own loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        try:
+            async with open_platform(self.database_url, self.files) as platform:
+                self.platform = replace(
+                    platform, config=replace(platform.config, **self._config)
+                )
+                self._server = uvicorn.Server(
+                    uvicorn.Config(
+                        create_app(self.platform),
+                        log_config=None,
+                        access_log=False,
+                        server_header=False,
+                        ws="none",
+                        timeout_graceful_shutdown=3,
+                    )
+                )
+                self._loop.call_soon(self._ready.set)
+                await self._server.serve(sockets=[self._socket])
+        finally:
+            self._ready.set()
+
+    def client(self, token: str = "", **headers: str) -> httpx.Client:
+        """A client; with a token, that user's."""
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        return httpx.Client(base_url=self.url, headers=headers, timeout=20)
+
+    @contextmanager
+    def someone(self, role: Role = "user") -> Iterator["Person"]:
+        """A fresh user of a role, signed in."""
+        name = f"u{secrets.token_hex(6)}"
+        email = f"{name}@example.com"
+        if role == "user":
+            with self.client() as anonymous:
+                ok(
+                    anonymous.post(
+                        "/api/auth/register",
+                        json={"email": email, "username": name, "password": PASSWORD},
+                    )
+                )
+        else:
+            self.call(
+                create_admin(
+                    self.platform, email=email, username=name, password=PASSWORD, role=role
+                )
+            )
+        with self.client() as anonymous:
+            login = {"email": email, "password": PASSWORD}
+            data = ok(anonymous.post("/api/auth/login", json=login))
+        with self.client(data["access_token"]) as client:
+            yield Person(email, UUID(data["user"]["id"]), data["access_token"], client)
+
+
+class Person:
+    """Somebody signed in."""
+
+    def __init__(self, email: str, user_id: UUID, token: str, client: httpx.Client) -> None:
+        self.email = email
+        self.user_id = user_id
+        self.token = token
+        self.client = client
+
+    def balance(self) -> float:
+        """What ``GET /users/me`` says."""
+        return float(ok(self.client.get("/api/users/me"))["balance"])
+
+
+def ok(response: httpx.Response) -> Any:
+    """The data of a success, after a look at its envelope."""
+    assert response.status_code == 200, response.text
+    body = response.json()
+    assert body.keys() == {"success", "message", "data", "error_code"}, body
+    assert body["success"] is True
+    assert body["error_code"] is None
+    assert body["message"]
+    return body["data"]
+
+
+def refused(response: httpx.Response, status: int, code: str) -> Any:
+    """The details of a failure, after a look at its envelope."""
+    assert response.status_code == status, response.text
+    body = response.json()
+    assert body.keys() == {"success", "message", "error_code", "details"}, body
+    assert body["success"] is False
+    assert body["error_code"] == code, body
+    assert body["message"]
+    assert response.headers["x-request-id"]
+    return body["details"]
