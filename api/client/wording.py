@@ -1,0 +1,122 @@
+"""How figures and other people's texts are written for a terminal. Pure."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from rich.text import Text
+
+BARS: Final = "▁▂▃▄▅▆▇█"
+NOTHING: Final = "–"
+_TURNERS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e") | frozenset(
+    "\u2066\u2067\u2068\u2069"
+)
+"""They make a line read in another direction than it is written."""
+_KIB: Final = 1024
+_MINUTE_S: Final = 60
+_HOUR_S: Final = 3600
+_STYLES: Final = {
+    "completed": "green",
+    "online": "green",
+    "active": "green",
+    "running": "cyan",
+    "pending": "yellow",
+    "maintenance": "yellow",
+    "failed": "red",
+    "error": "red",
+    "cancelled": "magenta",
+    "expired": "dim",
+    "used": "dim",
+    "revoked": "dim",
+    "offline": "dim",
+}
+
+
+def clean(text: str, style: str = "") -> Text:
+    """A text that somebody else wrote: nothing in it moves the cursor or is read as markup."""
+    shown = "".join(
+        "\N{REPLACEMENT CHARACTER}" if _commands_the_terminal(character) else character
+        for character in text.expandtabs(4)
+    )
+    return Text(shown, style=style)
+
+
+def _commands_the_terminal(character: str) -> bool:
+    if character == "\n":
+        return False
+    return unicodedata.category(character) == "Cc" or character in _TURNERS
+
+
+def status(name: str) -> Text:
+    """A status in its colour."""
+    return clean(name, _STYLES.get(name, ""))
+
+
+def yuan(amount: float | None) -> str:
+    """Money to the fen: ``¥5.25``."""
+    if amount is None:
+        return NOTHING
+    return f"-¥{-amount:,.2f}" if amount < 0 else f"¥{amount:,.2f}"
+
+
+def percent(value: float | None) -> str:
+    """``45.5 %``."""
+    return NOTHING if value is None else f"{value:.1f} %"
+
+
+def gib(value: float | None) -> str:
+    """Memory: ``24.0 GiB``."""
+    return NOTHING if value is None else f"{value:.1f} GiB"
+
+
+def size(count: int) -> str:
+    """Bytes, in the unit that fits: ``14.2 KiB``."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < _KIB:
+            return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= _KIB
+    return f"{amount:.1f} GiB"
+
+
+def moment(seconds: float) -> str:
+    """A place in a video: ``0:05.280``, ``1:02:05.280``."""
+    milliseconds = round(seconds * 1000)
+    whole, rest = divmod(milliseconds, 1000)
+    hours, minutes, s = whole // _HOUR_S, whole // _MINUTE_S % _MINUTE_S, whole % _MINUTE_S
+    if hours:
+        return f"{hours}:{minutes:02d}:{s:02d}.{rest:03d}"
+    return f"{minutes}:{s:02d}.{rest:03d}"
+
+
+def lasting(seconds: float) -> str:
+    """How long something took: ``2.13 s``, ``3 min 05 s``."""
+    if seconds < _MINUTE_S:
+        return f"{seconds:.2f} s"
+    whole = round(seconds)
+    if whole < _HOUR_S:
+        return f"{whole // _MINUTE_S} min {whole % _MINUTE_S:02d} s"
+    return f"{whole // _HOUR_S} h {whole // _MINUTE_S % _MINUTE_S:02d} min"
+
+
+def local(at: datetime | None) -> str:
+    """A time on the reader's clock."""
+    return NOTHING if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def sparkline(values: Sequence[float], width: int, *, least: float, most: float) -> str:
+    """``values`` as at most ``width`` bars between ``least`` and ``most``.
+
+    Each bar is the greatest of its share, so that a short peak is not averaged away.
+    """
+    count = min(width, len(values))
+    span = most - least
+    bars = []
+    for number in range(count):
+        share = values[number * len(values) // count : (number + 1) * len(values) // count]
+        height = (max(share) - least) / span if span > 0 else 0.0
+        bars.append(BARS[min(len(BARS) - 1, max(0, int(height * len(BARS))))])
+    return "".join(bars)

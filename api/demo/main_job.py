@@ -1,0 +1,165 @@
+"""The main job, from money to result, over HTTP alone: what any client can do as well.
+
+An administrator makes a recharge code; a user redeems it, orders the analysis of a video, sees
+it advance, and gets what was found and what it cost.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from api.client.answers import Batch, Me, Task, read
+from api.client.files import ArtifactDamaged, save_artifacts
+from api.client.http import ApiClient, ApiRefused, ApiUnreachable, api_url_of
+from api.client.show import Bill, task_view
+from api.client.watch import WatchedTooLong, watch
+from api.client.wording import clean, yuan
+
+TOP_UP_YUAN: Final = 10.0
+TITLE: Final = "Big Buck Bunny 视频分析"
+ESTIMATE_MIN: Final = 2
+LIMIT_S: Final = 300.0
+"""To the end of the analysis of a short clip; a slow machine takes some tens of seconds."""
+
+
+class Credentials(Struct, frozen=True, kw_only=True):
+    """Who signs in. ``username`` is for registering; by default what stands before the @."""
+
+    email: str
+    password: str
+    username: str = ""
+
+
+class MainJobOutcome(Struct, frozen=True, kw_only=True):
+    """How it went. ``exit_code`` is 0 only if the analysis completed and its files are here."""
+
+    exit_code: int
+    task: Task | None = None
+    bill: Bill | None = None
+    files: tuple[Path, ...] = ()
+
+
+async def run_main_job(
+    api_url: str,
+    *,
+    media_file: Path,
+    results_dir: Path,
+    console: Console,
+    admin: Credentials,
+    demo: Credentials,
+) -> MainJobOutcome:
+    """Run it and show it; on the same data again it does the same again.
+
+    ``media_file`` lies in a media directory of an agent; its pictures are written below
+    ``results_dir``, in a directory named by the task.
+    """
+    try:
+        async with ApiClient(api_url) as client:
+            code = await _code_from_admin(client, admin, console)
+            await _sign_in(client, demo, console)
+            await _top_up(client, code, console)
+            outcome = await _analyse(client, media_file, results_dir, console)
+    except (ApiRefused, ApiUnreachable, WatchedTooLong, ArtifactDamaged) as error:
+        console.print(Text.assemble(("failed: ", "bold red"), clean(str(error))))
+        return MainJobOutcome(exit_code=1)
+    if outcome.task is not None:
+        console.print(_next_steps(api_url_of(api_url), outcome.task, demo))
+    return outcome
+
+
+async def _code_from_admin(client: ApiClient, admin: Credentials, console: Console) -> str:
+    await client.log_in(admin.email, admin.password)
+    batch = read(
+        Batch,
+        await client.post(
+            "/recharge/codes", {"amount": TOP_UP_YUAN, "description": "demonstration"}
+        ),
+    )
+    code = batch.codes[0]
+    _say(console, f"{admin.email} made the recharge code {code.code}, {yuan(code.amount)}")
+    return code.code
+
+
+async def _sign_in(client: ApiClient, demo: Credentials, console: Console) -> None:
+    """As the demonstration's user, who is registered the first time."""
+    try:
+        await client.log_in(demo.email, demo.password)
+    except ApiRefused as refused:
+        if refused.status != HTTPStatus.UNAUTHORIZED:
+            raise
+        account = {
+            "email": demo.email,
+            "username": demo.username or demo.email.partition("@")[0],
+            "password": demo.password,
+            "full_name": "Demo 演示用户",
+        }
+        await client.post("/auth/register", account)
+        _say(console, f"{demo.email} is registered")
+        await client.log_in(demo.email, demo.password)
+
+
+async def _top_up(client: ApiClient, code: str, console: Console) -> None:
+    redeemed = await client.post("/recharge/redeem", {"code": code})
+    _say(console, f"redeemed: the balance is {yuan(redeemed['new_balance'])} now")
+
+
+async def _analyse(
+    client: ApiClient, media_file: Path, results_dir: Path, console: Console
+) -> MainJobOutcome:
+    before = read(Me, await client.get("/users/me")).balance
+    submitted = await client.post(
+        "/tasks",
+        {
+            "title": TITLE,
+            "task_type": "video_analysis",
+            "priority": 2,
+            "estimated_duration": ESTIMATE_MIN,
+            "config": {"video_url": _address_of(media_file)},
+        },
+    )
+    task_id = str(submitted["id"])
+    _say(console, f"submitted video_analysis of {media_file.name} as {task_id}")
+    task = await watch(client, task_id, console, limit_s=LIMIT_S)
+    files = await save_artifacts(client, task_id, task.artifacts, results_dir / task_id)
+    bill = Bill(before=before, after=read(Me, await client.get("/users/me")).balance)
+    console.print()
+    console.print(task_view(task, bill=bill, files=[str(path) for path in files]))
+    return MainJobOutcome(
+        exit_code=0 if task.status == "completed" else 1,
+        task=task,
+        bill=bill,
+        files=tuple(files),
+    )
+
+
+def _address_of(media_file: Path) -> str:
+    return media_file.resolve().as_uri()
+
+
+def _next_steps(api_url: str, task: Task, demo: Credentials) -> Panel:
+    host = api_url.removesuffix("/api")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("API", api_url)
+    table.add_row("Docs", f"{host}/docs")
+    table.add_row("Health", f"{host}/health/ready")
+    # known to everybody on purpose: the demonstration's platform listens on loopback only
+    table.add_row("Sign in", f"{demo.email}, password {demo.password}")
+    table.add_row("", "")
+    table.add_row("Try", f"owl login --email {demo.email} --api {api_url}")
+    table.add_row("", "owl tasks submit test --config seconds=5 --watch")
+    table.add_row("", f"owl tasks logs {task.id}")
+    return Panel(table, title="猫头鹰工厂 Owl Factory", title_align="left", expand=False)
+
+
+def _say(console: Console, sentence: str) -> None:
+    console.print(Text.assemble(("✓ ", "green"), clean(sentence)))
