@@ -24,9 +24,8 @@ class StreamMissing(BaseException):
     No ``Exception``, so that no handler can take it for a failure of its own.
     """
 
-    def __init__(self, decider: Decider[Any], stream: UUID) -> None:
+    def __init__(self, stream: UUID) -> None:
         super().__init__(stream)
-        self.decider = decider
         self.stream = stream
 
 
