@@ -35,7 +35,7 @@ BEGIN
         AND mine.state = wanted.state AND mine.position = expected AND mine.stopped_at IS NULL;
     GET DIAGNOSTICS moved = ROW_COUNT;
     IF moved <> cardinality(read_models) THEN
-        RAISE EXCEPTION 'another runner has moved the checkpoint' USING ERRCODE = 'OW001';
+        RAISE EXCEPTION 'another runner has moved the checkpoint' USING ERRCODE = 'OW101';
     END IF;
 END
 $$;

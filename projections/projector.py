@@ -26,7 +26,7 @@ from projections.statements import (
     table_statements,
 )
 
-OVERTAKEN: Final = "OW001"
+OVERTAKEN: Final = "OW101"
 SESSION: Final = """
     SET timezone = 'UTC';
     SET statement_timeout = '60s';

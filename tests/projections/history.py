@@ -12,6 +12,12 @@ from uuid import UUID
 from msgspec import Struct
 
 from commands import accounts, dispatching, fleet, recharge, task_reports, tasks
+from domain.accounts.events import (
+    ProfileChanged,
+    RoleChanged,
+    UserDeactivated,
+    UserReactivated,
+)
 from domain.envelope import Recorded
 from domain.errors import Refused
 from domain.facts import Fact
@@ -22,10 +28,11 @@ from domain.fleet.messages import (
     OutputLine,
     RunningTask,
 )
-from domain.ids import uuid7
+from domain.ids import account_stream, uuid7
 from domain.tasks.submission import TaskOrder
 from domain.tasks.task import TASK
 from domain.telemetry.events import HeartbeatReceived, TaskOutputReceived
+from domain.wallet.wallet import WALLET, adjust
 from tests.memory import MemoryLog
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -87,6 +94,12 @@ class Farm:
         for stream, fact in self.log.story[before:]:
             self.events.append(recorded(fact, stream, len(self.events) + 1, self.now))
         self.now += timedelta(seconds=1)
+
+    def say(self, stream: UUID, *facts: Fact) -> None:
+        """Facts for which there is no command yet."""
+        self.log.given(stream, *facts)
+        for fact in facts:
+            self.events.append(recorded(fact, stream, len(self.events) + 1, self.now))
 
     def register(self) -> UUID:
         user = self.fresh()
@@ -159,7 +172,9 @@ class Farm:
         )
         return server
 
-    def beat(self, server: UUID, *, boot_id: UUID | None = None, sequence: int = 1) -> Heartbeat:
+    def beat(
+        self, server: UUID, *, boot_id: UUID | None = None, sequence: int = 1
+    ) -> Heartbeat:
         """A heartbeat of two GPUs, the second one failing now and then."""
         heartbeat = Heartbeat(
             report_id=self.fresh(),
@@ -275,10 +290,41 @@ class Farm:
         if state is not None and state.server_id is not None and random.random() < 0.8:
             server = state.server_id
         owner = user if state is None else state.user_id
-        wish = {"task_id": task, "user_id": owner, "is_admin": True, "at": self.now}
+        wish: dict[str, Any] = {
+            "task_id": task,
+            "user_id": owner,
+            "is_admin": True,
+            "at": self.now,
+        }
+        wallet = account_stream(user)
         choices: list[Callable[[], Any]] = [
+            lambda: self.say(user, ProfileChanged(user_id=user, full_name="夜猫子")),
+            lambda: self.say(
+                user, RoleChanged(user_id=user, before="user", after="admin", token_version=2)
+            ),
+            lambda: self.say(
+                user,
+                UserDeactivated(user_id=user, token_version=3),
+                UserReactivated(user_id=user),
+            ),
+            lambda: self.say(
+                wallet,
+                adjust(
+                    self.log.state(WALLET, wallet),
+                    user_id=user,
+                    target_fen=self.log.state(WALLET, wallet).held_fen + 500,
+                    reason="goodwill",
+                ),
+            ),
+            lambda: self.run(
+                fleet.change_server, fleet.ChangeServer(server_id=server, name="renamed")
+            ),
+            lambda: self._remove(server),
+            lambda: self._let_pass(timedelta(seconds=100)),
             lambda: self.register() if len(self.users) < 5 else None,
-            lambda: self.issue(max_uses=random.randint(1, 3), lifetime_s=random.choice((None, 9))),
+            lambda: self.issue(
+                max_uses=random.randint(1, 3), lifetime_s=random.choice((None, 9))
+            ),
             lambda: self.run(recharge.revoke_code, recharge.RevokeCode(code_id=code)),
             lambda: self.enrol(slots=4) if len(self.servers) < 3 else None,
             lambda: self.run(accounts.log_in, accounts.LogIn(user_id=user, address="::1")),
@@ -312,14 +358,24 @@ class Farm:
             lambda: self.end(task, server, "failed", reason="user_error", error_message="\0?"),
             lambda: self.end(task, server, "refused"),
             lambda: self.end(task, server, "cancelled"),
-            lambda: self.run(
-                dispatching.extend_hold,
-                dispatching.ExtendHold(
-                    task_id=task, attempt=self.attempt(task), at=self.now
-                ),
-            ),
+            *[
+                lambda: self.run(
+                    dispatching.extend_hold,
+                    dispatching.ExtendHold(
+                        task_id=task, attempt=self.attempt(task), at=self.now
+                    ),
+                )
+            ]
+            * 3,
         ]
         random.choice(choices)()
+
+    def _let_pass(self, time: timedelta) -> None:
+        self.now += time
+
+    def _remove(self, server: UUID) -> None:
+        if self.random.random() < 0.1:
+            self.run(fleet.remove_server, fleet.RemoveServer(server_id=server, running_tasks=0))
 
 
 def telemetry(seed: int, length: int) -> list[Recorded[Any]]:
@@ -339,7 +395,9 @@ def telemetry(seed: int, length: int) -> list[Recorded[Any]]:
                 sequence=random.randint(1, 9),
                 sent_at=at,
                 host=HostSample(cpu_percent=random.uniform(0, 100)),
-                running=(RunningTask(task_id=task, attempt=1, progress=random.uniform(0, 100)),),
+                running=(
+                    RunningTask(task_id=task, attempt=1, progress=random.uniform(0, 100)),
+                ),
             )
         else:
             lines = tuple(

@@ -1,0 +1,114 @@
+"""How far each read model is, and what stopped the one that stands: for operators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, Literal
+
+import psycopg
+from msgspec import Struct
+from psycopg.rows import class_row
+
+from projections.catalogue import READ_MODELS
+from projections.fingerprint import fingerprint
+from projections.read_model import Source
+from projections.statements import schema_of
+
+Condition = Literal["following", "stopped", "outdated", "building"]
+"""``outdated``: made by other folds than this program's, so it stands until it is rebuilt."""
+
+CHECKPOINTS: Final = """
+    SELECT read_model, generation, source, fingerprint, state, position, stopped_at, error,
+        updated_at
+    FROM owl_read.checkpoints ORDER BY source, read_model, generation
+"""
+SIZES: Final = """
+    SELECT relnamespace::regnamespace::text, sum(greatest(reltuples, 0))::bigint,
+        sum(pg_total_relation_size(oid))::bigint
+    FROM pg_class WHERE relkind = 'r' AND relnamespace::regnamespace::text LIKE 'rm\\_%'
+    GROUP BY 1
+"""
+
+
+class Checkpoint(Struct, frozen=True, kw_only=True):
+    """One row of ``owl_read.checkpoints``."""
+
+    read_model: str
+    generation: int
+    source: Source
+    fingerprint: str
+    state: Literal["building", "live", "kept"]
+    position: int
+    stopped_at: int | None
+    error: str | None
+    updated_at: datetime
+
+
+class ReadModelStatus(Struct, frozen=True, kw_only=True):
+    """One generation. ``lag_events`` is the way to the head of its log.
+
+    ``rows`` is the planner's estimate over all its tables, ``size_bytes`` includes indexes.
+    """
+
+    read_model: str
+    generation: int
+    source: Source
+    state: Literal["building", "live", "kept"]
+    condition: Condition
+    position: int
+    lag_events: int
+    stopped_at: int | None
+    error: str | None
+    rows: int
+    size_bytes: int
+    updated_at: datetime
+
+
+def read_statuses(conninfo: str, heads: Mapping[Source, int]) -> tuple[ReadModelStatus, ...]:
+    """Every generation there is, against the heads of the two logs."""
+    with psycopg.connect(conninfo) as connection:
+        with connection.cursor(row_factory=class_row(Checkpoint)) as cursor:
+            checkpoints = cursor.execute(CHECKPOINTS).fetchall()
+        sizes = {
+            schema: (rows, size_bytes)
+            for schema, rows, size_bytes in connection.execute(SIZES).fetchall()
+        }
+    prints = {model.name: fingerprint(model) for model in READ_MODELS}
+    return tuple(
+        _status(each, heads[each.source], sizes, current=prints.get(each.read_model))
+        for each in checkpoints
+    )
+
+
+def _status(
+    checkpoint: Checkpoint,
+    head: int,
+    sizes: Mapping[str, tuple[int, int]],
+    *,
+    current: str | None,
+) -> ReadModelStatus:
+    schema = schema_of(checkpoint.read_model, checkpoint.generation)
+    rows, size_bytes = sizes.get(schema, (0, 0))
+    return ReadModelStatus(
+        read_model=checkpoint.read_model,
+        generation=checkpoint.generation,
+        source=checkpoint.source,
+        state=checkpoint.state,
+        condition=_condition(checkpoint, current),
+        position=checkpoint.position,
+        lag_events=max(0, head - checkpoint.position),
+        stopped_at=checkpoint.stopped_at,
+        error=checkpoint.error,
+        rows=rows,
+        size_bytes=size_bytes,
+        updated_at=checkpoint.updated_at,
+    )
+
+
+def _condition(checkpoint: Checkpoint, current: str | None) -> Condition:
+    if checkpoint.state == "building":
+        return "building"
+    if checkpoint.stopped_at is not None:
+        return "stopped"
+    return "following" if checkpoint.fingerprint == current else "outdated"
