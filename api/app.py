@@ -12,37 +12,56 @@ from litestar.config.cors import CORSConfig
 from litestar.connection import Request
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 
 from api.body import BODY_BYTES_MAX, Body
 from api.credentials import Credentials
 from api.door import wrap
 from api.errors import EXCEPTION_HANDLERS
 from api.exchange import Exchange
+from api.openapi import Document
 from api.platform import Platform
-from api.policy import PUBLIC, Gate
-from api.routes import artifacts, auth, fleet, gpu, health, logs, recharge, tasks, users
+from api.policy import Gate
+from api.routes import (
+    artifacts,
+    auth,
+    documents,
+    fleet,
+    gpu,
+    health,
+    logs,
+    recharge,
+    tasks,
+    users,
+)
 from api.security import Tokens
 
-VERSION = "0.10.0"
 _CHAPTERS = (auth, users, tasks, artifacts, gpu, fleet, recharge, logs)
 
 
 def create_app(platform: Platform) -> Litestar:
     """The application on a platform."""
+    app = _application(platform, None)
+    wrap(app, platform)
+    return app
+
+
+def _application(platform: Platform, openapi: OpenAPIConfig | None) -> Litestar:
     config = platform.config
     tokens = Tokens(config.token_keys, lifetime_s=config.token_lifetime_s)
     credentials = Credentials(platform.pool, deadline_s=config.read_deadline_s)
-    app = Litestar(
+    document = Document(lambda described: _application(platform, described))
+    return Litestar(
         route_handlers=[
             Router(path="/api", route_handlers=[chapter.ROUTER for chapter in _CHAPTERS]),
             health.ROUTER,
+            documents.ROUTER,
         ],
         guards=[Gate(tokens, credentials)],
         dependencies={
             "exchange": Provide(_exchange, sync_to_thread=False),
             "tokens": Provide(lambda: tokens, sync_to_thread=False),
             "credentials": Provide(lambda: credentials, sync_to_thread=False),
+            "document": Provide(lambda: document, sync_to_thread=False),
         },
         dto=Body,
         return_dto=None,
@@ -51,17 +70,9 @@ def create_app(platform: Platform) -> Litestar:
         cors_config=CORSConfig(allow_origins=list(config.cross_origins))
         if config.cross_origins
         else None,
-        openapi_config=OpenAPIConfig(
-            title="猫头鹰工厂 Owl Factory",
-            version=VERSION,
-            path="/docs",
-            render_plugins=[JsonRenderPlugin()],
-            openapi_router=Router(path="/docs", route_handlers=[], opt=PUBLIC),
-        ),
+        openapi_config=openapi,
         logging_config=None,
     )
-    wrap(app, platform)
-    return app
 
 
 def _exchange(request: Request[Any, Any, Any]) -> Exchange:

@@ -1,4 +1,4 @@
-"""One server for each module of tests; a test that needs its own database takes ``fresh_api``."""
+"""One server for each module of tests; ``fresh_api`` is one on a database of its own."""
 
 from collections.abc import Iterator
 

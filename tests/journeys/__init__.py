@@ -1,0 +1,1 @@
+"""The published contract's chapters, each walked once over HTTP."""
