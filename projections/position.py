@@ -62,6 +62,12 @@ class ReadPosition:
             return False
         return True
 
+    async def close(self) -> None:
+        """Stop looking; whoever still waits gives up in its own time."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+
     async def _news(self) -> None:
         future = asyncio.get_running_loop().create_future()
         self._waiting.add(future)

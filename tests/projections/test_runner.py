@@ -1,0 +1,266 @@
+"""The runner: exactly once whoever else runs or dies, and one poison stops one read model."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from commands.signals import LocalSignal
+from domain.envelope import Recorded
+from domain.money import transfer
+from domain.tasks.events import TaskStarted
+from domain.wallet.events import BalanceAdjusted
+from projections.catalogue import BUSINESS
+from projections.migrate import prepare
+from projections.runner import Runner, RunnerConfig
+from projections.tasks import TASKS
+from projections.users import USERS
+from tests.projections.history import NOON, Farm, ListFeed
+from tests.projections.tables import finish, naive, stored
+
+SMALL = RunnerConfig(batch_events=7, rows_kept=5)
+
+
+def runner_of(feed: ListFeed, url: str, config: RunnerConfig = SMALL) -> Runner:
+    return Runner(feed, url, BUSINESS, projected=None, config=config)
+
+
+def assert_exact(url: str, events: Sequence[Recorded[Any]]) -> None:
+    for model in BUSINESS:
+        assert stored(url, model) == naive(model, events)
+
+
+def stopped(url: str) -> dict[str, tuple[int, int]]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT read_model, position, stopped_at FROM owl_read.checkpoints"
+            " WHERE stopped_at IS NOT NULL"
+        ).fetchall()
+    return {name: (position, at) for name, position, at in rows}
+
+
+def test_two_runners_at_once_project_every_event_once(read_url: str) -> None:
+    feed = ListFeed(Farm(1).happen(300))
+    runners = [runner_of(feed, read_url) for _ in range(2)]
+    faults: list[BaseException] = []
+
+    def follow(runner: Runner) -> None:
+        try:
+            while runner.position < feed.head():
+                runner.step()
+        except BaseException as fault:  # noqa: BLE001 - a thread's fault is the test's
+            faults.append(fault)
+
+    threads = [threading.Thread(target=follow, args=(runner,)) for runner in runners]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for runner in runners:
+        runner.close()
+    assert faults == []
+    assert_exact(read_url, feed.events)
+
+
+def test_the_loser_of_a_race_forgets_what_it_remembers(read_url: str) -> None:
+    feed = ListFeed(Farm(2).happen(200))
+    slow, fast = runner_of(feed, read_url), runner_of(feed, read_url)
+    slow.step()
+    finish(fast)
+    assert slow.step() == 0, "another runner was faster"
+    feed.events = Farm(2).happen(230)
+    finish(slow)
+    for runner in (slow, fast):
+        runner.close()
+    assert_exact(read_url, feed.events)
+
+
+class KillingFeed(ListFeed):
+    """Ends the runner's connection between its reading and its writing, every second time."""
+
+    def __init__(self, events: Sequence[Recorded[Any]], url: str) -> None:
+        super().__init__(events)
+        self.url = url
+        self.reads = 0
+
+    def read(self, after: int, limit: int) -> Sequence[Recorded[Any]]:
+        self.reads += 1
+        if self.reads % 2:
+            with psycopg.connect(self.url) as connection:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+        return super().read(after, limit)
+
+
+def test_a_runner_whose_connection_dies_goes_on_without_a_gap_or_a_repeat(
+    read_url: str,
+) -> None:
+    feed = KillingFeed(Farm(3).happen(60), read_url)
+    runner = runner_of(feed, read_url)
+    deaths = 0
+    while runner.position < feed.head():
+        try:
+            runner.step()
+        except psycopg.OperationalError:
+            deaths += 1
+    runner.close()
+    assert deaths > 3
+    assert_exact(read_url, feed.events)
+
+
+def test_a_runner_that_dies_before_its_commit_leaves_nothing_behind(read_url: str) -> None:
+    feed = ListFeed(Farm(4).happen(80))
+    with psycopg.connect(read_url) as blocker:
+        # the runner reaches its last statements and waits there, when it is cut off
+        blocker.execute("LOCK TABLE rm_users_g1.users IN ACCESS EXCLUSIVE MODE")
+        runner = runner_of(feed, read_url)
+        errors: list[BaseException] = []
+
+        def one_step() -> None:
+            try:
+                runner.step()
+            except psycopg.OperationalError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=one_step)
+        thread.start()
+        waiting = (
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        with psycopg.connect(read_url, autocommit=True) as killer:
+            while not killer.execute(waiting).fetchall():
+                thread.join(0.01)
+        thread.join(30)
+    assert len(errors) == 1
+    assert all(table == {} for model in BUSINESS for table in stored(read_url, model).values())
+    finish(runner)
+    runner.close()
+    assert_exact(read_url, feed.events)
+
+
+def test_a_poison_event_stops_its_read_model_there_and_no_other(
+    read_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed = ListFeed(Farm(5).happen(60))
+    sound = len(feed.events)
+    nowhere = UUID(int=404)
+    feed.append(
+        nowhere, TaskStarted(task_id=nowhere, attempt=1, server_id=nowhere, started_at=NOON)
+    )
+    later = Farm(5).happen(90)[sound:]
+    for event in later:
+        feed.append(event.stream, event.fact, at=event.recorded_at)
+    runner = runner_of(feed, read_url, RunnerConfig(batch_events=500))
+    with caplog.at_level(logging.CRITICAL):
+        finish(runner)
+    runner.close()
+    assert stopped(read_url) == {"tasks": (sound, sound + 1)}
+    assert f"read model tasks (generation 1) has stopped at position {sound + 1}" in caplog.text
+    assert stored(read_url, TASKS) == naive(TASKS, feed.events[:sound])
+    for model in BUSINESS:
+        if model is not TASKS:
+            assert stored(read_url, model) == naive(model, feed.events)
+
+
+def test_rows_that_postgres_refuses_stop_the_read_model_at_the_very_event(
+    read_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    farm = Farm(6)
+    farm.happen(40)
+    feed = ListFeed(farm.events)
+    user = farm.users[0]
+    sound = len(feed.events)
+    overdraft = BalanceAdjusted(
+        user_id=user,
+        delta_fen=-(10**9),
+        before_fen=0,
+        after_fen=-(10**9),
+        reason="no handler would say this",
+        postings=transfer(-(10**9), source="granted", target=f"available/{user}"),
+    )
+    feed.append(user, overdraft)
+    for event in Farm(6).happen(80)[sound:]:
+        feed.append(event.stream, event.fact, at=event.recorded_at)
+    runner = runner_of(feed, read_url, RunnerConfig(batch_events=500))
+    finish(runner)
+    runner.close()
+    assert stopped(read_url) == {"users": (sound, sound + 1)}
+    assert "users_check" in caplog.text
+    assert stored(read_url, USERS) == naive(USERS, feed.events[:sound])
+    assert stored(read_url, TASKS) == naive(TASKS, feed.events)
+
+
+def test_read_models_that_are_ahead_of_the_log_stop_loudly(
+    read_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed = ListFeed(Farm(7).happen(30))
+    runner = runner_of(feed, read_url)
+    finish(runner)
+    runner.close()
+    restored = ListFeed(feed.events[:-3])
+    runner = runner_of(restored, read_url)
+    assert runner.step() == 0
+    runner.close()
+    assert set(stopped(read_url)) == {model.name for model in BUSINESS}
+    assert "is it an older copy?" in caplog.text
+
+
+def test_a_generation_that_other_folds_made_is_reported_and_left_alone(read_url: str) -> None:
+    with psycopg.connect(read_url) as connection:
+        connection.execute(
+            "UPDATE owl_read.checkpoints SET fingerprint = 'older' WHERE read_model = 'users'"
+        )
+    assert prepare(read_url) == ("users",)
+    feed = ListFeed(Farm(8).happen(20))
+    runner = runner_of(feed, read_url)
+    finish(runner)
+    runner.close()
+    assert stored(read_url, USERS) == {"users": {}}
+    assert stored(read_url, TASKS) == naive(TASKS, feed.events)
+
+
+def test_prepare_run_twice_at_once_makes_one_generation(database_url: str) -> None:
+    threads = [threading.Thread(target=prepare, args=(database_url,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            "SELECT count(*), max(generation) FROM owl_read.checkpoints"
+        ).fetchone()
+    assert row == (8, 1)
+
+
+def test_run_follows_the_log_when_the_signal_comes_and_tells_how_far_it_is(
+    read_url: str,
+) -> None:
+    feed = ListFeed()
+    farm = Farm(9)
+    farm.happen(20)
+
+    async def follow() -> None:
+        wake, projected = LocalSignal(), LocalSignal()
+        # without the signal nothing would be seen for a minute
+        slow = RunnerConfig(poll_first_s=60, poll_longest_s=60)
+        runner = Runner(feed, read_url, BUSINESS, projected=projected, config=slow)
+        running = asyncio.create_task(runner.run(wake))
+        for event in farm.events:
+            feed.events.append(event)
+            wake.notify(event.position)
+            assert await projected.wait(event.position - 1, 20) >= event.position
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(follow())
+    assert_exact(read_url, farm.events)
