@@ -12,10 +12,11 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from typing import Any, Self, TypeVar
+from typing import Any, LiteralString, Self, TypeVar
 from uuid import UUID
 
 import httpx
+import psycopg
 import uvicorn
 from msgspec.structs import replace
 
@@ -139,6 +140,11 @@ class LiveApi:
         """Run something on the server's own loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
+    def execute(self, statement: LiteralString) -> None:
+        """Change the database behind the platform's back."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            connection.execute(statement)
+
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         try:
@@ -146,9 +152,10 @@ class LiveApi:
                 self.platform = replace(
                     platform, config=replace(platform.config, **self._config)
                 )
+                self.app = create_app(self.platform)
                 self._server = uvicorn.Server(
                     uvicorn.Config(
-                        create_app(self.platform),
+                        self.app,
                         log_config=None,
                         access_log=False,
                         server_header=False,
