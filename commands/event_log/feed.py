@@ -70,6 +70,10 @@ class RingFeed:
         """The highest position, 0 when the log is empty."""
         return self._head()
 
+    def recent(self, after: int, limit: int) -> Sequence[Recorded[Any]]:
+        """As ``read``, from memory alone and so without blocking; empty when it is not there."""
+        return self._ring.after(after, limit)
+
     def read(self, after: int, limit: int) -> Sequence[Recorded[Any]]:
         """At most ``limit`` events with a position above ``after``, in order."""
         events = self._ring.after(after, limit)

@@ -22,7 +22,6 @@ from commands.event_log.reading import Raw, Reading, StoredKeys
 from commands.event_log.secrets import Secrets
 from commands.event_log.telemetry import TelemetryLog
 from domain.envelope import Recorded
-from domain.ports import EventFeed
 
 
 class EventLog(Application[UUID]):
@@ -66,7 +65,7 @@ class EventLog(Application[UUID]):
         """What a command did; nothing if it did not happen."""
         return self._reading.command(command_id)
 
-    def feed(self) -> EventFeed:
+    def feed(self) -> RingFeed:
         """The log in order; all feeds of a process share the newest events."""
         return RingFeed(self.ring, self._reading.head, self._reading.after)
 
