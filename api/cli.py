@@ -20,6 +20,15 @@ _PROGRAMS: Final[dict[str, tuple[str, str]]] = {
     "admin": ("api.programs.admin", "Make an administrator."),
     "projections": ("api.programs.projections", "How far the read models are; rebuild them."),
     "doctor": ("api.programs.doctor", "Check what this machine has and what is in the way."),
+    "register": ("api.programs.register", "Open an account."),
+    "login": ("api.programs.login", "Sign in to an API."),
+    "logout": ("api.programs.logout", "Forget the token."),
+    "me": ("api.programs.me", "Your account and balance."),
+    "redeem": ("api.programs.redeem", "Turn a recharge code into balance."),
+    "records": ("api.programs.records", "What you redeemed."),
+    "tasks": ("api.programs.tasks", "Submit, watch, list, cancel, retry; logs and files."),
+    "gpu": ("api.programs.gpu", "The farm: a live table; let a server in."),
+    "codes": ("api.programs.codes", "Recharge codes, for administrators."),
 }
 
 

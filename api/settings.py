@@ -18,7 +18,7 @@ Profile = Literal["dev", "production", "test"]
 
 DEFAULT_DATA_DIR = ".owl"
 _PREFIX = "OWL_"
-_OTHERS = frozenset({"OWL_AGENT_", "OWL_TEST_", "OWL_FAIL"})
+_OTHERS = frozenset({"OWL_AGENT_", "OWL_API_", "OWL_TEST_", "OWL_FAIL"})
 """Beginnings of variables that belong to other programs of the same name."""
 
 

@@ -156,22 +156,14 @@ class Gpu(Struct, frozen=True, kw_only=True):
     name: str = ""
     temperature: float | None = None
     power: float | None = None
-
-
-class Running(Struct, frozen=True, kw_only=True):
-    """A task on a server."""
-
-    task_id: str
-    progress: float | None = None
+    healthy: bool = True
 
 
 class ServerNow(Struct, frozen=True, kw_only=True):
     """A server's newest figures and from when they are."""
 
-    server_id: str
-    status: str
     gpu_usage: tuple[Gpu, ...] = ()
-    running_tasks: tuple[Running, ...] = ()
+    simulated: bool = False
     timestamp: datetime | None = None
 
 

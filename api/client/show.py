@@ -16,7 +16,17 @@ from rich.text import Text
 
 from api.client.answers import Artifact, Page, Task
 from api.client.video import video_report_of, video_view
-from api.client.wording import NOTHING, clean, lasting, local, percent, size, status, yuan
+from api.client.wording import (
+    NOTHING,
+    clean,
+    lasting,
+    line,
+    local,
+    percent,
+    size,
+    status,
+    yuan,
+)
 
 FILES_SHOWN: Final = 24
 WAITING: Final = {
@@ -153,7 +163,7 @@ def _result(task: Task) -> RenderableType:
 
 def _files(artifacts: Sequence[Artifact], written: Sequence[str] | None) -> RenderableType:
     if written is not None:
-        shown = [clean(path) for path in written]
+        shown = [line(path) for path in written]
     else:
         shown = [clean(f"{file.name}  {size(file.size_bytes)}") for file in artifacts]
     rest = len(shown) - FILES_SHOWN

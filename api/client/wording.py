@@ -44,6 +44,13 @@ def clean(text: str, style: str = "") -> Text:
     return Text(shown, style=style)
 
 
+def line(text: str, style: str = "") -> Text:
+    """As ``clean``, but never folded by us: a path or a command that is to be copied."""
+    shown = clean(text, style)
+    shown.no_wrap, shown.overflow = True, "ignore"
+    return shown
+
+
 def _commands_the_terminal(character: str) -> bool:
     if character == "\n":
         return False

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
-from rich.console import Console
-from rich.panel import Panel
-from rich.table import Table
+from rich.console import Console, Group, RenderableType
+from rich.rule import Rule
 from rich.text import Text
 
 from api.client.answers import Batch, Me, Task, read
@@ -21,7 +20,7 @@ from api.client.files import ArtifactDamaged, save_artifacts
 from api.client.http import ApiClient, ApiRefused, ApiUnreachable, api_url_of
 from api.client.show import Bill, task_view
 from api.client.watch import WatchedTooLong, watch
-from api.client.wording import clean, yuan
+from api.client.wording import clean, line, yuan
 
 TOP_UP_YUAN: Final = 10.0
 TITLE: Final = "Big Buck Bunny 视频分析"
@@ -71,7 +70,7 @@ async def run_main_job(
         console.print(Text.assemble(("failed: ", "bold red"), clean(str(error))))
         return MainJobOutcome(exit_code=1)
     if outcome.task is not None:
-        console.print(_next_steps(api_url_of(api_url), outcome.task, demo))
+        console.print(_next_steps(api_url_of(api_url), outcome.task, demo), crop=False)
     return outcome
 
 
@@ -131,7 +130,7 @@ async def _analyse(
     files = await save_artifacts(client, task_id, task.artifacts, results_dir / task_id)
     bill = Bill(before=before, after=read(Me, await client.get("/users/me")).balance)
     console.print()
-    console.print(task_view(task, bill=bill, files=[str(path) for path in files]))
+    console.print(task_view(task, bill=bill, files=[str(path) for path in files]), crop=False)
     return MainJobOutcome(
         exit_code=0 if task.status == "completed" else 1,
         task=task,
@@ -144,21 +143,20 @@ def _address_of(media_file: Path) -> str:
     return media_file.resolve().as_uri()
 
 
-def _next_steps(api_url: str, task: Task, demo: Credentials) -> Panel:
+def _next_steps(api_url: str, task: Task, demo: Credentials) -> RenderableType:
     host = api_url.removesuffix("/api")
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("API", api_url)
-    table.add_row("Docs", f"{host}/docs")
-    table.add_row("Health", f"{host}/health/ready")
-    # known to everybody on purpose: the demonstration's platform listens on loopback only
-    table.add_row("Sign in", f"{demo.email}, password {demo.password}")
-    table.add_row("", "")
-    table.add_row("Try", f"owl login --email {demo.email} --api {api_url}")
-    table.add_row("", "owl tasks submit test --config seconds=5 --watch")
-    table.add_row("", f"owl tasks logs {task.id}")
-    return Panel(table, title="猫头鹰工厂 Owl Factory", title_align="left", expand=False)
+    return Group(
+        Rule("猫头鹰工厂 Owl Factory", align="left"),
+        line(f"API      {api_url}"),
+        line(f"docs     {host}/docs"),
+        line(f"health   {host}/health/ready"),
+        # known to everybody on purpose: the demonstration's platform listens on loopback only
+        line(f"sign in  {demo.email}, password {demo.password}"),
+        Text("\nTry next:", "bold"),
+        line(f"  owl login --email {demo.email} --api {api_url}", "cyan"),
+        line("  owl tasks submit test --config seconds=5 --watch", "cyan"),
+        line(f"  owl tasks logs {task.id}", "cyan"),
+    )
 
 
 def _say(console: Console, sentence: str) -> None:

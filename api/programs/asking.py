@@ -1,0 +1,180 @@
+"""What every command that asks the API has in common: where it is, who asks, how it answers.
+
+The address is ``--api``, else ``OWL_API_URL``, else where one signed in last. The token is that
+of ``owl login`` for just this address, or ``OWL_API_TOKEN``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Concatenate, Final, ParamSpec
+
+import click
+from msgspec import Struct
+from rich.console import Console, RenderableType
+
+from api.client.files import ArtifactDamaged
+from api.client.http import DEFAULT_API_URL, ApiClient, ApiRefused, ApiUnreachable, api_url_of
+from api.client.session import SessionFile
+from api.client.wording import clean
+from api.programs.failing import ProgramFailed, Unreachable
+
+P = ParamSpec("P")
+
+_WIDE: Final = 160
+"""Columns of a file or pipe: no reader there folds lines, and an id must stay whole."""
+_APPLICATION: Final = "owl-factory"
+_SIGNING_IN: Final = frozenset({"login", "register"})
+
+
+class Terminal(Struct, frozen=True, kw_only=True):
+    """The person's side: their session, their way of reading."""
+
+    api_url: str
+    token: str
+    language: str
+    as_json: bool
+    console: Console
+    sessions: SessionFile
+
+    def client(self) -> ApiClient:
+        """A session with the API as the signed-in user."""
+        return ApiClient(self.api_url, token=self.token, language=self.language)
+
+    def answer(self, data: Any, shown: RenderableType) -> None:
+        """Print ``shown``, or with ``--json`` the API's own ``data``."""
+        if self.as_json:
+            click.echo(json.dumps(data, ensure_ascii=False, indent=2))
+        else:
+            self.console.print(shown, crop=False)
+
+    def progress(self) -> Console:
+        """Where to show what advances: beside the answer, so that JSON stays JSON."""
+        return console(beside=True) if self.as_json else self.console
+
+    def note(self, sentence: str) -> None:
+        """Something beside the answer, for the person."""
+        if not self.as_json:
+            self.console.print(clean(sentence, "dim"))
+
+
+class RefusedByApi(ProgramFailed):
+    """The API said no."""
+
+    def __init__(self, error: ApiRefused, *, as_json: bool) -> None:
+        super().__init__(_sentence(error))
+        self.error = error
+        self.as_json = as_json
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """One sentence, then each field that is wrong; with ``--json`` the failure itself."""
+        if self.as_json:
+            failure = {
+                "success": False,
+                "message": self.error.message,
+                "error_code": self.error.code,
+                "details": self.error.details,
+            }
+            click.echo(json.dumps(failure, ensure_ascii=False), file=file, err=file is None)
+        else:
+            super().show(file)
+
+
+class UnavailableApi(RefusedByApi):
+    """The API is there, but what it needs is not, or an operator closed it for a while."""
+
+    exit_code = Unreachable.exit_code
+
+
+def asks_the_api(
+    command: Callable[Concatenate[Terminal, P], Coroutine[Any, Any, int | None]],
+) -> Callable[P, None]:
+    """Make a coroutine that takes a `Terminal` the body of a click command.
+
+    What it returns is the exit code, ``None`` being 0.
+    """
+
+    @click.option(
+        "--api", "api_url", envvar="OWL_API_URL", metavar="URL", help="The API's address."
+    )
+    @click.option("--token", envvar="OWL_API_TOKEN", hidden=True)
+    @click.option(
+        "--language",
+        envvar="OWL_API_LANGUAGE",
+        type=click.Choice(["en", "zh"]),
+        default="en",
+        show_default=True,
+        help="Of the API's sentences.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print the API's data as JSON.")
+    @functools.wraps(command)
+    def run(*args: P.args, **options: P.kwargs) -> None:
+        terminal = _terminal(
+            api_url=options.pop("api_url"),
+            token=options.pop("token"),
+            language=options.pop("language"),
+            as_json=options.pop("as_json"),
+        )
+        try:
+            code = asyncio.run(command(terminal, *args, **options))
+        except ApiRefused as error:
+            is_away = error.code == "SERVER_UNAVAILABLE"
+            failure = UnavailableApi if is_away else RefusedByApi
+            raise failure(error, as_json=terminal.as_json) from error
+        except ApiUnreachable as error:
+            raise Unreachable(str(error)) from error
+        except ArtifactDamaged as error:
+            raise ProgramFailed(str(error)) from error
+        sys.exit(code or 0)
+
+    return run
+
+
+def console(*, beside: bool = False) -> Console:
+    """The screen, or a wide plain page where there is none. NO_COLOR is respected by rich."""
+    screen = Console(highlight=False, stderr=beside)
+    if screen.is_terminal:
+        return screen
+    return Console(highlight=False, stderr=beside, width=_WIDE)
+
+
+def _terminal(*, api_url: Any, token: Any, language: Any, as_json: Any) -> Terminal:
+    # click knows where each system keeps such files: XDG_CONFIG_HOME and its cousins
+    file = SessionFile(Path(click.get_app_dir(_APPLICATION)))
+    sessions = file.load()
+    try:
+        address = api_url_of(api_url or sessions.current or DEFAULT_API_URL)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--api") from error
+    session = sessions.by_url.get(address)
+    if not token and session is not None and session.expires_at > datetime.now(UTC):
+        token = session.token
+    return Terminal(
+        api_url=address,
+        token=token or "",
+        language=language,
+        as_json=as_json,
+        console=console(),
+        sessions=file,
+    )
+
+
+def _sentence(error: ApiRefused) -> str:
+    if (
+        error.code == "INVALID_CREDENTIALS"
+        and click.get_current_context().info_name not in _SIGNING_IN
+    ):
+        return f"{error}: `owl login`"
+    lines = [str(error)]
+    fields = error.details.get("field_errors")
+    if isinstance(fields, dict):
+        lines += [f"  {name}: {said}" for name, found in fields.items() for said in found]
+    else:
+        lines += [f"  {name}: {value}" for name, value in error.details.items()]
+    return clean("\n".join(lines)).plain

@@ -1,0 +1,46 @@
+"""``owl login``: sign in, and stay signed in until the token's time is over."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from api.client.session import Session
+from api.client.wording import line, local
+from api.programs.asking import Terminal, asks_the_api
+
+
+@click.command()
+@click.option("--email", prompt="E-mail", help="The account's e-mail address.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@asks_the_api
+async def command(terminal: Terminal, email: str, *, password_stdin: bool) -> None:
+    """Sign in. The token is kept in your configuration directory, readable by you alone."""
+    password = given_password(from_stdin=password_stdin)
+    async with terminal.client() as client:
+        answer = await client.log_in(email, password)
+    session = Session.of(answer, now=datetime.now(UTC))
+    sessions = terminal.sessions.load().opened(terminal.api_url, session)
+    terminal.sessions.save(sessions)
+    shown = {
+        "api": terminal.api_url,
+        "user": answer["user"],
+        "expires_at": session.expires_at.isoformat(timespec="seconds"),
+    }
+    until = local(session.expires_at)
+    terminal.answer(
+        shown,
+        line(
+            f"signed in to {terminal.api_url} as {session.email} ({session.role}) until {until}"
+        ),
+    )
+
+
+def given_password(*, from_stdin: bool, again: bool = False) -> str:
+    """The password, typed unseen or piped in; never an argument, which others could see."""
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=again)
+    return password

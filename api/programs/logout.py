@@ -1,0 +1,18 @@
+"""``owl logout``: forget the token."""
+
+from __future__ import annotations
+
+import click
+
+from api.client.wording import line
+from api.programs.asking import Terminal, asks_the_api
+
+
+@click.command()
+@asks_the_api
+async def command(terminal: Terminal) -> None:
+    """Forget the token of this API. It is not revoked: change the password for that."""
+    terminal.sessions.save(terminal.sessions.load().closed(terminal.api_url))
+    terminal.answer(
+        {"api": terminal.api_url}, line(f"the token for {terminal.api_url} is forgotten")
+    )

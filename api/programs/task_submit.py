@@ -1,0 +1,124 @@
+"""``owl tasks submit``: order work, and stay to see it done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from api.client.answers import Me, Task, read
+from api.client.http import ApiClient
+from api.client.show import Bill, task_view
+from api.client.watch import watch as watch_task
+from api.client.wording import line
+from api.programs.asking import Terminal, asks_the_api
+from api.programs.failing import CalledWrongly
+
+
+@click.command()
+@click.argument("task_type", metavar="TYPE")
+@click.option("--title", help="By default the type.")
+@click.option("--description", default="")
+@click.option("--priority", type=click.IntRange(1, 5), default=1, show_default=True)
+@click.option(
+    "--estimate",
+    type=click.IntRange(1, 1440),
+    metavar="MINUTES",
+    help="Your guess; it decides how much is set aside, and never ends the task.",
+)
+@click.option(
+    "--config",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the type, any number of times; a value is JSON, or else text.",
+)
+@click.option("--video-url", help="Short for --config video_url=…")
+@click.option(
+    "--file",
+    "video_file",
+    type=click.Path(path_type=Path),
+    help="A video in the media directory of the farm; short for --video-url file:///…",
+)
+@click.option("--watch", is_flag=True, help="Follow it until it has ended.")
+@asks_the_api
+async def submit(
+    terminal: Terminal,
+    task_type: str,
+    title: str | None,
+    description: str,
+    priority: int,
+    estimate: int | None,
+    settings: tuple[str, ...],
+    video_url: str | None,
+    video_file: Path | None,
+    *,
+    watch: bool,
+) -> int | None:
+    """Submit a task of TYPE, such as video_analysis or test.
+
+    With --watch the exit code is 0 only if it completed.
+    """
+    config = config_of(settings)
+    if video_url or video_file:
+        config["video_url"] = video_url or address_of(video_file or Path())
+    order: dict[str, Any] = {
+        "title": title or task_type,
+        "task_type": task_type,
+        "description": description,
+        "priority": priority,
+        "config": config,
+    }
+    if estimate is not None:
+        order["estimated_duration"] = estimate
+    async with terminal.client() as client:
+        if watch:
+            return await _submit_and_watch(terminal, client, order)
+        data = await client.post("/tasks", order)
+    hint = f"`owl tasks show {data['id']} --watch` follows it"
+    terminal.answer(data, line(f"{data['id']} is {data['status']}; {hint}"))
+    return None
+
+
+async def _submit_and_watch(
+    terminal: Terminal, client: ApiClient, order: dict[str, Any]
+) -> int:
+    before = read(Me, await client.get("/users/me")).balance
+    task_id = str((await client.post("/tasks", order))["id"])
+    terminal.note(f"{task_id}: Ctrl-C leaves it running")
+    await watch_task(client, task_id, terminal.progress())
+    data = await client.get(f"/tasks/{task_id}")
+    after = read(Me, await client.get("/users/me")).balance
+    task = read(Task, data)
+    terminal.answer(data, task_view(task, bill=Bill(before=before, after=after)))
+    return ended_well(task)
+
+
+def ended_well(task: Task) -> int:
+    """The exit code for a task that was watched to its end."""
+    return 0 if task.status == "completed" else 1
+
+
+def address_of(video_file: Path) -> str:
+    """The file's URL."""
+    return video_file.resolve().as_uri()
+
+
+def config_of(settings: tuple[str, ...]) -> dict[str, Any]:
+    """``key=value`` pairs as the task's config.
+
+    Raises:
+        CalledWrongly: one is no such pair.
+    """
+    config: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not key or not equals:
+            raise CalledWrongly(f"--config {setting}: wanted KEY=VALUE")
+        try:
+            config[key] = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            config[key] = value
+    return config
