@@ -72,4 +72,7 @@ def known_migrations() -> list[Migration]:
         for file in (files("commands.event_log") / "migrations").iterdir()
         if file.name.endswith(".sql")
     ]
-    return sorted(found, key=lambda migration: migration.number)
+    found.sort(key=lambda migration: migration.number)
+    numbers = [migration.number for migration in found]
+    assert numbers == list(range(1, len(found) + 1)), "one file for each number"
+    return found
