@@ -1,4 +1,4 @@
-"""A lease in PostgreSQL: one holder at a time, by the server's clock, and a fence that proves it.
+"""A lease in PostgreSQL: one holder at a time, by the server's clock, and a fence to prove it.
 
 The epoch grows at each change of holder. Who was paused and overtaken finds out at its next
 renewal; what it still tries to commit under its old fence is refused by the log.
@@ -7,6 +7,7 @@ Source: the fencing tokens of Kleppmann, "How to do distributed locking" (2016).
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ from domain.ports import OutOfReach
 
 CONNECT_TIMEOUT_S = 2
 STATEMENT_TIMEOUT_MS = 2_000
+ANSWER_TIMEOUT_S = 3.0
 
 SET_TIMEOUT = "SELECT set_config('statement_timeout', %(timeout_ms)s, false)"
 # A released lease (no holder) or an overdue one is free. The same holder takes it anew as well:
@@ -85,9 +87,10 @@ class Lease:
     async def _ask(self, statement: str, more: dict[str, Any]) -> int | None:
         parameters = {"name": self._name, "holder": self._holder, "ttl_s": self._ttl_s, **more}
         try:
-            connection = await self._connected()
-            row = await (await connection.execute(statement, parameters)).fetchone()
-        except psycopg.OperationalError as error:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                connection = await self._connected()
+                row = await (await connection.execute(statement, parameters)).fetchone()
+        except (psycopg.OperationalError, TimeoutError) as error:
             await self.close()
             raise OutOfReach(str(error)) from error
         return None if row is None else int(row[0])

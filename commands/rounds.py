@@ -112,6 +112,8 @@ class Rounds:
         for command in waiting:
             judge(command, failure, in_company=len(waiting) > 1)
         waiting += [decided.command for decided in above.decided]
+        for command in waiting:
+            command.begin_again()
         return [command for command in waiting if not command.future.done()]
 
     def _ahead(self, stream: UUID) -> State | None:
@@ -198,10 +200,9 @@ def judge(command: Pending, failure: LogFailure, *, in_company: bool) -> None:
             command.alone = command.conflicts >= CONFLICTS_TOGETHER
             if command.conflicts >= CONFLICTS_MAX:
                 command.fail(OutOfReach("others were faster too many times"))
-        case LeaseLost(lease=lease):
-            fence = command.context.fence
-            if fence is not None and fence.name == lease:
-                command.fail(FencedOff(lease))
+        case LeaseLost(fence=fence):
+            if command.context.fence == fence:
+                command.fail(FencedOff(fence.name))
         case Busy():
             command.fail(OutOfReach(str(failure)))
         case _ if in_company:

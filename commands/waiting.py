@@ -42,6 +42,10 @@ class Pending:
         self.conflicts = 0
         self.alone = False
 
+    def begin_again(self) -> None:
+        """What was known of the log may have changed: its receipt is to be looked for anew."""
+        self.unread = self.context.request_digest is not None
+
     def succeed(self, committed: Committed) -> None:
         """Answer, unless nobody waits any more."""
         if not self.future.done():

@@ -9,6 +9,8 @@ import psycopg
 from psycopg.pq import DiagnosticField
 from psycopg.pq.abc import PGresult
 
+from domain.envelope import Fence
+
 UNIQUE_VIOLATION = b"23505"
 SERIALIZATION_FAILURE = b"40001"
 DEADLOCK = b"40P01"
@@ -30,12 +32,11 @@ class Conflict(LogFailure):
 
 
 class LeaseLost(LogFailure):
-    """A fence did not hold: nothing was recorded. The argument is the lease's name."""
+    """A fence did not hold: nothing was recorded."""
 
-    @property
-    def lease(self) -> str:
-        """The lease that somebody else holds."""
-        return str(self.args[0])
+    def __init__(self, fence: Fence) -> None:
+        super().__init__(fence)
+        self.fence = fence
 
 
 class Busy(LogFailure):
@@ -61,7 +62,8 @@ def failure_of(result: PGresult) -> LogFailure:
         return Conflict(message)
     if state == LEASE_LOST:
         detail = result.error_field(DiagnosticField.MESSAGE_DETAIL) or b""
-        return LeaseLost(detail.decode())
+        epoch, _, name = detail.decode().partition(" ")
+        return LeaseLost(Fence(name, int(epoch)))
     if state.startswith(BUSY_CLASSES):
         return Busy(message)
     if state.startswith(LOST_CLASSES):

@@ -71,7 +71,7 @@ class RingFeed:
         return self._head()
 
     def recent(self, after: int, limit: int) -> Sequence[Recorded[Any]]:
-        """As ``read``, from memory alone and so without blocking; empty when it is not there."""
+        """As ``read`` from memory alone, so without blocking; nothing if it is not there."""
         return self._ring.after(after, limit)
 
     def read(self, after: int, limit: int) -> Sequence[Recorded[Any]]:

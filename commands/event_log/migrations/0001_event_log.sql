@@ -68,7 +68,7 @@ BEGIN
     WHERE name = lease AND epoch = held_epoch AND holder IS NOT NULL FOR SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'lease % is not held at epoch %', lease, held_epoch
-            USING ERRCODE = 'OW001', DETAIL = lease;
+            USING ERRCODE = 'OW001', DETAIL = held_epoch || ' ' || lease;
     END IF;
 END
 $$;
