@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -17,11 +18,11 @@ class MediaRefused(Exception):
 
 
 class MediaSource:
-    """Brings files. ``directory`` is what the operator named for ``file:``, or ``None``."""
+    """Brings files. ``directories`` are what the operator named for ``file:``, in order."""
 
-    def __init__(self, fetcher: Fetcher, directory: Path | None) -> None:
+    def __init__(self, fetcher: Fetcher, directories: Sequence[Path] = ()) -> None:
         self._fetcher = fetcher
-        self._directory = directory
+        self._directories = tuple(directories)
 
     async def bring(self, url: str, workspace: Path) -> Path:
         """A readable file: the operator's own, or a copy in ``workspace``.
@@ -39,18 +40,29 @@ class MediaSource:
         return target
 
     def _local(self, url: str) -> Path:
-        if self._directory is None:
+        if not self._directories:
             raise MediaRefused("file: addresses are not served here: no media directory is set")
         try:
             parts = urlsplit(url)
-            if parts.netloc not in ("", "localhost"):
-                raise MediaRefused("a file: address names no other host")
-            # resolved first, compared second: a link or a `..` must not lead out
-            root = self._directory.resolve(strict=True)
-            path = (root / unquote(parts.path, errors="strict")).resolve(strict=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise MediaRefused("no such file in the media directory") from error
-        if not path.is_relative_to(root) or not path.is_file():
-            # the same words as for a missing one: what lies outside is nobody's business
-            raise MediaRefused("no such file in the media directory")
-        return path
+            name = unquote(parts.path, errors="strict")
+        except ValueError as error:
+            raise MediaRefused("a file: address is not well formed") from error
+        if parts.netloc not in ("", "localhost"):
+            raise MediaRefused("a file: address names no other host")
+        for directory in self._directories:
+            found = _inside(directory, name)
+            if found is not None:
+                return found
+        # the same words for what is missing and for what lies outside: nobody's business
+        raise MediaRefused("no such file in the media directory")
+
+
+def _inside(directory: Path, name: str) -> Path | None:
+    """The plain file ``name`` of ``directory``; ``None`` when not there, or not inside."""
+    try:
+        # resolved first, compared second: a link or a `..` must not lead out
+        root = directory.resolve(strict=True)
+        path = (root / name).resolve(strict=True)
+    except (OSError, ValueError, RuntimeError):
+        return None
+    return path if path.is_relative_to(root) and path.is_file() else None

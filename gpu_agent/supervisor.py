@@ -16,7 +16,9 @@ from msgspec import Struct
 
 from domain.tasks.events import Artifact, Reason
 from gpu_agent.artifacts import QuotaExceeded, collect_artifacts
+from gpu_agent.child_handle import Child, ChildLost
 from gpu_agent.child_protocol import (
+    ENCODER,
     Done,
     Failure,
     Fetch,
@@ -28,7 +30,7 @@ from gpu_agent.child_protocol import (
     Run,
     Stop,
 )
-from gpu_agent.children import Child, ChildLost, Children
+from gpu_agent.children import Children
 from gpu_agent.executors import Level
 from gpu_agent.media import MediaRefused, MediaSource
 
@@ -45,8 +47,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     output_lines: int = 10_000
     output_bytes: int = 4 << 20
     artifact_count: int = 64
-    artifact_bytes: int = 256 << 20
-    result_bytes: int = 1 << 20
+    artifact_bytes: int = 64 << 20
+    result_bytes: int = 512 << 10
+    """Of JSON: a report must fit into one message of the broker."""
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -230,6 +233,10 @@ class Attempt:
                 return self._died(run_ms, exit_code)
 
     async def _completed(self, result: dict[str, Any], run_ms: int, directory: Path) -> Outcome:
+        size = len(ENCODER.encode(result))
+        if size > self._limits.result_bytes:
+            message = f"a result of {size} bytes is more than {self._limits.result_bytes}"
+            return Outcome(kind="failed", run_ms=run_ms, reason="output_quota", message=message)
         try:
             files = await collect_artifacts(
                 directory / "artifacts",

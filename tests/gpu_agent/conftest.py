@@ -84,5 +84,5 @@ def attempt(
 ) -> Attempt:
     """One run of a task, ready to go."""
     wanted = Job(task_type=task_type, config=config or {}, **({"timeout_s": 30.0} | job))
-    source = media or MediaSource(Fetcher(FetchPolicy()), None)
+    source = media or MediaSource(Fetcher(FetchPolicy()))
     return Attempt(wanted, children=children, media=source, listener=listener, limits=limits)

@@ -413,7 +413,8 @@ def media(tmp_path: Path) -> Path:
 
 
 async def bring(media: Path | None, url: str, workspace: Path) -> Path:
-    return await MediaSource(Fetcher(FetchPolicy()), media).bring(url, workspace)
+    directories = [] if media is None else [workspace / "none", media]
+    return await MediaSource(Fetcher(FetchPolicy()), directories).bring(url, workspace)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ async def test_every_probe_of_the_walls_finds_them_closed(
 async def test_a_video_is_analysed_inside_the_sandbox(
     open_children: OpenChildren, bwrap: str
 ) -> None:
-    source = MediaSource(Fetcher(FetchPolicy()), BUNNY.parent)
+    source = MediaSource(Fetcher(FetchPolicy()), [BUNNY.parent])
     async with open_children(bwrap=bwrap, readable=(BUNNY.parent,)) as children:
         assert children.sandbox == "bubblewrap"
         run = attempt(

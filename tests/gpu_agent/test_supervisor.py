@@ -241,7 +241,7 @@ async def test_the_agent_fetches_for_a_task(
     media = tmp_path / "media"
     media.mkdir()
     (media / "clip.txt").write_text("the operator's own")
-    source = MediaSource(Fetcher(FetchPolicy()), media)
+    source = MediaSource(Fetcher(FetchPolicy()), [media])
     async with open_children() as children:
         given = await attempt(
             children, Diary(), "fetch", {"url": "file:clip.txt"}, media=source

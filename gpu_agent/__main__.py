@@ -1,0 +1,311 @@
+"""The command line of a GPU host: ``owl-agent run | enroll | probe``.
+
+Settings come from options or their environment variables; the enrolment token only from the
+environment or a file, since a command line can be read by everybody on the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import click
+import msgspec
+import structlog
+
+from gpu_agent.agent import Agent, World
+from gpu_agent.enrolment import (
+    EnrolmentRefused,
+    Identity,
+    NotEnrolled,
+    enrol,
+    load_identity,
+)
+from gpu_agent.executors import load_executors
+from gpu_agent.sandbox import find_bubblewrap
+from gpu_agent.settings import Settings
+from gpu_agent.telemetry.host import HostSampler
+from gpu_agent.telemetry.nvml import NvmlSampler
+from gpu_agent.telemetry.readings import GpuReport, GpuSampler
+from gpu_agent.telemetry.simulated import SimulatedSampler
+
+TOKEN_VARIABLE: Final = "OWL_AGENT_TOKEN"  # noqa: S105 - a name
+TOKEN_FILE_VARIABLE: Final = "OWL_AGENT_TOKEN_FILE"  # noqa: S105 - a name
+ENROL_TRIES: Final = 5
+ENROL_PAUSE_S: Final = 1.0
+
+Command = Callable[..., Any]
+
+
+def _state_option(command: Command) -> Command:
+    return click.option(
+        "--state-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="OWL_AGENT_DIR",
+        default=Path.home() / ".owl-agent",
+        show_default="~/.owl-agent",
+        help="Identity, spool and workspaces. [OWL_AGENT_DIR]",
+    )(command)
+
+
+def _api_option(command: Command) -> Command:
+    return click.option(
+        "--api-url",
+        envvar=["OWL_AGENT_API_URL", "OWL_API_URL"],
+        help="The platform, such as https://owl.example. [OWL_API_URL]",
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="owl-factory", prog_name="owl-agent")
+def main() -> None:
+    """The Owl Factory agent: lends this host's GPUs to the platform."""
+
+
+@main.command()
+@_state_option
+@_api_option
+@click.option(
+    "--nats-url",
+    "nats_urls",
+    multiple=True,
+    envvar="OWL_AGENT_NATS_URL",
+    help="Instead of what the platform said at enrolment.",
+)
+@click.option(
+    "--media-dir",
+    "media",
+    multiple=True,
+    envvar="OWL_AGENT_MEDIA_DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Where file: addresses of tasks lead; may be given more than once.",
+)
+@click.option(
+    "--allow-http",
+    is_flag=True,
+    envvar="OWL_AGENT_ALLOW_HTTP",
+    help="Fetch http: addresses too, not only https:.",
+)
+@click.option(
+    "--allow-network",
+    "networks",
+    multiple=True,
+    envvar="OWL_AGENT_ALLOW_NETWORK",
+    help="A private network that tasks may fetch from, such as 10.1.0.0/16.",
+)
+@click.option(
+    "--simulate-gpus",
+    type=click.IntRange(0, 64),
+    default=0,
+    help="Pretend to have GPUs, for demonstrations; labelled as simulated.",
+)
+@click.option("--no-sandbox", is_flag=True, help="Run tasks without bubblewrap.")
+@click.option(
+    "--task-memory-mib",
+    type=click.IntRange(min=256),
+    envvar="OWL_AGENT_TASK_MEMORY_MIB",
+    help="Address space of one task; leave unset where tasks use CUDA.",
+)
+@click.option(
+    "--shutdown-s",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="How long running tasks may go on when the agent is asked to stop.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["lines", "json"]),
+    default="lines",
+    envvar="OWL_LOG_FORMAT",
+    show_default=True,
+)
+def run(state_dir: Path, api_url: str | None, log_format: str, **options: Any) -> None:
+    """Run the agent until SIGTERM or Ctrl-C; a second one ends running tasks at once.
+
+    A host without an identity is enrolled first, with the token in OWL_AGENT_TOKEN or in the
+    file that OWL_AGENT_TOKEN_FILE names.
+    """
+    _set_up_logging(as_json=log_format == "json")
+    settings = _settings(state_dir, **options)
+    identity = _known_or_enrolled(state_dir, api_url)
+    if not settings.nats_urls and not identity.nats_urls:
+        raise click.ClickException("the platform named no broker: give --nats-url")
+    asyncio.run(_live(identity, settings))
+
+
+@main.command()
+@_state_option
+@_api_option
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def enroll(state_dir: Path, api_url: str | None, *, as_json: bool) -> None:
+    """Spend an enrolment token, and keep this host's identity.
+
+    The token: OWL_AGENT_TOKEN, the file that OWL_AGENT_TOKEN_FILE names, or a prompt.
+    """
+    token = _token() or click.prompt("Enrolment token", hide_input=True)
+    identity = _enrol(_required(api_url), token, state_dir)
+    known = {
+        "server_id": str(identity.server_id),
+        "name": identity.name,
+        "public_key": identity.public_key,
+        "nats_urls": list(identity.nats_urls),
+    }
+    click.echo(json.dumps(known) if as_json else f"enrolled as {identity.name}: owl-agent run")
+
+
+@main.command()
+@_state_option
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def probe(state_dir: Path, *, as_json: bool) -> None:
+    """Show what the agent sees of this host: GPUs, executors, sandbox."""
+    sampler = NvmlSampler()
+    try:
+        report = sampler.sample()
+    finally:
+        sampler.close()
+    executors, refused = load_executors()
+    seen = {
+        "gpus": msgspec.to_builtins(report),
+        "host": msgspec.to_builtins(HostSampler(state_dir.parent).sample()),
+        "task_types": sorted(executors),
+        "refused": refused,
+        "sandbox": "none" if find_bubblewrap() is None else "bubblewrap",
+    }
+    click.echo(json.dumps(seen, ensure_ascii=False) if as_json else _told(report, seen))
+
+
+async def _live(identity: Identity, settings: Settings) -> None:
+    world = World(
+        clock=lambda: datetime.now(UTC),
+        monotonic=time.monotonic,
+        ids=uuid4,
+        gpus=_sampler(settings.simulate_gpus),
+    )
+    agent = Agent(identity, settings, world, version=_version())
+    loop = asyncio.get_running_loop()
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(asked, agent.stop)
+    await agent.run()
+
+
+def _sampler(simulated: int) -> GpuSampler:
+    return SimulatedSampler(simulated, time.monotonic) if simulated else NvmlSampler()
+
+
+def _settings(
+    state: Path,
+    *,
+    nats_urls: tuple[str, ...],
+    media: tuple[Path, ...],
+    networks: tuple[str, ...],
+    no_sandbox: bool,
+    task_memory_mib: int | None,
+    **same_names: Any,
+) -> Settings:
+    try:
+        allowed = tuple(ip_network(text) for text in networks)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--allow-network") from error
+    return Settings(
+        state=state.absolute(),
+        nats_urls=nats_urls,
+        media=tuple(directory.absolute() for directory in media),
+        allow_networks=allowed,
+        sandbox=not no_sandbox,
+        memory_mib=task_memory_mib,
+        **same_names,
+    )
+
+
+def _known_or_enrolled(state: Path, api_url: str | None) -> Identity:
+    try:
+        return load_identity(state)
+    except NotEnrolled as unknown:
+        token = _token()
+        if token is None:
+            raise click.ClickException(f"{unknown}, or set {TOKEN_VARIABLE}") from unknown
+        return _enrol(_required(api_url), token, state)
+
+
+def _enrol(api_url: str, token: str, state: Path) -> Identity:
+    for tries_left in reversed(range(ENROL_TRIES)):
+        try:
+            return enrol(api_url, token, state, randomness=secrets.token_bytes(32))
+        except EnrolmentRefused as refused:
+            if tries_left == 0 or not refused.may_pass:
+                raise click.ClickException(str(refused)) from refused
+        time.sleep(ENROL_PAUSE_S)
+    raise AssertionError
+
+
+def _required(api_url: str | None) -> str:
+    if not api_url:
+        raise click.UsageError("--api-url (or OWL_API_URL) says where the platform is")
+    return api_url
+
+
+def _token() -> str | None:
+    file = os.environ.get(TOKEN_FILE_VARIABLE)
+    if file:
+        try:
+            return Path(file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise click.ClickException(f"{TOKEN_FILE_VARIABLE}: {error}") from error
+    return os.environ.get(TOKEN_VARIABLE) or None
+
+
+def _told(report: GpuReport, seen: dict[str, Any]) -> str:
+    lines = [
+        f"{gpu.index}  {gpu.name}  {gpu.memory_total_mib or '?'} MiB  {gpu.uuid}"
+        + ("" if gpu.healthy else f"  UNHEALTHY: {gpu.fault}")
+        for gpu in report.gpus
+    ]
+    lines = lines or [f"no GPU ({report.fault or 'none found'}): tasks will run on the CPU"]
+    lines.append(f"executors: {', '.join(seen['task_types']) or 'none'}")
+    lines += [f"  not loaded: {name}: {why}" for name, why in seen["refused"].items()]
+    lines.append(f"sandbox: {seen['sandbox']}")
+    return "\n".join(lines)
+
+
+def _set_up_logging(*, as_json: bool) -> None:
+    last: Any = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            last,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    # nats-py logs each failed reconnect with its traceback; what matters we log ourselves
+    logging.getLogger("nats").setLevel(logging.CRITICAL)
+
+
+def _version() -> str:
+    try:
+        return version("owl-factory")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+if __name__ == "__main__":
+    main()
