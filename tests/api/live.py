@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 import os
 import secrets
-import socket
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -17,12 +16,12 @@ from uuid import UUID
 
 import httpx
 import psycopg
-import uvicorn
 from msgspec.structs import replace
 
 from api.app import create_app
 from api.passwords import CHEAP, Passwords
 from api.platform import HttpConfig, Platform
+from api.programs.http_server import HttpServer, listen
 from api.reading import open_pool
 from api.registration import create_admin
 from commands.event_log.log import EventLog
@@ -121,7 +120,7 @@ class LiveApi:
         self.database_url = database_url
         self.files = Files()
         self._config = config
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -145,6 +144,11 @@ class LiveApi:
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             connection.execute(statement)
 
+    def rows(self, query: LiteralString) -> list[tuple[Any, ...]]:
+        """Look into the database itself."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            return connection.execute(query).fetchall()
+
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         try:
@@ -153,16 +157,7 @@ class LiveApi:
                     platform, config=replace(platform.config, **self._config)
                 )
                 self.app = create_app(self.platform)
-                self._server = uvicorn.Server(
-                    uvicorn.Config(
-                        self.app,
-                        log_config=None,
-                        access_log=False,
-                        server_header=False,
-                        ws="none",
-                        timeout_graceful_shutdown=3,
-                    )
-                )
+                self._server = HttpServer(self.app)
                 self._loop.call_soon(self._ready.set)
                 await self._server.serve(sockets=[self._socket])
         finally:
