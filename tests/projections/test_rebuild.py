@@ -1,0 +1,222 @@
+"""A rebuild: nobody sees it until it is whole, and it never hides a difference."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+from msgspec.structs import replace
+
+from domain.tasks.events import TaskStarted
+from projections.building import BuildingConfig
+from projections.catalogue import BUSINESS
+from projections.fingerprint import fingerprint
+from projections.read_model import ReadModel
+from projections.rebuild import Progress, RebuildFailed, Rebuilt, rebuild
+from projections.runner import Runner, RunnerConfig
+from projections.status import read_statuses
+from projections.tasks import TASKS
+from projections.users import USERS
+from tests.projections.history import NOON, Farm, ListFeed
+from tests.projections.tables import finish, naive, project, stored
+
+APPEND_LOCK = 42
+SMALL = BuildingConfig(batch_events=20, rows_in_memory=30, rows_kept=10)
+
+
+def run_rebuild(
+    url: str,
+    feed: ListFeed,
+    model: ReadModel,
+    progress: Callable[[Progress], None] = lambda _: None,
+    *,
+    switch_if_different: bool = False,
+) -> Rebuilt:
+    return rebuild(
+        url,
+        feed,
+        model,
+        append_lock=APPEND_LOCK,
+        progress=progress,
+        switch_if_different=switch_if_different,
+        config=SMALL,
+    )
+
+
+def execute(url: str, statement: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(statement.encode())
+
+
+def generations(url: str, model: ReadModel) -> dict[int, str]:
+    heads = {"business": 0, "telemetry": 0}
+    return {
+        each.generation: each.state
+        for each in read_statuses(url, heads)  # type: ignore[arg-type]
+        if each.read_model == model.name
+    }
+
+
+def schemas(url: str) -> set[str]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'rm\\_tasks\\_g%'"
+        ).fetchall()
+    return {name for (name,) in rows}
+
+
+def test_queries_move_to_the_new_generation_and_the_one_before_is_kept(read_url: str) -> None:
+    feed = ListFeed(Farm(11).happen(120))
+    project(read_url, feed.events)
+    steps: list[Progress] = []
+    first = run_rebuild(read_url, feed, TASKS, steps.append)
+    assert (first.before_generation, first.after_generation) == (1, 2)
+    assert first.at_position == feed.head()
+    assert generations(read_url, TASKS) == {1: "kept", 2: "live"}
+    assert stored(read_url, TASKS) == naive(TASKS, feed.events)
+    second = run_rebuild(read_url, feed, TASKS)
+    assert second.checksum == first.checksum
+    assert generations(read_url, TASKS) == {2: "kept", 3: "live"}
+    assert schemas(read_url) == {"rm_tasks_g2", "rm_tasks_g3"}
+    assert steps[-1].step == "done"
+    assert steps[-1].percent == 100.0
+    folded = [step.position for step in steps if step.step == "folding"]
+    assert folded == sorted(folded)
+
+
+def test_a_row_that_was_tampered_with_is_found_and_the_live_rows_stay(read_url: str) -> None:
+    feed = ListFeed(Farm(12).happen(60))
+    project(read_url, feed.events)
+    execute(read_url, "UPDATE read.users SET full_name = 'somebody else'")
+    with pytest.raises(RebuildFailed, match="users"):
+        run_rebuild(read_url, feed, USERS)
+    assert generations(read_url, USERS) == {1: "live"}
+    forced = run_rebuild(read_url, feed, USERS, switch_if_different=True)
+    assert forced.differing == ("users",)
+    assert stored(read_url, USERS) == naive(USERS, feed.events)
+
+
+def test_a_rebuild_heals_a_read_model_that_had_stopped(read_url: str) -> None:
+    feed = ListFeed(Farm(13).happen(60))
+    project(read_url, feed.events[:20])
+    execute(
+        read_url,
+        "UPDATE owl_read.checkpoints SET stopped_at = 21, error = 'a bug, mended since'"
+        " WHERE read_model = 'tasks'",
+    )
+    rebuilt = run_rebuild(read_url, feed, TASKS)
+    assert not rebuilt.compared
+    assert rebuilt.at_position == feed.head()
+    assert stored(read_url, TASKS) == naive(TASKS, feed.events)
+
+
+def test_a_generation_of_other_folds_is_replaced(read_url: str) -> None:
+    feed = ListFeed(Farm(14).happen(40))
+    execute(read_url, "UPDATE owl_read.checkpoints SET fingerprint = 'older'")
+    rebuilt = run_rebuild(read_url, feed, TASKS)
+    assert not rebuilt.compared
+    assert stored(read_url, TASKS) == naive(TASKS, feed.events)
+
+
+def test_a_poison_event_fails_the_rebuild_and_leaves_no_trace(read_url: str) -> None:
+    feed = ListFeed(Farm(15).happen(30))
+    nowhere = UUID(int=404)
+    feed.append(
+        nowhere, TaskStarted(task_id=nowhere, attempt=1, server_id=nowhere, started_at=NOON)
+    )
+    execute(read_url, "UPDATE owl_read.checkpoints SET fingerprint = 'older'")
+    with pytest.raises(RebuildFailed, match=f"position {feed.head()} cannot be folded"):
+        run_rebuild(read_url, feed, TASKS)
+    assert generations(read_url, TASKS) == {1: "live"}
+    assert schemas(read_url) == {"rm_tasks_g1"}
+
+
+def test_two_rebuilds_of_one_read_model_do_not_mix(read_url: str) -> None:
+    feed = ListFeed(Farm(16).happen(30))
+    project(read_url, feed.events)
+
+    def again(progress: Progress) -> None:
+        if progress.step == "writing":
+            with pytest.raises(RebuildFailed, match="rebuilt already"):
+                run_rebuild(read_url, feed, TASKS)
+
+    assert run_rebuild(read_url, feed, TASKS, again).after_generation == 2
+
+
+def test_events_that_come_during_a_rebuild_are_in_both_generations_and_none_is_lost(
+    read_url: str,
+) -> None:
+    story = Farm(17).happen(400)
+    feed = ListFeed(story[:100])
+    runner = Runner(
+        feed, read_url, BUSINESS, projected=None, config=RunnerConfig(batch_events=9)
+    )
+    finish(runner)
+    done = threading.Event()
+
+    def live() -> None:
+        """Appends as the log does, under the append lock, and projects meanwhile."""
+        with psycopg.connect(read_url) as connection:
+            while len(feed.events) < len(story) or not done.is_set():
+                if len(feed.events) < len(story):
+                    connection.execute(f"SELECT pg_advisory_xact_lock({APPEND_LOCK})".encode())
+                    feed.events.append(story[len(feed.events)])
+                    connection.commit()
+                runner.step()
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    for _ in range(3):
+        rebuilt = run_rebuild(read_url, feed, TASKS)
+        assert rebuilt.differing == ()
+    done.set()
+    thread.join(60)
+    finish(runner)
+    runner.close()
+    assert stored(read_url, TASKS) == naive(TASKS, story)
+    with psycopg.connect(read_url) as connection:
+        positions = connection.execute(
+            "SELECT DISTINCT position FROM owl_read.checkpoints WHERE source = 'business'"
+        ).fetchall()
+    assert positions == [(len(story),)], "the kept generation is fed as well"
+
+
+def test_status_tells_what_lags_what_stands_and_why(read_url: str) -> None:
+    feed = ListFeed(Farm(18).happen(30))
+    project(read_url, feed.events)
+    execute(
+        read_url,
+        "UPDATE owl_read.checkpoints SET stopped_at = 9, error = 'why'"
+        " WHERE read_model = 'users'",
+    )
+    heads = {"business": feed.head() + 5, "telemetry": 0}
+    statuses = {each.read_model: each for each in read_statuses(read_url, heads)}  # type: ignore[arg-type]
+    assert len(statuses) == 8
+    assert statuses["tasks"].condition == "following"
+    assert statuses["tasks"].lag_events == 5
+    assert statuses["tasks"].size_bytes > 0
+    assert (statuses["users"].condition, statuses["users"].error) == ("stopped", "why")
+
+
+def test_a_fingerprint_changes_with_folds_and_tables_and_not_with_queries(
+    tmp_path: Path,
+) -> None:
+    source, ddl = USERS.ddl.with_suffix(".py"), USERS.ddl
+    copy = replace(USERS, ddl=tmp_path / "users.sql")
+
+    def printed(python: str, tables: str) -> str:
+        copy.ddl.with_suffix(".py").write_text(python, encoding="utf-8")
+        copy.ddl.write_text(tables, encoding="utf-8")
+        return fingerprint(copy)
+
+    python, tables = source.read_text(encoding="utf-8"), ddl.read_text(encoding="utf-8")
+    same = fingerprint(USERS)
+    assert printed(python, tables) == same
+    assert printed(python.replace("WHERE user_id", "WHERE  user_id"), tables) == same
+    assert printed(python + "\nasync def another_query() -> None: ...\n", tables) == same
+    assert printed(python.replace("total_tasks + 1", "total_tasks + 2"), tables) != same
+    assert printed(python, tables.replace("bigint", "numeric")) != same
