@@ -5,7 +5,7 @@ import pytest
 from projections.catalogue import BUSINESS
 from projections.migrate import prepare
 from tests.projections.asking import Ask
-from tests.projections.history import Farm
+from tests.projections.farm import Farm
 from tests.projections.tables import project
 
 

@@ -16,7 +16,7 @@ from projections.checksum import table_checksums
 from projections.read_model import ReadModel
 from projections.runner import Runner, RunnerConfig
 from projections.statements import as_parameter
-from tests.projections.history import ListFeed
+from tests.projections.feed import ListFeed
 
 Tables = dict[str, dict[Any, Any]]
 

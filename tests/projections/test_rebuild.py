@@ -21,7 +21,8 @@ from projections.runner import Runner, RunnerConfig
 from projections.status import read_statuses
 from projections.tasks import TASKS
 from projections.users import USERS
-from tests.projections.history import NOON, Farm, ListFeed
+from tests.projections.feed import NOON, ListFeed
+from tests.projections.history import RandomFarm
 from tests.projections.tables import finish, naive, project, stored
 
 APPEND_LOCK = 42
@@ -70,7 +71,7 @@ def schemas(url: str) -> set[str]:
 
 
 def test_queries_move_to_the_new_generation_and_the_one_before_is_kept(read_url: str) -> None:
-    feed = ListFeed(Farm(11).happen(120))
+    feed = ListFeed(RandomFarm(11).happen(120))
     project(read_url, feed.events)
     steps: list[Progress] = []
     first = run_rebuild(read_url, feed, TASKS, steps.append)
@@ -89,7 +90,7 @@ def test_queries_move_to_the_new_generation_and_the_one_before_is_kept(read_url:
 
 
 def test_a_row_that_was_tampered_with_is_found_and_the_live_rows_stay(read_url: str) -> None:
-    feed = ListFeed(Farm(12).happen(60))
+    feed = ListFeed(RandomFarm(12).happen(60))
     project(read_url, feed.events)
     execute(read_url, "UPDATE read.users SET full_name = 'somebody else'")
     with pytest.raises(RebuildFailed, match="users"):
@@ -101,7 +102,7 @@ def test_a_row_that_was_tampered_with_is_found_and_the_live_rows_stay(read_url: 
 
 
 def test_a_rebuild_heals_a_read_model_that_had_stopped(read_url: str) -> None:
-    feed = ListFeed(Farm(13).happen(60))
+    feed = ListFeed(RandomFarm(13).happen(60))
     project(read_url, feed.events[:20])
     execute(
         read_url,
@@ -115,7 +116,7 @@ def test_a_rebuild_heals_a_read_model_that_had_stopped(read_url: str) -> None:
 
 
 def test_a_generation_of_other_folds_is_replaced(read_url: str) -> None:
-    feed = ListFeed(Farm(14).happen(40))
+    feed = ListFeed(RandomFarm(14).happen(40))
     execute(read_url, "UPDATE owl_read.checkpoints SET fingerprint = 'older'")
     rebuilt = run_rebuild(read_url, feed, TASKS)
     assert not rebuilt.compared
@@ -123,7 +124,7 @@ def test_a_generation_of_other_folds_is_replaced(read_url: str) -> None:
 
 
 def test_a_poison_event_fails_the_rebuild_and_leaves_no_trace(read_url: str) -> None:
-    feed = ListFeed(Farm(15).happen(30))
+    feed = ListFeed(RandomFarm(15).happen(30))
     nowhere = UUID(int=404)
     feed.append(
         nowhere, TaskStarted(task_id=nowhere, attempt=1, server_id=nowhere, started_at=NOON)
@@ -136,7 +137,7 @@ def test_a_poison_event_fails_the_rebuild_and_leaves_no_trace(read_url: str) -> 
 
 
 def test_two_rebuilds_of_one_read_model_do_not_mix(read_url: str) -> None:
-    feed = ListFeed(Farm(16).happen(30))
+    feed = ListFeed(RandomFarm(16).happen(30))
     project(read_url, feed.events)
 
     def again(progress: Progress) -> None:
@@ -150,7 +151,7 @@ def test_two_rebuilds_of_one_read_model_do_not_mix(read_url: str) -> None:
 def test_events_that_come_during_a_rebuild_are_in_both_generations_and_none_is_lost(
     read_url: str,
 ) -> None:
-    story = Farm(17).happen(400)
+    story = RandomFarm(17).happen(400)
     feed = ListFeed(story[:100])
     runner = Runner(
         feed, read_url, BUSINESS, projected=None, config=RunnerConfig(batch_events=9)
@@ -186,7 +187,7 @@ def test_events_that_come_during_a_rebuild_are_in_both_generations_and_none_is_l
 
 
 def test_status_tells_what_lags_what_stands_and_why(read_url: str) -> None:
-    feed = ListFeed(Farm(18).happen(30))
+    feed = ListFeed(RandomFarm(18).happen(30))
     project(read_url, feed.events)
     execute(
         read_url,

@@ -10,7 +10,8 @@ from projections.catalogue import BUSINESS, READ_MODELS, TELEMETRY
 from projections.migrate import prepare
 from projections.read_model import ReadModel
 from projections.rebuild import rebuild
-from tests.projections.history import Farm, ListFeed, telemetry
+from tests.projections.feed import ListFeed
+from tests.projections.history import RandomFarm, telemetry
 from tests.projections.tables import naive, project, stored
 from tests.stack import LiveStack
 
@@ -31,7 +32,7 @@ def test_live_and_rebuilt_rows_are_those_of_the_naive_fold(
     rows_kept: int,
     rows_in_memory: int,
 ) -> None:
-    events = Farm(seed).happen(250)
+    events = RandomFarm(seed).happen(250)
     beats = telemetry(seed, 80)
     url = session_stack.create_database()
     try:
@@ -60,8 +61,9 @@ def test_live_and_rebuilt_rows_are_those_of_the_naive_fold(
 
 
 def test_the_random_histories_reach_every_fact_that_a_fold_knows() -> None:
-    happened = {type(event.fact) for seed in range(12) for event in Farm(seed).happen(400)} | {
-        type(event.fact) for event in telemetry(0, 50)
+    histories = [RandomFarm(seed).happen(400) for seed in range(12)]
+    happened = {
+        type(event.fact) for events in (*histories, telemetry(0, 50)) for event in events
     }
     known = {fact for model in READ_MODELS for fact in model.facts}
     assert known - happened == set()

@@ -22,7 +22,8 @@ from projections.migrate import prepare
 from projections.runner import Runner, RunnerConfig
 from projections.tasks import TASKS
 from projections.users import USERS
-from tests.projections.history import NOON, Farm, ListFeed
+from tests.projections.feed import NOON, ListFeed
+from tests.projections.history import RandomFarm
 from tests.projections.tables import finish, naive, stored
 
 SMALL = RunnerConfig(batch_events=7, rows_kept=5)
@@ -47,7 +48,7 @@ def stopped(url: str) -> dict[str, tuple[int, int]]:
 
 
 def test_two_runners_at_once_project_every_event_once(read_url: str) -> None:
-    feed = ListFeed(Farm(1).happen(300))
+    feed = ListFeed(RandomFarm(1).happen(300))
     runners = [runner_of(feed, read_url) for _ in range(2)]
     faults: list[BaseException] = []
 
@@ -70,12 +71,12 @@ def test_two_runners_at_once_project_every_event_once(read_url: str) -> None:
 
 
 def test_the_loser_of_a_race_forgets_what_it_remembers(read_url: str) -> None:
-    feed = ListFeed(Farm(2).happen(200))
+    feed = ListFeed(RandomFarm(2).happen(200))
     slow, fast = runner_of(feed, read_url), runner_of(feed, read_url)
     slow.step()
     finish(fast)
     assert slow.step() == 0, "another runner was faster"
-    feed.events = Farm(2).happen(230)
+    feed.events = RandomFarm(2).happen(230)
     finish(slow)
     for runner in (slow, fast):
         runner.close()
@@ -104,7 +105,7 @@ class KillingFeed(ListFeed):
 def test_a_runner_whose_connection_dies_goes_on_without_a_gap_or_a_repeat(
     read_url: str,
 ) -> None:
-    feed = KillingFeed(Farm(3).happen(60), read_url)
+    feed = KillingFeed(RandomFarm(3).happen(60), read_url)
     runner = runner_of(feed, read_url)
     deaths = 0
     while runner.position < feed.head():
@@ -118,7 +119,7 @@ def test_a_runner_whose_connection_dies_goes_on_without_a_gap_or_a_repeat(
 
 
 def test_a_runner_that_dies_before_its_commit_leaves_nothing_behind(read_url: str) -> None:
-    feed = ListFeed(Farm(4).happen(80))
+    feed = ListFeed(RandomFarm(4).happen(80))
     with psycopg.connect(read_url) as blocker:
         # the runner reaches its last statements and waits there, when it is cut off
         blocker.execute("LOCK TABLE rm_users_g1.users IN ACCESS EXCLUSIVE MODE")
@@ -151,13 +152,13 @@ def test_a_runner_that_dies_before_its_commit_leaves_nothing_behind(read_url: st
 def test_a_poison_event_stops_its_read_model_there_and_no_other(
     read_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    feed = ListFeed(Farm(5).happen(60))
+    feed = ListFeed(RandomFarm(5).happen(60))
     sound = len(feed.events)
     nowhere = UUID(int=404)
     feed.append(
         nowhere, TaskStarted(task_id=nowhere, attempt=1, server_id=nowhere, started_at=NOON)
     )
-    later = Farm(5).happen(90)[sound:]
+    later = RandomFarm(5).happen(90)[sound:]
     for event in later:
         feed.append(event.stream, event.fact, at=event.recorded_at)
     runner = runner_of(feed, read_url, RunnerConfig(batch_events=500))
@@ -175,7 +176,7 @@ def test_a_poison_event_stops_its_read_model_there_and_no_other(
 def test_rows_that_postgres_refuses_stop_the_read_model_at_the_very_event(
     read_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    farm = Farm(6)
+    farm = RandomFarm(6)
     farm.happen(40)
     feed = ListFeed(farm.events)
     user = farm.users[0]
@@ -189,7 +190,7 @@ def test_rows_that_postgres_refuses_stop_the_read_model_at_the_very_event(
         postings=transfer(-(10**9), source="granted", target=f"available/{user}"),
     )
     feed.append(user, overdraft)
-    for event in Farm(6).happen(80)[sound:]:
+    for event in RandomFarm(6).happen(80)[sound:]:
         feed.append(event.stream, event.fact, at=event.recorded_at)
     runner = runner_of(feed, read_url, RunnerConfig(batch_events=500))
     finish(runner)
@@ -203,7 +204,7 @@ def test_rows_that_postgres_refuses_stop_the_read_model_at_the_very_event(
 def test_read_models_that_are_ahead_of_the_log_stop_loudly(
     read_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    feed = ListFeed(Farm(7).happen(30))
+    feed = ListFeed(RandomFarm(7).happen(30))
     runner = runner_of(feed, read_url)
     finish(runner)
     runner.close()
@@ -221,7 +222,7 @@ def test_a_generation_that_other_folds_made_is_reported_and_left_alone(read_url:
             "UPDATE owl_read.checkpoints SET fingerprint = 'older' WHERE read_model = 'users'"
         )
     assert prepare(read_url) == ("users",)
-    feed = ListFeed(Farm(8).happen(20))
+    feed = ListFeed(RandomFarm(8).happen(20))
     runner = runner_of(feed, read_url)
     finish(runner)
     runner.close()
@@ -246,7 +247,7 @@ def test_run_follows_the_log_when_the_signal_comes_and_tells_how_far_it_is(
     read_url: str,
 ) -> None:
     feed = ListFeed()
-    farm = Farm(9)
+    farm = RandomFarm(9)
     farm.happen(20)
 
     async def follow() -> None:

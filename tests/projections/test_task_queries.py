@@ -17,7 +17,8 @@ from projections.task_lists import TaskFilter, task_by_id, task_page
 from projections.task_queue import QueuePlace, queue_place
 from projections.tasks import TaskRow
 from tests.projections.asking import Ask
-from tests.projections.history import Farm, recorded
+from tests.projections.farm import Farm
+from tests.projections.feed import recorded
 from tests.projections.tables import project
 
 

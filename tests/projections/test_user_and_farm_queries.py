@@ -15,7 +15,8 @@ from domain.telemetry.events import HeartbeatReceived
 from projections import gpu_cluster, recharge_codes, recharge_records, users
 from projections.catalogue import TELEMETRY
 from tests.projections.asking import Ask
-from tests.projections.history import Farm, recorded
+from tests.projections.farm import Farm
+from tests.projections.feed import recorded
 from tests.projections.tables import project
 
 

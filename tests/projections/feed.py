@@ -1,0 +1,44 @@
+"""A log in a list, with an envelope around each fact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from domain.envelope import Recorded
+from domain.facts import Fact
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+class ListFeed:
+    """A log in a list: ``domain.ports.EventFeed``."""
+
+    def __init__(self, events: Sequence[Recorded[Any]] = ()) -> None:
+        self.events = list(events)
+
+    def head(self) -> int:
+        return len(self.events)
+
+    def read(self, after: int, limit: int) -> Sequence[Recorded[Any]]:
+        return self.events[after : after + limit]
+
+    def append(self, stream: UUID, *facts: Fact, at: datetime = NOON) -> None:
+        for fact in facts:
+            self.events.append(recorded(fact, stream, len(self.events) + 1, at))
+
+
+def recorded(fact: Fact, stream: UUID, position: int, at: datetime) -> Recorded[Any]:
+    return Recorded(
+        position=position,
+        stream=stream,
+        version=position,
+        recorded_at=at,
+        actor="system:test",
+        command_id=UUID(int=position),
+        correlation_id="test",
+        causation_id=None,
+        fact=fact,
+    )
