@@ -7,6 +7,7 @@ from msgspec.structs import fields
 from domain.catalogue import BY_TAG, decode, encode
 from domain.facts import Fact
 from tests.domain.golden import FILE, least, lines_of, recorded, rendered, samples
+from tests.domain.golden.__main__ import grown
 
 GOLDEN = recorded()
 SAMPLES = samples()
@@ -43,3 +44,12 @@ def test_a_sample_fills_in_every_field(fact: Fact) -> None:
         or (field.default_factory is not NODEFAULT and not getattr(fact, field.name))
     ]
     assert left_out == [], "fill them in, in tests/domain/golden/samples.py"
+
+
+def test_the_tool_adds_a_line_for_a_new_field_and_refuses_a_new_requirement() -> None:
+    old = [b'{"a":1,"b":2}', b'{"a":1}', b'{"a":1,"b":0}', b'{"a":1}']
+    wider = [b'{"a":1,"b":2,"c":3}', b'{"a":1}', b'{"a":1,"b":0,"c":0}']
+    assert grown(old, old[:3]) == old
+    assert grown(old, wider) == [*wider, b'{"a":1}', b'{"a":1,"b":2}']
+    with pytest.raises(SystemExit, match="take a new tag"):
+        grown(old, [b'{"a":1,"d":4}', b'{"a":1,"d":4}', b'{"a":1,"d":4}'])

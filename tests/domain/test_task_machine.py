@@ -36,7 +36,8 @@ from domain.tasks.task import REFUSALS_KEPT, TASK, Outcome, Task
 from tests.domain.cast import NOON, OTHER_SERVER, PRICE_FEN, SERVER_ID, submitted
 
 SERVERS = st.sampled_from([SERVER_ID, OTHER_SERVER])
-BACK = st.integers(0, 3)
+OF = st.sampled_from([None, None, None, SERVER_ID, OTHER_SERVER])
+BACK = st.sampled_from([0, 0, 0, 0, 1, 2])
 OUTCOMES: st.SearchStrategy[Outcome] = st.sampled_from(
     ["completed", "failed", "cancelled", "refused"]
 )
@@ -49,7 +50,10 @@ TERMINAL = (TaskCompleted, TaskFailed, TaskCancelled)
 
 
 class Storm(RuleBasedStateMachine):
-    """``back`` is how many attempts ago a report is of: 0 is the current one."""
+    """``back`` is how many attempts ago a report is of: 0 is the current one.
+
+    ``of`` is the server that reports: mostly the one that has the task.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,28 +84,34 @@ class Storm(RuleBasedStateMachine):
         if fact is not None:
             self.facts.append(fact)
 
-    @rule(server=SERVERS, back=BACK)
-    def agent_begins(self, server: UUID, back: int) -> None:
-        if self.judged(server, back, "began"):
+    @precondition(lambda self: self.task.phase == "pending")
+    @rule(server=SERVERS)
+    def attempt_runs(self, server: UUID) -> None:
+        self.scheduler_assigns(server, 0)
+        self.agent_begins(server, 0)
+
+    @rule(of=OF, back=BACK)
+    def agent_begins(self, of: UUID | None, back: int) -> None:
+        if self.judged(of, back, "began"):
             self.facts.extend(start(self.task, now=self.now))
 
-    @rule(server=SERVERS, back=BACK, percent=st.floats(0, 100))
-    def agent_advances(self, server: UUID, back: int, percent: float) -> None:
-        if self.judged(server, back, "advanced"):
+    @rule(of=OF, back=BACK, percent=st.floats(0, 100))
+    def agent_advances(self, of: UUID | None, back: int, percent: float) -> None:
+        if self.judged(of, back, "advanced"):
             self.facts.extend(start(self.task, now=self.now))
             self.facts.extend(progress(self.task, percent=percent, note=""))
 
     @rule(
-        server=SERVERS,
+        of=OF,
         back=BACK,
         outcome=OUTCOMES,
         reason=REASONS,
         run_ms=st.integers(-1, 10**7),
     )
     def agent_ends(
-        self, server: UUID, back: int, outcome: Outcome, reason: Reason | None, run_ms: int
+        self, of: UUID | None, back: int, outcome: Outcome, reason: Reason | None, run_ms: int
     ) -> None:
-        if not self.judged(server, back, outcome):
+        if not self.judged(of, back, outcome):
             return
         if outcome == "completed":
             self.facts.extend(start_unseen(self.task, run_ms=run_ms, now=self.now))
@@ -147,9 +157,10 @@ class Storm(RuleBasedStateMachine):
         with suppress(Refused):
             self.facts.append(delete(self.task))
 
-    def judged(self, server: UUID, back: int, report: Report) -> bool:
+    def judged(self, of: UUID | None, back: int, report: Report) -> bool:
         """Whether the report counts; one that does not must change nothing but the record."""
         task, attempt = self.task, self.task.attempt - back
+        server = of or task.server_id or SERVER_ID
         verdict = judge(task, attempt=attempt, server_id=server, report=report)
         if verdict == "stale":
             self.facts.extend(
@@ -196,4 +207,4 @@ class Storm(RuleBasedStateMachine):
 
 
 TestStorm = Storm.TestCase
-TestStorm.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestStorm.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)

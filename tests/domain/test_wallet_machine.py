@@ -8,7 +8,7 @@ from uuid import UUID
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from domain.errors import InvalidState, Refused
 from domain.money import GRANTED, RECHARGED, REVENUE, available, held
@@ -45,6 +45,10 @@ class Account(RuleBasedStateMachine):
         assert sum(posting.amount_fen for posting in fact.postings) == 0
         for posting in fact.postings:
             self.ledger[posting.account] += posting.amount_fen
+
+    @initialize(amount=st.integers(1_000, 5_000))
+    def begins_with_something(self, amount: int) -> None:
+        self.recharges(amount)
 
     @rule(amount=st.integers(1, 3_000))
     def recharges(self, amount: int) -> None:
