@@ -1,0 +1,239 @@
+"""Heartbeats and task output: from the broker to the telemetry log, exactly once and in order.
+
+The log itself keeps the sequence up to which it has taken reports in, in the same commit, and a
+new consumer starts right behind it. A message out of turn (redelivered, or after a lost
+connection) is a reason to begin anew there: so nothing is skipped and nothing is doubled,
+whatever the broker does. A heartbeat renews leases only once it is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+from msgspec import Struct
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
+
+from commands.board_reader import BoardReader
+from commands.event_log.telemetry import TelemetryEntry, TelemetryLog
+from commands.hearing import Hearing
+from commands.presence import Presence
+from commands.pull import ACK, Pull, PullFailed, delivery_of
+from commands.receipts import Receipts
+from commands.reports import Dropped, read_report, replace_consumer
+from domain.envelope import Actor, Fence
+from domain.facts import Fact
+from domain.fleet.messages import REPORTS_STREAM, Heartbeat, Output
+from domain.ports import Clock, OutOfReach, Signal
+from domain.telemetry.events import HeartbeatReceived, TaskOutputReceived
+
+LOG = structlog.get_logger(__name__)
+
+PREFIX: Final = "telemetry-"
+SUBJECTS: Final = ("owl.reports.*.heartbeat", "owl.reports.*.output")
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """Bounds and pace."""
+
+    batch_max: int = 2_000
+    unacknowledged_max: int = 50_000
+    retry_after_s: float = 0.25
+    remembered_chunks: int = 50_000
+    """Output chunks known by their report, so that a repeated one is not taken in twice."""
+
+
+def telemetry_consumer(
+    name: str, first_sequence: int, unacknowledged_max: int
+) -> ConsumerConfig:
+    """One acknowledgement stands for all before it."""
+    return ConsumerConfig(
+        durable_name=name,
+        filter_subjects=list(SUBJECTS),
+        deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_seq=first_sequence,
+        ack_policy=AckPolicy.ALL,
+        ack_wait=30,
+        max_ack_pending=unacknowledged_max,
+    )
+
+
+class TelemetryIngest:
+    """Pull, append, acknowledge, give receipts."""
+
+    name = "ingest.telemetry"
+
+    def __init__(
+        self,
+        client: Client,
+        telemetry: TelemetryLog,
+        reader: BoardReader,
+        hearing: Hearing,
+        presence: Presence,
+        receipts: Receipts,
+        *,
+        clock: Clock,
+        appended: Signal,
+        config: Config | None = None,
+    ) -> None:
+        self._client = client
+        self._broker = client.jetstream(timeout=5)
+        self._telemetry = telemetry
+        self._reader = reader
+        self._board = reader.board
+        self._hearing = hearing
+        self._presence = presence
+        self._receipts = receipts
+        self._clock = clock
+        self._appended = appended
+        self._config = Config() if config is None else config
+        self._chunks: OrderedDict[UUID, None] = OrderedDict()
+        self._beginnings = 0
+        self.dropped = Dropped()
+
+    async def run(self, fence: Fence) -> None:
+        """Take in until cancelled, beginning anew whenever the broker lost its place."""
+        await self._reader.catch_up()
+        self._hearing.begin(self._clock())
+        while True:
+            try:
+                await self._follow(await self._begin(fence))
+            except (PullFailed, NotFoundError, NatsTimeout) as failure:
+                LOG.info("telemetry.begins_anew", why=repr(failure))
+            except OutOfReach as failure:
+                LOG.warning("telemetry.log_out_of_reach", why=str(failure))
+            await asyncio.sleep(self._config.retry_after_s)
+
+    async def _begin(self, fence: Fence) -> str:
+        """A new consumer right behind what is in the log."""
+        tracked = await asyncio.to_thread(self._telemetry.tracked)
+        info = await self._broker.stream_info(REPORTS_STREAM)
+        if info.state.last_seq < tracked:  # wiped, or an older copy of the stream
+            await self._broker.purge_stream(REPORTS_STREAM, seq=tracked + 1)
+        self._beginnings += 1
+        name = f"{PREFIX}{fence.epoch}-{self._beginnings}"
+        most = self._config.unacknowledged_max
+        wanted = telemetry_consumer(name, tracked + 1, most)
+        await replace_consumer(self._client, PREFIX, wanted)
+        return name
+
+    async def _follow(self, consumer: str) -> None:
+        """Take in what comes, until something is out of turn."""
+        expected = 1
+        async with Pull(self._client, REPORTS_STREAM, consumer) as pull:
+            while True:
+                messages = await pull.take()
+                now = self._clock()
+                if not messages:
+                    if self._client.is_connected:
+                        self._hearing.listened(now)
+                    continue
+                for start in range(0, len(messages), self._config.batch_max):
+                    batch = messages[start : start + self._config.batch_max]
+                    first, last = delivery_of(batch[0]), delivery_of(batch[-1])
+                    if (
+                        first.consumer_sequence != expected
+                        or last.consumer_sequence != expected + len(batch) - 1
+                    ):
+                        return
+                    await self._take_in(batch, last.stream_sequence)
+                    expected += len(batch)
+                    if last.pending <= self._config.batch_max:
+                        self._hearing.listened(self._clock())
+
+    async def _take_in(self, batch: Sequence[Msg], sequence: int) -> None:
+        """Commit a batch, then acknowledge it, then let the agents know."""
+        reports: list[Heartbeat | Output] = []
+        entries: list[TelemetryEntry] = []
+        now = self._clock()
+        for message in batch:
+            report = read_report(message, self.dropped)
+            if not isinstance(report, Heartbeat | Output) or not await self._knows(report):
+                continue
+            reports.append(report)
+            if isinstance(report, Output) and not self._is_new(report):
+                continue
+            at = delivery_of(message).stream_sequence
+            entries.append(self._entry(report, at, now))
+        appended = await asyncio.to_thread(
+            self._telemetry.append, entries, stream_sequence=sequence
+        )
+        await self._client.publish(batch[-1].reply, ACK)
+        self._appended.notify(appended.position)
+        for report in reports:
+            if isinstance(report, Heartbeat):
+                self._hearing.hear(report, now)
+                self._receipts.renew(report)
+                await self._presence.note(report, now)
+            else:
+                self._chunks[report.report_id] = None
+                self._receipts.give(report.server_id, report.report_id)
+        while len(self._chunks) > self._config.remembered_chunks:
+            self._chunks.popitem(last=False)
+
+    async def _knows(self, report: Heartbeat | Output) -> bool:
+        """Whether it comes from a server of this farm."""
+        server = self._board.servers.get(report.server_id)
+        if server is None:  # enrolled a moment ago, perhaps
+            await self._reader.catch_up()
+            server = self._board.servers.get(report.server_id)
+        if server is None or server.removed:
+            self.dropped.unknown_server += 1
+            return False
+        return True
+
+    def _is_new(self, output: Output) -> bool:
+        """Whether a chunk is of an attempt that its server had, and is not committed yet."""
+        if self._board.owner_of(output.task_id, output.attempt) != output.server_id:
+            self.dropped.foreign += 1
+            return False
+        return output.report_id not in self._chunks
+
+    def _entry(
+        self, report: Heartbeat | Output, sequence: int, now: datetime
+    ) -> TelemetryEntry:
+        fact: Fact
+        if isinstance(report, Heartbeat):
+            stream, correlation_id = report.server_id, str(report.boot_id)
+            fact = HeartbeatReceived(
+                server_id=report.server_id,
+                boot_id=report.boot_id,
+                sequence=report.sequence,
+                sent_at=report.sent_at,
+                host=report.host,
+                gpus=report.gpus,
+                running=report.running,
+                draining=report.draining,
+                simulated=report.simulated,
+            )
+        else:
+            stream, correlation_id = report.task_id, self._correlation_of(report.task_id)
+            fact = TaskOutputReceived(
+                task_id=report.task_id,
+                attempt=report.attempt,
+                sequence=report.sequence,
+                server_id=report.server_id,
+                lines=report.lines,
+            )
+        return TelemetryEntry(
+            stream=stream,
+            fact=fact,
+            recorded_at=now,
+            actor=Actor("agent", str(report.server_id)),
+            command_id=report.report_id,
+            correlation_id=correlation_id,
+            stream_sequence=sequence,
+        )
+
+    def _correlation_of(self, task_id: UUID) -> str:
+        mine = self._board.attempts.get(task_id)
+        return f"task/{task_id}" if mine is None else mine.correlation_id

@@ -1,0 +1,199 @@
+"""Supervised loops: one team of loops leads while it holds a lease, everybody else stands by.
+
+A loop that fails is started again after a pause that doubles; one that keeps failing makes its
+team give up the lease, so that a standby may try. Whoever loses the lease stops at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Final, Literal, Protocol, TypeAlias
+
+import structlog
+from msgspec import Struct
+
+from commands.lease import Lease
+from domain.envelope import Fence
+from domain.ports import Clock, FencedOff, OutOfReach
+
+LOG = structlog.get_logger(__name__)
+
+RENEWALS: Final = 3
+Standing: TypeAlias = Literal["starting", "standby", "leading", "stopped"]
+
+
+class Loop(Protocol):
+    """One loop of a team."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in logs and status."""
+        ...
+
+    async def run(self, fence: Fence) -> None:
+        """Work until cancelled, committing under ``fence``."""
+        ...
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """The supervisor's pace, in seconds."""
+
+    retry_first_s: float = 0.1
+    retry_most_s: float = 5.0
+    failures_most: int = 8
+    """Failures in a row of one loop until the team gives up its lease."""
+    healthy_after_s: float = 30.0
+    """A loop that ran for so long starts counting anew."""
+    standby_poll_s: float = 0.5
+    """How often a standby asks for the lease."""
+    lease_ttl_s: float = 5.0
+    """How long the lease was asked for; it is renewed three times in that."""
+
+
+class LoopStatus(Struct, kw_only=True):
+    """One loop as an operator sees it."""
+
+    name: str
+    is_running: bool = False
+    failures: int = 0
+    last_error: str | None = None
+    last_error_at: datetime | None = None
+
+
+class TeamStatus(Struct, kw_only=True):
+    """A team as an operator sees it."""
+
+    name: str
+    standing: Standing = "starting"
+    epoch: int | None = None
+    since: datetime | None = None
+    loops: list[LoopStatus]
+
+
+class Supervised:
+    """A team of loops under one lease."""
+
+    def __init__(
+        self,
+        name: str,
+        loops: Sequence[Loop],
+        lease: Lease,
+        *,
+        clock: Clock,
+        config: Config | None = None,
+        entropy: random.Random | None = None,
+    ) -> None:
+        self.name = name
+        self._loops = loops
+        self._lease = lease
+        self._clock = clock
+        self._config = Config() if config is None else config
+        self._entropy = random.Random() if entropy is None else entropy  # noqa: S311 - jitter
+        self.status = TeamStatus(
+            name=name, loops=[LoopStatus(name=loop.name) for loop in loops]
+        )
+
+    async def run(self) -> None:
+        """Stand by, lead, stand by again, until cancelled."""
+        try:
+            while True:
+                await self.step()
+        finally:
+            self._stand("stopped")
+
+    async def step(self) -> None:
+        """Ask for the lease once; lead for as long as it is held."""
+        fence: Fence | None = None
+        try:
+            fence = await self._lease.acquire()
+        except OutOfReach as failure:
+            LOG.warning("lease.out_of_reach", team=self.name, error=repr(failure))
+        if fence is None:
+            self._stand("standby")
+            await asyncio.sleep(self._jittered(self._config.standby_poll_s))
+            return
+        self._stand("leading", fence)
+        LOG.info("team.leads", team=self.name, epoch=fence.epoch)
+        try:
+            await self._lead(fence)
+        finally:
+            self._stand("standby")
+            with suppress(OutOfReach):  # an unreleased lease runs out by itself
+                await asyncio.shield(self._lease.release(fence))
+            LOG.info("team.stands_by", team=self.name, epoch=fence.epoch)
+        # whoever stands by goes first: this team has just failed, or was overtaken
+        await asyncio.sleep(self._jittered(self._config.standby_poll_s * 2))
+
+    async def _lead(self, fence: Fence) -> None:
+        """Run all loops until one gives up or the lease is lost; returns then."""
+        tasks = [
+            asyncio.create_task(self._renew(fence), name=f"{self.name}.lease"),
+            *(
+                asyncio.create_task(self._restart(loop, status, fence), name=loop.name)
+                for loop, status in zip(self._loops, self.status.loops, strict=True)
+            ),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _renew(self, fence: Fence) -> None:
+        """Return when the lease is no longer ours, or may not be."""
+        loop = asyncio.get_running_loop()
+        ttl_s = self._config.lease_ttl_s
+        pause_s = ttl_s / RENEWALS
+        renewed_at = loop.time()
+        while loop.time() - renewed_at < ttl_s:
+            await asyncio.sleep(pause_s)
+            asked_at = loop.time()
+            try:
+                if not await self._lease.renew(fence):
+                    LOG.warning("lease.lost", team=self.name, epoch=fence.epoch)
+                    return
+            except OutOfReach as failure:  # it may be back before time is up
+                LOG.warning("lease.out_of_reach", team=self.name, error=repr(failure))
+            else:
+                renewed_at = asked_at
+
+    async def _restart(self, loop: Loop, status: LoopStatus, fence: Fence) -> None:
+        """Run one loop again and again; return when it is of no use."""
+        clock = asyncio.get_running_loop()
+        status.failures = 0
+        while status.failures < self._config.failures_most:
+            started_at = clock.time()
+            status.is_running = True
+            try:
+                await loop.run(fence)
+            except FencedOff:
+                LOG.warning("loop.fenced_off", team=self.name, loop=loop.name)
+                return
+            except Exception as failure:
+                status.last_error = repr(failure)
+                status.last_error_at = self._clock()
+                LOG.exception("loop.failed", team=self.name, loop=loop.name)
+            finally:
+                status.is_running = False
+            if clock.time() - started_at > self._config.healthy_after_s:
+                status.failures = 0
+            status.failures += 1
+            await asyncio.sleep(self._pause_s(status.failures))
+
+    def _pause_s(self, failures: int) -> float:
+        first, most = self._config.retry_first_s, self._config.retry_most_s
+        return self._jittered(min(most, first * 2.0 ** (failures - 1)))
+
+    def _jittered(self, pause_s: float) -> float:
+        return pause_s * (0.5 + self._entropy.random() / 2)
+
+    def _stand(self, standing: Standing, fence: Fence | None = None) -> None:
+        if standing != self.status.standing:
+            self.status.since = self._clock()
+        self.status.standing = standing
+        self.status.epoch = None if fence is None else fence.epoch

@@ -1,0 +1,72 @@
+"""Reading what agents send: who says it, whether it can be read, and whether it is theirs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import structlog
+from msgspec import Struct
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import ConsumerConfig, ConsumerInfo
+from nats.js.client import JetStreamContext
+from nats.js.errors import NotFoundError
+
+from domain.fleet.messages import REPORT_DECODER, REPORTS_STREAM, Report
+
+LOG = structlog.get_logger(__name__)
+
+_SERVER_TOKEN: Final = 2  # owl.reports.<server>.<kind>
+
+
+class Dropped(Struct):
+    """Reports that were not taken in, by reason; they stay in the agents' hands."""
+
+    malformed: int = 0
+    forged: int = 0
+    """The body names another server than the subject, which the broker vouches for."""
+    unknown_server: int = 0
+    foreign: int = 0
+    """Output of an attempt that is not the server's, nor was lately."""
+
+
+def read_report(message: Msg, dropped: Dropped) -> Report | None:
+    """The report in ``message``; ``None`` when it is dropped, and counted."""
+    try:
+        report: Report = REPORT_DECODER.decode(message.data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
+        dropped.malformed += 1
+        LOG.warning("report.malformed", subject=message.subject, why=str(failure))
+        return None
+    if message.subject.split(".")[_SERVER_TOKEN] != str(report.server_id):
+        dropped.forged += 1
+        LOG.warning("report.forged", subject=message.subject, claims=str(report.server_id))
+        return None
+    return report
+
+
+async def consumers_of(broker: JetStreamContext, prefix: str) -> list[ConsumerInfo]:
+    """The consumers of the reports whose name begins with ``prefix``."""
+    try:
+        every = await broker.consumers_info(REPORTS_STREAM)
+    except NotFoundError:
+        return []
+    return [info for info in every if info.name.startswith(prefix)]
+
+
+async def replace_consumer(client: Client, prefix: str, wanted: ConsumerConfig) -> None:
+    """Make a new consumer, then delete its forerunners.
+
+    What was delivered to a forerunner and not acknowledged is delivered to the new one at once,
+    instead of after its ``ack_wait``; in between it is never without a consumer that wants it.
+    """
+    broker = client.jetstream(timeout=5)
+    before = await consumers_of(broker, prefix)
+    await broker.add_consumer(REPORTS_STREAM, wanted)
+    for info in before:
+        if info.name != wanted.durable_name:
+            try:
+                await broker.delete_consumer(REPORTS_STREAM, info.name)
+            except NotFoundError:
+                continue
