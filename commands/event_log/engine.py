@@ -24,6 +24,7 @@ from domain.ports import OutOfReach
 SCHEMA = "owl_log"
 POOL_SIZE = 2
 POOL_OVERFLOW = 8
+CONNECT_TIMEOUT_S = 2.5
 LOCK_TIMEOUT_S = 2.0
 IDLE_IN_TRANSACTION_S = 5.0
 
@@ -51,6 +52,7 @@ class LogDatastore(PostgresDatastore):
             *("", "", "", "", ""),  # where to connect: replaced below
             pool_size=POOL_SIZE,
             max_overflow=POOL_OVERFLOW,
+            connect_timeout=CONNECT_TIMEOUT_S,
             idle_in_transaction_session_timeout=IDLE_IN_TRANSACTION_S,
             schema=SCHEMA,
         )
@@ -68,6 +70,9 @@ class LogDatastore(PostgresDatastore):
             connection.execute(CONFIGURE, limits)
 
         return after_connect
+
+    def register_type_adapters(self) -> None:
+        """Nothing to do: our statements take arrays, not the library's composite type."""
 
     @contextmanager
     def reach(self) -> Iterator[psycopg.Connection[Any]]:
@@ -109,15 +114,16 @@ class LogFactory(PostgresFactory):
         return EventRecorder(self.datastore, events_table_name="events")
 
 
-def require_durability(datastore: LogDatastore) -> None:
-    """Refuse a server that acknowledges what it may lose.
+def check_server(datastore: LogDatastore, *, require_durable: bool) -> None:
+    """Find out before the first command whether the server is there and keeps its word.
 
     Raises:
-        NotDurable: naming the settings.
+        NotDurable: it acknowledges what it may lose; names the settings.
+        OutOfReach: it is not there.
     """
     with datastore.reach() as connection:
         off = [row["name"] for row in connection.execute(READ_DURABILITY)]
-    if off:
+    if off and require_durable:
         raise NotDurable(
             f"PostgreSQL runs with {' and '.join(off)} off: a crash would lose what users were"
             " told is done. Turn it on, or use this server for tests only."

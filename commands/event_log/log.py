@@ -15,7 +15,7 @@ from eventsourcing.application import Application
 from eventsourcing.persistence import InfrastructureFactory, Mapper
 from eventsourcing.utils import Environment
 
-from commands.event_log.engine import LogFactory, require_durability
+from commands.event_log.engine import LogFactory, check_server
 from commands.event_log.feed import Ring, RingFeed
 from commands.event_log.mapper import FactMapper
 from commands.event_log.reading import Raw, Reading, StoredKeys
@@ -45,12 +45,11 @@ class EventLog(Application[UUID]):
             OutOfReach: the server is not there.
         """
         log = cls(conninfo, secrets)
-        if require_durable:
-            try:
-                require_durability(log._datastore)
-            except BaseException:
-                log.close()
-                raise
+        try:
+            check_server(log._datastore, require_durable=require_durable)
+        except BaseException:
+            log.close()
+            raise
         return log
 
     def read_streams(self, streams: Collection[UUID]) -> list[Recorded[Any]]:
