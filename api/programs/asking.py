@@ -17,7 +17,7 @@ from typing import IO, Any, Concatenate, Final, ParamSpec
 
 import click
 from msgspec import Struct
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 
 from api.client.files import ArtifactDamaged
 from api.client.http import DEFAULT_API_URL, ApiClient, ApiRefused, ApiUnreachable, api_url_of
@@ -52,7 +52,8 @@ class Terminal(Struct, frozen=True, kw_only=True):
         if self.as_json:
             click.echo(json.dumps(data, ensure_ascii=False, indent=2))
         else:
-            self.console.print(shown, crop=False)
+            # in a group: a text by itself would lose that it is not to be folded
+            self.console.print(Group(shown), crop=False)
 
     def progress(self) -> Console:
         """Where to show what advances: beside the answer, so that JSON stays JSON."""
