@@ -8,6 +8,7 @@ Sources: https://docs.nats.io/learn/security/auth-callout, the claims of nats-io
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import secrets
@@ -23,8 +24,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct, field
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
+from domain.envelope import Fence
 from domain.fleet.messages import AGENTS_STREAM, artifact_bucket, work_consumer
 from domain.ports import Clock
 
@@ -33,6 +34,7 @@ LOG = structlog.get_logger(__name__)
 SUBJECT: Final = "$SYS.REQ.USER.AUTH"
 QUEUE: Final = "owl-admission"
 SESSION_S: Final = 60
+CONNECT_POLL_S: Final = 0.1
 TOKEN_LIFETIME_MAX_S: Final = 120
 """A token says when it expires, at most so far ahead: one that was stolen is soon worthless."""
 TOKEN_PARTS: Final = 4
@@ -67,7 +69,9 @@ _REQUEST_DECODER: Final = msgspec.json.Decoder(_Request)
 
 
 class Admission:
-    """Answers while it is open; any number of processes may, the broker asks one of them."""
+    """Answers; any number of processes may, the broker asks one of them."""
+
+    name = "admission"
 
     def __init__(
         self,
@@ -85,16 +89,17 @@ class Admission:
         self._public_key_of = public_key_of
         self._clock = clock
         self._account = account
-        self._subscription: Subscription | None = None
 
-    async def open(self) -> None:
-        """Begin to answer."""
-        self._subscription = await self._client.subscribe(SUBJECT, QUEUE, cb=self._answer)
-
-    async def close(self) -> None:
-        """Answer no more; another process does."""
-        if self._subscription is not None and self._client.is_connected:
-            await self._subscription.unsubscribe()
+    async def run(self, fence: Fence) -> None:
+        """Answer until cancelled; then another process does."""
+        while not self._client.is_connected:  # noqa: ASYNC110 - the client tells it so
+            await asyncio.sleep(CONNECT_POLL_S)
+        asked = await self._client.subscribe(SUBJECT, QUEUE, cb=self._answer)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            if self._client.is_connected:
+                await asked.unsubscribe()
 
     async def _answer(self, message: Msg) -> None:
         try:

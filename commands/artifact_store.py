@@ -14,21 +14,27 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.store import from_url
+from obstore.store import ObjectStore, from_url
 
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def open_store(url: str) -> ArtifactStore:
+    """The store at ``url``: ``file:///path`` or ``s3://bucket/prefix``."""
+    parts = urlsplit(url)
+    directory = Path(unquote(parts.path)) if parts.scheme == "file" else None
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+    return ArtifactStore(from_url(url), directory)
 
 
 class ArtifactStore:
     """Put before the fact that names it is recorded; never changed afterwards."""
 
-    def __init__(self, url: str) -> None:
-        """Open the store at ``url``: ``file:///path`` or ``s3://bucket/prefix``."""
-        parts = urlsplit(url)
-        self._directory = Path(unquote(parts.path)) if parts.scheme == "file" else None
-        if self._directory is not None:
-            self._directory.mkdir(parents=True, exist_ok=True)
-        self._store = from_url(url)
+    def __init__(self, store: ObjectStore, directory: Path | None) -> None:
+        """``directory``: where the store's files lie, when they lie on this machine."""
+        self._store = store
+        self._directory = directory
 
     async def has(self, sha256: str) -> bool:
         """Whether a file with this digest is kept."""

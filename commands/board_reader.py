@@ -14,7 +14,7 @@ from commands.board import Board, Snapshot
 from commands.board_folds import fold
 from commands.checkpoints import Checkpoints
 from commands.signals import LocalSignal
-from domain.envelope import Recorded
+from domain.envelope import Fence, Recorded
 from domain.ports import EventFeed, Signal
 
 LOG = structlog.get_logger(__name__)
@@ -40,6 +40,7 @@ class Config(Struct, frozen=True, kw_only=True):
     batch: int = 2_000
     poll_s: float = 0.1
     snapshot_every: int = 20_000
+    catch_up_max_s: float = 120.0
 
 
 class BoardReader:
@@ -63,14 +64,10 @@ class BoardReader:
         self._config = Config() if config is None else config
         self._kept_at = 0
 
-    async def open(self) -> None:
-        """Start from the last snapshot, then fold all that has happened since."""
-        await self._restore()
-        while await self.step():
-            pass
-
-    async def run(self) -> None:
-        """Follow the log for ever."""
+    async def run(self, fence: Fence) -> None:
+        """Start from the last snapshot, then follow the log for ever."""
+        if self.board.position == 0:
+            await self._restore()
         while True:
             if not await self.step():
                 await self._committed.wait(self.board.position, self._config.poll_s)
@@ -90,10 +87,15 @@ class BoardReader:
         return len(events)
 
     async def catch_up(self) -> None:
-        """Be at least where the log was when this was called."""
+        """Be at least where the log was when this was called.
+
+        Raises:
+            TimeoutError: the board does not move; its own loop says why.
+        """
         head = await asyncio.to_thread(self._feed.head)
-        while self.board.position < head:
-            await self.folded.wait(self.board.position, self._config.poll_s)
+        async with asyncio.timeout(self._config.catch_up_max_s):
+            while self.board.position < head:
+                await self.folded.wait(self.board.position, self._config.poll_s)
 
     async def _restore(self) -> None:
         kept = await self._checkpoints.read(CHECKPOINT)

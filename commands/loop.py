@@ -75,24 +75,22 @@ class TeamStatus(Struct, kw_only=True):
 
 
 class Supervised:
-    """A team of loops under one lease."""
+    """A team of loops under one lease; of loops that everybody runs, without one."""
 
     def __init__(
         self,
         name: str,
         loops: Sequence[Loop],
-        lease: Lease,
+        lease: Lease | None,
         *,
         clock: Clock,
         config: Config | None = None,
-        entropy: random.Random | None = None,
     ) -> None:
         self.name = name
         self._loops = loops
         self._lease = lease
         self._clock = clock
         self._config = Config() if config is None else config
-        self._entropy = random.Random() if entropy is None else entropy  # noqa: S311 - jitter
         self.status = TeamStatus(
             name=name, loops=[LoopStatus(name=loop.name) for loop in loops]
         )
@@ -107,6 +105,9 @@ class Supervised:
 
     async def step(self) -> None:
         """Ask for the lease once; lead for as long as it is held."""
+        if self._lease is None:
+            await self._lead(Fence(self.name, 0), self._lease)
+            return
         fence: Fence | None = None
         try:
             fence = await self._lease.acquire()
@@ -114,47 +115,46 @@ class Supervised:
             LOG.warning("lease.out_of_reach", team=self.name, error=repr(failure))
         if fence is None:
             self._stand("standby")
-            await asyncio.sleep(self._jittered(self._config.standby_poll_s))
+            await asyncio.sleep(jittered(self._config.standby_poll_s))
             return
-        self._stand("leading", fence)
-        LOG.info("team.leads", team=self.name, epoch=fence.epoch)
         try:
-            await self._lead(fence)
+            await self._lead(fence, self._lease)
         finally:
             self._stand("standby")
             with suppress(OutOfReach):  # an unreleased lease runs out by itself
                 await asyncio.shield(self._lease.release(fence))
-            LOG.info("team.stands_by", team=self.name, epoch=fence.epoch)
         # whoever stands by goes first: this team has just failed, or was overtaken
-        await asyncio.sleep(self._jittered(self._config.standby_poll_s * 2))
+        await asyncio.sleep(jittered(self._config.standby_poll_s * 2))
 
-    async def _lead(self, fence: Fence) -> None:
+    async def _lead(self, fence: Fence, lease: Lease | None) -> None:
         """Run all loops until one gives up or the lease is lost; returns then."""
+        self._stand("leading", fence)
+        LOG.info("team.leads", team=self.name, epoch=fence.epoch)
         tasks = [
-            asyncio.create_task(self._renew(fence), name=f"{self.name}.lease"),
-            *(
-                asyncio.create_task(self._restart(loop, status, fence), name=loop.name)
-                for loop, status in zip(self._loops, self.status.loops, strict=True)
-            ),
+            asyncio.create_task(self._restart(loop, status, fence), name=loop.name)
+            for loop, status in zip(self._loops, self.status.loops, strict=True)
         ]
+        if lease is not None:
+            renewing = self._renew(lease, fence)
+            tasks.append(asyncio.create_task(renewing, name=f"{self.name}.lease"))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            LOG.info("team.stops", team=self.name, epoch=fence.epoch)
 
-    async def _renew(self, fence: Fence) -> None:
+    async def _renew(self, lease: Lease, fence: Fence) -> None:
         """Return when the lease is no longer ours, or may not be."""
         loop = asyncio.get_running_loop()
         ttl_s = self._config.lease_ttl_s
-        pause_s = ttl_s / RENEWALS
         renewed_at = loop.time()
         while loop.time() - renewed_at < ttl_s:
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(ttl_s / RENEWALS)
             asked_at = loop.time()
             try:
-                if not await self._lease.renew(fence):
+                if not await lease.renew(fence):
                     LOG.warning("lease.lost", team=self.name, epoch=fence.epoch)
                     return
             except OutOfReach as failure:  # it may be back before time is up
@@ -187,13 +187,15 @@ class Supervised:
 
     def _pause_s(self, failures: int) -> float:
         first, most = self._config.retry_first_s, self._config.retry_most_s
-        return self._jittered(min(most, first * 2.0 ** (failures - 1)))
-
-    def _jittered(self, pause_s: float) -> float:
-        return pause_s * (0.5 + self._entropy.random() / 2)
+        return jittered(min(most, first * 2.0 ** (failures - 1)))
 
     def _stand(self, standing: Standing, fence: Fence | None = None) -> None:
         if standing != self.status.standing:
             self.status.since = self._clock()
         self.status.standing = standing
         self.status.epoch = None if fence is None else fence.epoch
+
+
+def jittered(pause_s: float) -> float:
+    """Half to all of a pause, so that those who failed together do not come back together."""
+    return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
