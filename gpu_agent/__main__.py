@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import secrets
 import signal
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,7 +22,6 @@ from uuid import uuid4
 
 import click
 import msgspec
-import structlog
 
 from gpu_agent.agent import Agent, World
 from gpu_agent.enrolment import (
@@ -35,6 +32,7 @@ from gpu_agent.enrolment import (
     load_identity,
 )
 from gpu_agent.executors import load_executors
+from gpu_agent.logging_setup import LogFormat, set_up_logging
 from gpu_agent.sandbox import find_bubblewrap
 from gpu_agent.settings import Settings
 from gpu_agent.telemetry.host import HostSampler
@@ -128,18 +126,18 @@ def main() -> None:
 )
 @click.option(
     "--log-format",
-    type=click.Choice(["lines", "json"]),
-    default="lines",
+    type=click.Choice(["auto", "json", "text"]),
+    default="auto",
     envvar="OWL_LOG_FORMAT",
     show_default=True,
 )
-def run(state_dir: Path, api_url: str | None, log_format: str, **options: Any) -> None:
+def run(state_dir: Path, api_url: str | None, log_format: LogFormat, **options: Any) -> None:
     """Run the agent until SIGTERM or Ctrl-C; a second one ends running tasks at once.
 
     A host without an identity is enrolled first, with the token in OWL_AGENT_TOKEN or in the
     file that OWL_AGENT_TOKEN_FILE names.
     """
-    _set_up_logging(as_json=log_format == "json")
+    set_up_logging(log_format)
     settings = _settings(state_dir, **options)
     identity = _known_or_enrolled(state_dir, api_url)
     if not settings.nats_urls and not identity.nats_urls:
@@ -279,25 +277,6 @@ def _told(report: GpuReport, seen: dict[str, Any]) -> str:
     lines += [f"  not loaded: {name}: {why}" for name, why in seen["refused"].items()]
     lines.append(f"sandbox: {seen['sandbox']}")
     return "\n".join(lines)
-
-
-def _set_up_logging(*, as_json: bool) -> None:
-    last: Any = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
-        if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            last,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    # nats-py logs each failed reconnect with its traceback; what matters we log ourselves
-    logging.getLogger("nats").setLevel(logging.CRITICAL)
 
 
 def _version() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
@@ -73,13 +74,12 @@ class Heartbeats:
     async def run(self) -> None:
         """Beat for ever."""
         while True:
+            await self._broker.connected.wait()
+            self._soon.clear()
             await self.step()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval_s):
                     await self._soon.wait()
-            except TimeoutError:
-                pass
-            self._soon.clear()
 
     async def step(self) -> None:
         """Sample in a thread (a driver may take its time) and send one heartbeat."""

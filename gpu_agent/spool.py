@@ -74,15 +74,21 @@ class _Mirror(Generic[K, R]):
         self._gone: set[K] = set()
 
     def put(self, key: K, row: R) -> None:
+        """Add a row; one that is there stays as it is."""
+        if key in self.rows:
+            return
         self.rows[key] = row
         self._unsaved[key] = row
         self._gone.discard(key)
 
     def drop(self, key: K) -> R | None:
-        row = self.rows.pop(key, None)
-        if row is not None and self._unsaved.pop(key, None) is None:
+        if key not in self.rows:
+            return None
+        if key in self._unsaved:
+            del self._unsaved[key]
+        else:
             self._gone.add(key)
-        return row
+        return self.rows.pop(key)
 
     def take_changes(self) -> tuple[dict[K, R], set[K]]:
         changes = self._unsaved, self._gone
