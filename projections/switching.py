@@ -19,7 +19,7 @@ LIVE: Final = """
     FROM owl_read.checkpoints WHERE read_model = %(read_model)s AND state = 'live'
 """
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '5s'"
-NO_APPEND: Final = "SELECT pg_advisory_xact_lock(%(key)s)"
+NO_APPEND: Final = "SELECT pg_advisory_xact_lock(%s, %s)"
 HOLD_LIVE: Final = LIVE + "FOR UPDATE"
 DROP_KEPT: Final = """
     DELETE FROM owl_read.checkpoints
@@ -58,11 +58,12 @@ def switch(
     read_model: ReadModel,
     generation: int,
     *,
-    append_lock: int,
+    append_lock: tuple[int, int],
     catch_up: Callable[[], int],
 ) -> int:
     """Show ``generation``, keep the one shown before, drop what was kept until now.
 
+    ``append_lock`` is the key of the advisory lock that every append to the log takes.
     ``catch_up`` brings the generation to the head of the log and says where that is. It runs
     while appends wait and the live generation stands still, so nobody is ever shown less than
     before. Only that last stretch is waited for: catch up before.
@@ -73,7 +74,7 @@ def switch(
     names = {"read_model": read_model.name}
     with psycopg.connect(conninfo) as connection:
         connection.execute(LOCK_TIMEOUT)
-        connection.execute(NO_APPEND, {"key": append_lock})
+        connection.execute(NO_APPEND, append_lock)
         connection.execute(HOLD_LIVE, names)
         position = catch_up()
         dropped = connection.execute(DROP_KEPT, {**names, "but": generation}).fetchall()

@@ -25,7 +25,7 @@ from tests.projections.feed import NOON, ListFeed
 from tests.projections.history import RandomFarm
 from tests.projections.tables import finish, naive, project, stored
 
-APPEND_LOCK = 42
+APPEND_LOCK = (42, 1)
 SMALL = BuildingConfig(batch_events=20, rows_in_memory=30, rows_kept=10)
 
 
@@ -164,7 +164,7 @@ def test_events_that_come_during_a_rebuild_are_in_both_generations_and_none_is_l
         with psycopg.connect(read_url) as connection:
             while len(feed.events) < len(story) or not done.is_set():
                 if len(feed.events) < len(story):
-                    connection.execute(f"SELECT pg_advisory_xact_lock({APPEND_LOCK})".encode())
+                    connection.execute(f"SELECT pg_advisory_xact_lock{APPEND_LOCK}".encode())
                     feed.events.append(story[len(feed.events)])
                     connection.commit()
                 runner.step()

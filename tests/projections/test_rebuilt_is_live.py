@@ -15,7 +15,7 @@ from tests.projections.history import RandomFarm, telemetry
 from tests.projections.tables import naive, project, stored
 from tests.stack import LiveStack
 
-APPEND_LOCK = 42
+APPEND_LOCK = (42, 1)
 
 
 @given(
