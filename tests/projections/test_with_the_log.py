@@ -31,6 +31,10 @@ SECRETS = Secrets(pepper=b"p" * 32, sealing_key=b"s" * 32)
 APPEND_LOCK = (7305068, 1)
 
 
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
 def context() -> Context:
     return Context(command_id=uuid4(), actor=Actor("system", "test"), correlation_id="r-1")
 
@@ -53,11 +57,10 @@ async def write_and_read(url: str, log: EventLog, rounds: int) -> None:
     committed, projected = LocalSignal(), LocalSignal()
     runner = Runner(log.feed(), url, BUSINESS, projected=projected)
     running = asyncio.create_task(runner.run(committed))
-    clock = lambda: datetime.now(UTC)  # noqa: E731 - a clock is all it is
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
         url, min_size=1, max_size=2, open=False, kwargs={"options": "-c timezone=UTC"}
     )
-    async with pool, Writer(log, clock, committed=committed) as writer:
+    async with pool, Writer(log, now, committed=committed) as writer:
         position = ReadPosition(pool, projected)
         for _ in range(rounds):
             user, code = uuid4(), uuid4()
@@ -69,11 +72,11 @@ async def write_and_read(url: str, log: EventLog, rounds: int) -> None:
                 max_uses=1,
                 expires_at=None,
                 description="",
-                at=clock(),
+                at=now(),
             )
             await writer.run(recharge.issue_codes, issued, context())
             redeemed = recharge.RedeemCode(
-                code_id=code, user_id=user, record_id=uuid4(), at=clock()
+                code_id=code, user_id=user, record_id=uuid4(), at=now()
             )
             receipt = await writer.run(recharge.redeem_code, redeemed, context())
             assert await position.wait(receipt.position, 10)
@@ -103,17 +106,20 @@ def test_a_write_is_read_at_once_and_a_rebuild_finds_the_same_rows(read_url: str
 
 
 def test_heartbeats_of_the_telemetry_log_become_the_status_of_servers(read_url: str) -> None:
-    now = datetime.now(UTC)
     with EventLog.open(read_url, secrets=SECRETS, require_durable=False) as log:
-        log.telemetry.ensure_partitions(now.date())
+        log.telemetry.ensure_partitions(now().date())
         server = uuid4()
         entries = [
             TelemetryEntry(
                 stream=server,
                 fact=HeartbeatReceived(
-                    server_id=server, boot_id=server, sequence=n, sent_at=now, host=HostSample()
+                    server_id=server,
+                    boot_id=server,
+                    sequence=n,
+                    sent_at=now(),
+                    host=HostSample(),
                 ),
-                recorded_at=now,
+                recorded_at=now(),
                 actor=Actor("agent", str(server)),
                 command_id=uuid4(),
                 correlation_id="r-1",
