@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -15,7 +14,7 @@ DROP = "DROP SCHEMA owl_log CASCADE; DROP SCHEMA owl_private CASCADE"
 
 
 @pytest.fixture(params=["database_url", "postgres15"])
-def bare(request: pytest.FixtureRequest) -> Iterator[str]:
+def bare(request: pytest.FixtureRequest) -> str:
     url: str = request.getfixturevalue(request.param)
     with psycopg.connect(url) as connection:
         connection.execute(DROP)
