@@ -49,7 +49,7 @@ class PlayedFarm:
         self._beats = 0
         self._boot_id = new_id()
         self.server_id = new_id()
-        self._run(
+        self.run(
             register_server,
             RegisterServer(
                 server_id=self.server_id,
@@ -59,7 +59,7 @@ class PlayedFarm:
                 token_expires_at=now() + timedelta(hours=1),
             ),
         )
-        self._run(
+        self.run(
             enrol_server,
             EnrolServer(
                 server_id=self.server_id,
@@ -97,7 +97,7 @@ class PlayedFarm:
             ),
             running=running,
         )
-        self._run(note_server_seen, NoteServerSeen(heartbeat=heartbeat, at=now()))
+        self.run(note_server_seen, NoteServerSeen(heartbeat=heartbeat, at=now()))
         self._tell(
             self.server_id,
             HeartbeatReceived(
@@ -120,13 +120,13 @@ class PlayedFarm:
             gpu_uuids=GPUS[:1],
             at=now() - timedelta(seconds=ago_s),
         )
-        assert self._run(assign_task, command) == Assigned(done=True)
+        assert self.run(assign_task, command) == Assigned(done=True)
 
     def begin(self, task_id: UUID, attempt: int = 1, *, ago_s: float = 0) -> None:
         """Start it, or have started it a while ago."""
         at = now() - timedelta(seconds=ago_s)
         command = RecordBegan(task_id=task_id, attempt=attempt, server_id=self.server_id, at=at)
-        self._run(record_began, command)
+        self.run(record_began, command)
 
     def advance(self, task_id: UUID, progress: float, attempt: int = 1) -> None:
         """Be so far, 0 to 100."""
@@ -138,7 +138,7 @@ class PlayedFarm:
             note="measuring frames",
             at=now(),
         )
-        self._run(record_advanced, command)
+        self.run(record_advanced, command)
 
     def write(self, task_id: UUID, *texts: str, attempt: int = 1) -> None:
         """Let the task write lines."""
@@ -183,7 +183,7 @@ class PlayedFarm:
             artifacts=artifacts,
             at=now(),
         )
-        self._run(record_ended, command)
+        self.run(record_ended, command)
 
     def fail(self, task_id: UUID, error_message: str, attempt: int = 1) -> None:
         """End it badly, by the user's own fault."""
@@ -197,7 +197,7 @@ class PlayedFarm:
             error_message=error_message,
             at=now(),
         )
-        self._run(record_ended, command)
+        self.run(record_ended, command)
 
     def start(self, task_id: UUID, progress: float = 45.5, *, ago_s: float = 0) -> None:
         """All of it up to ``progress``."""
@@ -206,7 +206,8 @@ class PlayedFarm:
         self.advance(task_id, progress)
         self.beat(RunningTask(task_id=task_id, attempt=1, progress=progress))
 
-    def _run(self, handler: Callable[[C, UnitOfWork], R], command: C) -> object:
+    def run(self, handler: Callable[[C, UnitOfWork], R], command: C) -> object:
+        """Commit a command and wait until it can be read; returns its receipt."""
         platform = self._api.platform
         context = Context(
             command_id=new_id(),

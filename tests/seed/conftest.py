@@ -1,0 +1,22 @@
+"""One live API with its farm for all samples of the document."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.api.live import LiveApi
+from tests.seed.world import World, open_world
+from tests.stack import LiveStack
+
+
+@pytest.fixture(scope="package")
+def api(session_stack: LiveStack) -> Iterator[LiveApi]:
+    url = session_stack.create_database()
+    with LiveApi(url) as live:
+        yield live
+    session_stack.drop_database(url)
+
+
+@pytest.fixture(scope="package")
+def world(api: LiveApi) -> Iterator[World]:
+    yield from open_world(api)
