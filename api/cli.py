@@ -19,6 +19,7 @@ _PROGRAMS: Final[dict[str, tuple[str, str]]] = {
     "keys": ("api.programs.keys", "Make the platform's keys."),
     "admin": ("api.programs.admin", "Make an administrator."),
     "projections": ("api.programs.projections", "How far the read models are; rebuild them."),
+    "audit": ("api.programs.audit", "Prove the log; ask what happened, to whom and why."),
     "doctor": ("api.programs.doctor", "Check what this machine has and what is in the way."),
     "register": ("api.programs.register", "Open an account."),
     "login": ("api.programs.login", "Sign in to an API."),

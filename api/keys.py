@@ -21,8 +21,9 @@ _PEPPER = "pepper"
 _SEALING = "sealing-key"
 _BROKER = "nats-password"
 _ISSUER = "nats-issuer-seed"
+_AUDIT = "audit-signing-key"
 
-NAMES = (_SIGNING, _PEPPER, _SEALING, _BROKER, _ISSUER)
+NAMES = (_SIGNING, _PEPPER, _SEALING, _BROKER, _ISSUER, _AUDIT)
 
 
 class KeysMissing(Exception):
@@ -33,7 +34,8 @@ class Keys(Struct, frozen=True, kw_only=True):
     """``pepper``: for keyed digests. ``sealing``: for what must be shown again (codes).
 
     ``signing`` maps key ids to token keys, the one that signs first. ``broker_password`` is the
-    platform's own at NATS; ``issuer_seed`` signs what agents may do there.
+    platform's own at NATS; ``issuer_seed`` signs what agents may do there. ``audit_seed`` is
+    the notary's, which signs the log's checkpoints.
     """
 
     pepper: bytes
@@ -41,6 +43,7 @@ class Keys(Struct, frozen=True, kw_only=True):
     signing: dict[str, bytes]
     broker_password: str
     issuer_seed: bytes
+    audit_seed: bytes
 
     @property
     def issuer_public_key(self) -> str:
@@ -66,6 +69,7 @@ def load_keys(directory: Path, *, make: bool) -> Keys:
         signing=signing,
         broker_password=_read(directory, _BROKER).hex(),
         issuer_seed=_text(directory, _ISSUER).encode(),
+        audit_seed=_read(directory, _AUDIT)[:_BYTES],
     )
 
 

@@ -1,9 +1,9 @@
-"""The log and its tree as they lie in the tables: rows raw, for hashing and for handing over."""
+"""The log and its tree as they lie in the tables, raw: for hashing and for handing over."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import psycopg
 from msgspec import Struct
@@ -62,13 +62,13 @@ class StoredLog:
         connection.adapters.register_loader("timestamptz", Int8BinaryLoader)
 
     @classmethod
-    def open(cls, conninfo: str) -> StoredLog:
+    def open(cls, conninfo: str) -> Self:
         """On a connection of its own, read only; close it."""
         connection = psycopg.connect(conninfo, autocommit=True, connect_timeout=CONNECT_S)
         connection.read_only = True
         return cls(connection)
 
-    def __enter__(self) -> StoredLog:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -114,7 +114,7 @@ class StoredLog:
         return str(rows[0][0]) if rows else None
 
     def tiles(self, level: int, first: int, last: int) -> dict[int, bytes]:
-        """The hashes of the tiles ``first`` to ``last`` of a level, as far as they are there."""
+        """The hashes of the tiles ``first`` to ``last`` of a level that are there."""
         bounds = {"level": level, "first": first, "last": last}
         return dict(self._rows(READ_LEAF_TILES, bounds))
 

@@ -1,9 +1,9 @@
 """``owl audit verify``: the stored bytes hashed again, the tree grown again, the log refolded.
 
-Nothing that is stored is believed but the signatures: an event, its stored hash and a checkpoint
-are compared with one another, and the first difference is named by its position. What an
-administrator of the database could rewrite together (events, hashes and, with the notary's key,
-checkpoints) still contradicts a checkpoint that somebody else holds.
+Nothing that is stored is believed but the signatures: an event, its stored hash and a
+checkpoint are compared with one another, and the first difference is named by its position.
+What an administrator of the database could rewrite together (events, hashes and, with the
+notary's key, checkpoints) still contradicts a checkpoint that somebody else holds.
 """
 
 from __future__ import annotations
@@ -225,14 +225,14 @@ class Verification:
             due = self._roots.popleft()
             if due.root != self._frontier.root:
                 raise self._difference(size, due.whose)
-            if self._suspect is not None:
+            if self._suspect is not None and self._suspect <= size:
                 # the events give what was signed, so it is the stored hash that was changed
                 self._note(self._suspect, "HASHES", "the stored hash is not that of the event")
                 self._suspect = None
             self._trusted = size
 
     def _difference(self, size: int, whose: str) -> Altered:
-        if self._suspect is not None:
+        if self._suspect is not None and self._suspect <= size:
             suspect, self._suspect = self._suspect, None
             return Altered(suspect, f"the event is not what was hashed and signed by {whose}")
         first = self._trusted + 1

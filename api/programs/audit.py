@@ -1,0 +1,51 @@
+"""``owl audit``: the auditor's tools over the event log; none of them changes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from api.programs.audit_log import as_json, opened_log, print_json, signing_key
+from api.programs.audit_verify import verify
+from api.programs.options import with_database
+from domain.audit.checkpoint import VerifierKey
+
+
+@click.group()
+def command() -> None:
+    """Prove the log: verify it, keep checkpoints of it, ask what happened and why.
+
+    Exit codes: 0 all is right, 1 something was found, 2 wrong usage, 3 out of reach.
+    """
+
+
+@command.command()
+@as_json
+@with_database
+def key(as_json: bool, **options: Any) -> None:  # noqa: FBT001
+    """Print the log's verifier key: keep it where the log's administrators do not reach."""
+    with opened_log(options) as (settings, log):
+        found = str(VerifierKey(log.origin(), signing_key(settings).public_key))
+    if as_json:
+        print_json({"key": found})
+    else:
+        click.echo(found)
+
+
+@command.command()
+@as_json
+@with_database
+def checkpoint(as_json: bool, **options: Any) -> None:  # noqa: FBT001
+    """Print the newest signed checkpoint: keep it, and `verify --checkpoint` against it."""
+    with opened_log(options) as (_, log):
+        note = log.last_checkpoint()
+    if note is None:
+        raise click.ClickException("nothing is signed yet: `owl work` runs the notary")
+    if as_json:
+        print_json({"checkpoint": note})
+    else:
+        click.echo(note, nl=False)
+
+
+command.add_command(verify)

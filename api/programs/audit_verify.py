@@ -1,0 +1,116 @@
+"""``owl audit verify``: is the log whole, unaltered and sensible?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import click
+from msgspec.structs import asdict
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from api.programs.audit_log import (
+    as_json,
+    held_checkpoint,
+    opened_log,
+    print_json,
+    pub,
+    trusted_key,
+)
+from api.programs.options import with_database
+from domain.audit.refold import Refold
+from projections.audit.verify import Verification, Verified
+
+
+@click.command()
+@click.option(
+    "--since",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Only what came after the first N events; the stored tree stands for those.",
+)
+@click.option(
+    "--checkpoint",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A checkpoint that you kept: the log must have grown out of it.",
+)
+@pub
+@as_json
+@with_database
+def verify(
+    since: int | None,
+    checkpoint: Path | None,
+    pub: str | None,
+    as_json: bool,  # noqa: FBT001
+    **options: Any,
+) -> None:
+    """Hash every stored event again, grow the tree again, fold the log again.
+
+    Compares with every checkpoint that is stored, and with the one that you hold. The first
+    difference is named by its position, and the exit code is 1.
+    """
+    with opened_log(options) as (settings, log):
+        key = trusted_key(pub, log, settings)
+        held = None if checkpoint is None else held_checkpoint(checkpoint, key)
+        if held is not None and held.size < (since or 0):
+            raise click.UsageError(f"--since is after the checkpoint, which covers {held.size}")
+        run = Verification(
+            log,
+            key=key,
+            held=held,
+            since=since or 0,
+            refold=Refold() if since is None else None,
+        )
+        began_at = perf_counter()
+        with progress_bar("verifying") as progress:
+            found = run.run(progress)
+    _print(found, perf_counter() - began_at, as_json=as_json)
+    if not found.is_right:
+        sys.exit(1)
+
+
+def _print(found: Verified, took_s: float, *, as_json: bool) -> None:
+    events_per_s = round((found.head - found.since) / took_s)
+    if as_json:
+        print_json(
+            asdict(found)
+            | {"is_right": found.is_right, "took_s": took_s, "events_per_s": events_per_s}
+        )
+        return
+    click.echo(f"log         {found.origin}")
+    click.echo(f"events      {found.since + 1} to {found.head}, {events_per_s} a second")
+    click.echo(f"root        {found.root}")
+    unsigned = found.head - found.signed
+    click.echo(f"signed      up to {found.signed}" + (f", {unsigned} to come" * (unsigned > 0)))
+    if found.is_right:
+        click.echo("nothing is missing, nothing was altered, every rule holds")
+        return
+    first = found.findings[0]
+    click.echo(f"\nfirst difference: position {first.position}", err=True)
+    for finding in found.findings:
+        click.echo(
+            f"  {finding.position:>12}  {finding.check:<10}  {finding.message}", err=True
+        )
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, where somebody looks."""
+    bar = Progress(
+        "{task.description}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task(what, total=None)
+        yield lambda reached, last: bar.update(task, completed=reached, total=last)

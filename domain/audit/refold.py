@@ -1,0 +1,295 @@
+"""The refold: all aggregates again from the log's facts, each fact checked against the rules.
+
+It trusts nothing but the order of the log: versions, postings, holds, codes, lives of tasks,
+limits. What a fact must be is decided anew by the domain's own decisions, where there is one.
+The checks ``I1`` to ``I6`` are the platform's invariants about money, codes and tasks;
+``ORDER`` is about versions, ``FOLD`` about facts that cannot follow what came before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeAlias
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.accounts.claim import CLAIM
+from domain.accounts.events import ClaimFact, UserFact
+from domain.accounts.user import USER
+from domain.audit.pairing import Pairing
+from domain.catalogue import BUSINESS
+from domain.decider import Decider
+from domain.facts import Fact
+from domain.fleet.events import ServerFact
+from domain.fleet.server import SERVER
+from domain.ids import CONFIGURATION_STREAM, account_stream
+from domain.money import GRANTED, RECHARGED, Fen, available, held, transfer
+from domain.recharge.code import CODE, Code, redeem
+from domain.recharge.events import CodeFact, CodeIssued, CodeRedeemed
+from domain.system.configuration import CONFIGURATION, Configuration
+from domain.system.events import ConfigurationChanged, SystemFact
+from domain.tasks.events import (
+    TaskCancelled,
+    TaskCompleted,
+    TaskFact,
+    TaskFailed,
+    TaskRetried,
+    TaskSubmitted,
+)
+from domain.tasks.task import TASK, Task, cost_of
+from domain.wallet.events import (
+    AccountRecharged,
+    BalanceAdjusted,
+    HoldExtended,
+    HoldPlaced,
+    HoldSettled,
+    WalletFact,
+)
+from domain.wallet.wallet import WALLET, Wallet, settle
+
+Check: TypeAlias = Literal["ORDER", "FOLD", "I1", "I2", "I3", "I4", "I5", "I6"]
+
+FINDINGS_MAX: Final = 100
+"""After so many the log is known to be wrong, and more would only repeat it."""
+
+
+class Finding(Struct, frozen=True):
+    """What is wrong, and the position at which it shows."""
+
+    position: int
+    check: str
+    message: str
+
+
+class Broken(Exception):
+    """A fact breaks a rule."""
+
+    def __init__(self, check: Check, message: str) -> None:
+        super().__init__(message)
+        self.check = check
+
+
+class Totals(Struct):
+    """Sums over the whole log so far, in fen."""
+
+    recharged_fen: Fen = 0
+    granted_fen: Fen = 0
+    revenue_fen: Fen = 0
+    issued_fen: Fen = 0
+    """What all codes promised: amount times uses."""
+    redeemed_fen: Fen = 0
+
+
+class Refold:
+    """Feed it every event in order with ``apply``; read ``findings``, the first one first."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.findings: list[Finding] = []
+        self.totals = Totals()
+        self.wallets: dict[UUID, Wallet] = {}
+        self.codes: dict[UUID, Code] = {}
+        self.tasks: dict[UUID, Task] = {}
+        self.configuration = Configuration()
+        self._others: dict[bytes, Any] = {}
+        self._versions: dict[bytes, int] = {}
+        self._broken: set[bytes] = set()
+        self._pairing = Pairing()
+        self._command = b""
+
+    def apply(
+        self, position: int, stream: bytes, version: int, command: bytes, fact: Fact
+    ) -> None:
+        """One event more; ``stream`` and ``command`` are the bytes of their ids."""
+        if command != self._command:
+            self.end_of_command()
+            self._command = command
+        self.position = position
+        expected = self._versions.get(stream, 0) + 1
+        self._versions[stream] = version
+        if version != expected:
+            self._find(
+                stream, "ORDER", f"version {version} of its stream follows {expected - 1}"
+            )
+        if stream in self._broken:
+            return
+        try:
+            _RULES[type(fact)](self, stream, fact)
+        except Broken as broken:
+            self._find(stream, broken.check, str(broken))
+        # whatever a fold raises: it is the stored history that it could not bear
+        except Exception as error:  # noqa: BLE001
+            self._find(stream, "FOLD", f"{type(fact).__name__}: {error!r}")
+
+    def end_of_command(self) -> None:
+        """What a command's facts owe each other must be there by its end."""
+        for check, message in self._pairing.unpaired():
+            self._find(b"", check, message)
+
+    @property
+    def wallets_fen(self) -> Fen:
+        """All that users have, holds included."""
+        return sum(wallet.balance_fen for wallet in self.wallets.values())
+
+    def _find(self, stream: bytes, check: str, message: str) -> None:
+        self._broken.add(stream)
+        if len(self.findings) < FINDINGS_MAX:
+            self.findings.append(Finding(self.position, check, message))
+
+    # ── rules: one a kind of stream ────────────────────────────────────────────────────────
+
+    def _wallet(self, stream: bytes, fact: WalletFact) -> None:
+        user = fact.user_id
+        _require(account_stream(user).bytes == stream, "FOLD", "an account of another user")
+        before = self.wallets.get(user, WALLET.initial)
+        _require(
+            sum(posting.amount_fen for posting in fact.postings) == 0,
+            "I1",
+            "its postings do not sum to nothing",
+        )
+        _require(fact.postings == _postings(before, fact), "I1", "its postings say other sums")
+        try:
+            after = WALLET.evolve(before, fact)
+        except (AssertionError, KeyError) as error:
+            raise Broken("I2", f"the account cannot bear it: {error}") from error
+        _require(after.available_fen >= 0, "I2", "less than nothing is left to spend")
+        match fact:
+            case AccountRecharged():
+                self.totals.recharged_fen += fact.amount_fen
+                self._pairing.credited(fact)
+            case BalanceAdjusted():
+                self.totals.granted_fen += fact.delta_fen
+                said = (fact.before_fen, fact.after_fen)
+                _require(
+                    said == (before.balance_fen, after.balance_fen), "I1", "other balances"
+                )
+            case HoldPlaced():
+                limit = self.configuration.max_concurrent_tasks_per_user
+                _require(fact.task_id not in before.holds, "I5", "the task is held for twice")
+                _require(len(after.holds) <= limit, "I6", f"more than {limit} open tasks")
+                self._pairing.held(fact)
+            case HoldSettled():
+                self.totals.revenue_fen += fact.charged_fen
+                self._pairing.settled(fact)
+            case HoldExtended():
+                pass
+        self.wallets[user] = after
+
+    def _code(self, stream: bytes, fact: CodeFact) -> None:
+        _require(fact.code_id.bytes == stream, "FOLD", "a code of another stream")
+        before = self.codes.get(fact.code_id)
+        if isinstance(fact, CodeIssued):
+            _require(before is None, "I3", "the code was issued before")
+            _require(fact.amount_fen > 0 < fact.max_uses, "I3", "a code that gives nothing")
+            self.totals.issued_fen += fact.amount_fen * fact.max_uses
+        if isinstance(fact, CodeRedeemed):
+            try:
+                allowed = redeem(
+                    before, record_id=fact.record_id, user_id=fact.user_id, now=fact.redeemed_at
+                )
+            except Exception as refusal:
+                raise Broken("I3", f"the code allows it not: {refusal!r}") from refusal
+            _require(allowed == fact, "I3", "the code promised another amount")
+            self.totals.redeemed_fen += fact.amount_fen
+            self._pairing.redeemed(fact)
+        self.codes[fact.code_id] = CODE.evolve(before, fact) or _never()
+
+    def _task(self, stream: bytes, fact: TaskFact) -> None:
+        _require(fact.task_id.bytes == stream, "FOLD", "a task of another stream")
+        before = self.tasks.get(fact.task_id)
+        match fact:
+            case TaskSubmitted():
+                _require(before is None, "I4", "the task was submitted before")
+                self._pairing.opened(fact.task_id, 1, fact.user_id, fact.hold_fen)
+                fact = replace(fact, config={})  # not needed again, and large
+            case TaskRetried():
+                self._pairing.opened(fact.task_id, fact.attempt, fact.user_id, fact.hold_fen)
+            case TaskCompleted() | TaskFailed() | TaskCancelled():
+                self._ended(before, fact)
+        try:
+            self.tasks[fact.task_id] = TASK.evolve(before, fact) or _never()
+        except AssertionError as error:
+            raise Broken("I4", str(error)) from error
+
+    def _ended(
+        self, task: Task | None, fact: TaskCompleted | TaskFailed | TaskCancelled
+    ) -> None:
+        _require(task is not None and task.attempt == fact.attempt, "I4", "no such attempt")
+        assert task is not None
+        _require(task.user_id == fact.user_id, "I5", "the task is another user's")
+        wallet = self.wallets.get(fact.user_id, WALLET.initial)
+        owed = cost_of(
+            task, fact.run_ms, None if isinstance(fact, TaskCompleted) else fact.reason
+        )
+        cost = min(owed, wallet.holds.get(fact.task_id, 0))
+        _require(
+            fact.cost_fen == cost, "I5", f"{fact.run_ms} ms cost {cost}, not {fact.cost_fen}"
+        )
+        self._pairing.ended(fact)
+
+    def _configuration(self, stream: bytes, fact: SystemFact) -> None:
+        if isinstance(fact, ConfigurationChanged):
+            _require(stream == CONFIGURATION_STREAM.bytes, "FOLD", "another configuration")
+        self.configuration = CONFIGURATION.evolve(self.configuration, fact)
+
+    def _other(self, decider: Decider[Any], stream: bytes, fact: Fact) -> None:
+        before = self._others.get(stream, decider.initial)
+        self._others[stream] = decider.evolve(before, fact)
+
+
+Rule: TypeAlias = Callable[[Refold, bytes, Any], None]
+
+
+def _by(decider: Decider[Any]) -> Rule:
+    return lambda refold, stream, fact: refold._other(decider, stream, fact)  # noqa: SLF001
+
+
+def _rules() -> dict[type[Fact], Rule]:
+    of_kind: tuple[tuple[Any, Rule], ...] = (
+        (WalletFact, Refold._wallet),  # noqa: SLF001
+        (CodeFact, Refold._code),  # noqa: SLF001
+        (TaskFact, Refold._task),  # noqa: SLF001
+        (SystemFact, Refold._configuration),  # noqa: SLF001
+        (UserFact, _by(USER)),
+        (ClaimFact, _by(CLAIM)),
+        (ServerFact, _by(SERVER)),
+    )
+    rules = {fact: rule for union, rule in of_kind for fact in union.__args__}
+    assert set(rules) == set(BUSINESS), "a kind of fact without a rule"
+    return rules
+
+
+_RULES: Final = _rules()
+
+
+def _require(holds: bool, check: Check, message: str) -> None:  # noqa: FBT001
+    if not holds:
+        raise Broken(check, message)
+
+
+def _never() -> Any:
+    raise AssertionError("an aggregate ended as nothing")
+
+
+def _postings(wallet: Wallet, fact: WalletFact) -> Any:
+    """The postings that the sums of the fact ask for."""
+    user = fact.user_id
+    match fact:
+        case AccountRecharged(amount_fen=amount):
+            return transfer(amount, source=RECHARGED, target=available(user))
+        case BalanceAdjusted(delta_fen=delta):
+            return transfer(delta, source=GRANTED, target=available(user))
+        case HoldPlaced(amount_fen=amount) | HoldExtended(amount_fen=amount):
+            return transfer(amount, source=available(user), target=held(user))
+        case HoldSettled(task_id=task, charged_fen=charged):
+            _require(task in wallet.holds, "I5", "nothing is held for the task")
+            return settle(
+                wallet,
+                user_id=user,
+                task_id=task,
+                attempt=fact.attempt,
+                price_fen=charged,
+                outcome=fact.outcome,
+            ).postings

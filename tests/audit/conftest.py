@@ -1,0 +1,75 @@
+"""A notarised log: a story in the database, its tree stored and signed at several sizes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import pytest
+from msgspec import Struct
+
+from commands.lease import Lease
+from commands.notary import Config, Notary, SigningKey
+from commands.signals import LocalSignal
+from domain.audit.canonical import StoredEvent
+from domain.audit.checkpoint import VerifierKey
+from projections.audit.stored import StoredLog
+from tests.audit.stories import insert, played
+from tests.domain.cast import NOON
+
+KEY = SigningKey(bytes(range(32)))
+CHECKPOINT_EVERY = 100
+# what keeps the platform's own programs from changing what is recorded stops no administrator
+AS_OWNER = """
+    ALTER TABLE owl_log.events DISABLE TRIGGER USER;
+    ALTER TABLE owl_log.tiles DISABLE TRIGGER USER;
+    ALTER TABLE owl_log.signed_checkpoints DISABLE TRIGGER USER
+"""
+
+
+class Notarised(Struct):
+    """A database with a signed log, and what is in it."""
+
+    conninfo: str
+    events: list[StoredEvent]
+    key: VerifierKey
+
+
+def notary_of(conninfo: str, key: SigningKey = KEY, *, events_max: int = 4096) -> Notary:
+    config = Config(interval_s=0.01, events_max=events_max, read_together=CHECKPOINT_EVERY)
+    return Notary(conninfo, key, clock=lambda: NOON, committed=LocalSignal(), config=config)
+
+
+async def sign_all(conninfo: str, *, events_max: int = CHECKPOINT_EVERY) -> int:
+    """Let the notary sign all that there is; the size of its tree."""
+    lease = Lease(conninfo, "notary-of-tests", "one")
+    fence = await lease.acquire()
+    assert fence is not None
+    try:
+        async with notary_of(conninfo, events_max=events_max).resumed() as session:
+            while await session.step(fence):
+                pass
+            return session.tree.size
+    finally:
+        await lease.release(fence)
+
+
+def verifier_key(conninfo: str) -> VerifierKey:
+    with StoredLog.open(conninfo) as log:
+        return VerifierKey(log.origin(), KEY.public_key)
+
+
+@pytest.fixture
+def notarised(database_url: str) -> Notarised:
+    return notarise(database_url, 1000)
+
+
+def notarise(
+    conninfo: str, size: int, *, seed: int = 1, events: list[StoredEvent] | None = None
+) -> Notarised:
+    """Put a story of ``size`` events, or these ``events``, into an empty log and sign it."""
+    story = played(seed, size).stored() if events is None else events
+    with psycopg.connect(conninfo) as connection:
+        insert(connection, story)
+    assert asyncio.run(sign_all(conninfo)) == len(story)
+    return Notarised(conninfo, story, verifier_key(conninfo))

@@ -1,0 +1,101 @@
+"""``owl audit`` as an auditor calls it: what it prints, and how it exits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+
+from api.cli import main
+from tests.audit.conftest import AS_OWNER, Notarised
+
+Owl: TypeAlias = Callable[..., Result]
+
+
+@pytest.fixture
+def owl(notarised: Notarised, tmp_path: Path) -> Owl:
+    """Calls ``owl audit`` on the notarised log, as an auditor with the notary's key."""
+    (tmp_path / "audit-signing-key").write_text(bytes(range(32)).hex())
+    environment = {
+        "OWL_PROFILE": "dev",
+        "OWL_DATABASE_URL": notarised.conninfo,
+        "OWL_SECRETS_DIR": str(tmp_path),
+    }
+
+    def call(*arguments: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, ["audit", *arguments], env=environment)
+        assert result.exit_code == code, result.output
+        return result
+
+    return call
+
+
+def answer(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+def change(conninfo: str, statement: str) -> None:
+    with psycopg.connect(conninfo) as connection:
+        connection.execute(AS_OWNER)
+        connection.execute(statement)
+
+
+def test_an_honest_log_is_said_to_be_right(owl: Owl, notarised: Notarised) -> None:
+    assert "nothing was altered" in owl("verify").stdout
+    found = answer(owl("verify", "--json"))
+    assert found["is_right"] is True
+    assert found["head"] == len(notarised.events)
+    assert answer(owl("verify", "--since", "700", "--json"))["root"] == found["root"]
+
+
+def test_a_changed_event_is_named_and_the_exit_code_tells(
+    owl: Owl, notarised: Notarised
+) -> None:
+    change(
+        notarised.conninfo,
+        "UPDATE owl_log.events SET actor = 'user:x' WHERE notification_id = 421",
+    )
+    assert "first difference: position 421" in owl("verify", code=1).stderr
+    found = answer(owl("verify", "--json", code=1))
+    assert found["findings"][0]["position"] == 421
+
+
+def test_what_an_auditor_kept_is_enough_to_see_a_rewritten_history(
+    owl: Owl, notarised: Notarised, tmp_path: Path
+) -> None:
+    key, note = tmp_path / "key", tmp_path / "note"
+    key.write_text(owl("key").stdout)
+    note.write_text(owl("checkpoint").stdout)
+    kept = ("--checkpoint", str(note), "--pub", str(key))
+    owl("verify", *kept)
+    change(
+        notarised.conninfo,
+        "DELETE FROM owl_log.events WHERE notification_id > 900;"
+        "DELETE FROM owl_log.tiles WHERE level = 0 AND number = 3;"
+        "DELETE FROM owl_log.signed_checkpoints WHERE size > 700",
+    )
+    found = answer(owl("verify", "--json", *kept, code=1))
+    assert found["findings"][-1]["position"] == 901
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("verify", "--pub", "nothing+here"), 2, "verifier key"),
+        (("verify", "--pub", "/nowhere"), 2, "cannot be read"),
+        (("verify", "--checkpoint", "/nowhere"), 2, "cannot be read"),
+        (("verify", "--since", "-1"), 2, "--since"),
+        (("verify", "--database-url", "postgresql://127.0.0.1:1/x"), 3, "out of reach"),
+    ],
+)
+def test_what_is_in_the_way_is_said_in_a_sentence(
+    owl: Owl, arguments: Sequence[str], code: int, words: str
+) -> None:
+    result = owl(*arguments, code=code)
+    assert words in result.stderr
+    assert "Traceback" not in result.output
