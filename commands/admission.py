@@ -33,7 +33,8 @@ LOG = structlog.get_logger(__name__)
 
 SUBJECT: Final = "$SYS.REQ.USER.AUTH"
 QUEUE: Final = "owl-admission"
-SESSION_S: Final = 60
+SESSION_S: Final = 300
+"""A removed server's reports are refused at once; its connection ends after this at most."""
 CONNECT_POLL_S: Final = 0.1
 TOKEN_LIFETIME_MAX_S: Final = 120
 """A token says when it expires, at most so far ahead: one that was stolen is soon worthless."""

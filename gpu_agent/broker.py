@@ -101,7 +101,7 @@ class Broker:
             servers=self._urls,
             name=f"owl-agent {self._server_id}",
             # its own inbox, so that an agent can be forbidden all others
-            inbox_prefix=f"_INBOX.{self._server_id}",
+            inbox_prefix=f"_INBOX_{self._server_id}",
             connect_timeout=CONNECT_TIMEOUT_S,
             reconnect_time_wait=RECONNECT_WAIT_S,
             max_reconnect_attempts=-1,

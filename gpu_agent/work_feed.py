@@ -57,7 +57,7 @@ class WorkFeed:
         self._ready = ready
         self._config = config
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{AGENTS_STREAM}.{work_consumer(server_id)}"
-        self._inbox = f"_INBOX.{server_id}.work"
+        self._inbox = f"_INBOX_{server_id}.work"
         self._open = 0
         self._failed = False
         self._changed = asyncio.Event()

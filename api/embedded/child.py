@@ -34,13 +34,17 @@ LOG_TAIL_BYTES = 4096
 
 
 class Launch(Struct, frozen=True, kw_only=True):
-    """How a server is started. ``cwd`` is its own directory: by it an orphan is recognised."""
+    """How a server is started. ``cwd`` is its own directory: by it an orphan is recognised.
+
+    ``environment`` None: only what a server needs.
+    """
 
     argv: tuple[str, ...]
     cwd: Path
     log_path: Path
     stop_signal: signal.Signals
     account: ServerAccount | None
+    environment: dict[str, str] | None = None
 
 
 class Child:
@@ -54,7 +58,7 @@ class Child:
             self._server = subprocess.Popen(
                 launch.argv,
                 cwd=launch.cwd,
-                env=server_environment(),
+                env=server_environment() if launch.environment is None else launch.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,124 @@
+"""The GPU agent of ``owl up``: enrolled at the first start, restarted when it dies, never left.
+
+Law: it is the same program as on any GPU host, and knows of us only what it is told there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from api.client.http import ApiClient
+from api.demo.main_job import Credentials
+from api.embedded.child import Child, Launch, stop_orphans
+
+PROGRAM = "owl-agent"
+POLL_S = 0.5
+RESTART_PAUSE_S = 2.0
+ONLINE_WITHIN_S = 30.0
+SLOTS = 2
+_DROPPED = ("OWL_DATABASE_URL", "OWL_NATS_URL", "OWL_SECRETS_DIR")
+"""Settings of the platform that its agents must never see."""
+
+
+class AgentPlan(Struct, frozen=True, kw_only=True):
+    """``directory`` keeps what the agent must not lose; ``media_dirs`` is what it may open."""
+
+    api_url: str
+    directory: Path
+    media_dirs: tuple[Path, ...]
+    simulated_gpus: int = 0
+
+
+class AgentNotOnline(Exception):
+    """The agent did not come online in time; the message says where its log is."""
+
+
+class LocalAgent:
+    """``enrol`` once, then ``run`` until cancelled."""
+
+    def __init__(self, plan: AgentPlan) -> None:
+        self._plan = plan
+        self._token: str | None = None
+
+    @property
+    def log_path(self) -> Path:
+        """What the agent writes."""
+        return self._plan.directory / "agent.log"
+
+    async def enrol(self, admin: Credentials) -> None:
+        """Make room for this machine, unless an earlier start has."""
+        self._plan.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if (self._plan.directory / "identity.json").exists():
+            return
+        async with ApiClient(self._plan.api_url) as client:
+            await client.log_in(admin.email, admin.password)
+            answer = await client.post(
+                "/gpu/servers",
+                {"name": socket.gethostname()[:50], "max_concurrent_tasks": SLOTS},
+            )
+        self._token = answer["enrolment_token"]
+
+    async def run(self, report: Callable[[str], None]) -> None:
+        """Keep the agent running; ``report`` hears when it had to be started again."""
+        await asyncio.to_thread(stop_orphans, self._plan.directory, PROGRAM, signal.SIGTERM)
+        while True:
+            child = Child(self._launch())
+            try:
+                await _ended(child)
+            finally:
+                await asyncio.shield(asyncio.to_thread(child.stop))
+            report(f"the agent ended with {child.exit_code()} and is started again")
+            await asyncio.sleep(RESTART_PAUSE_S)
+
+    async def online(self, viewer: Credentials) -> None:
+        """Return when the platform sees it.
+
+        Raises:
+            AgentNotOnline: it took too long.
+        """
+        async with ApiClient(self._plan.api_url) as client:
+            await client.log_in(viewer.email, viewer.password)
+            deadline = asyncio.get_running_loop().time() + ONLINE_WITHIN_S
+            while asyncio.get_running_loop().time() < deadline:
+                servers = await client.get("/gpu/servers")
+                if any(server["status"] == "online" for server in servers):
+                    return
+                await asyncio.sleep(POLL_S / 5)
+        raise AgentNotOnline(f"no server came online: see {self.log_path}")
+
+    def _launch(self) -> Launch:
+        plan = self._plan
+        argv = [sys.executable, "-m", "gpu_agent", "run"]
+        argv += ["--api-url", plan.api_url.removesuffix("/api")]
+        argv += ["--state-dir", str(plan.directory)]
+        for directory in plan.media_dirs:
+            argv += ["--media-dir", str(directory)]
+        if plan.simulated_gpus:
+            argv += ["--simulate-gpus", str(plan.simulated_gpus)]
+        environment = {
+            name: value for name, value in os.environ.items() if name not in _DROPPED
+        }
+        if self._token is not None:
+            # a token on the command line could be read by everybody on the machine
+            environment["OWL_AGENT_TOKEN"] = self._token
+        return Launch(
+            argv=tuple(argv),
+            cwd=plan.directory,
+            log_path=self.log_path,
+            stop_signal=signal.SIGTERM,
+            account=None,
+            environment=environment,
+        )
+
+
+async def _ended(child: Child) -> None:
+    while child.exit_code() is None:  # noqa: ASYNC110 - a process sets no event of ours
+        await asyncio.sleep(POLL_S)

@@ -1,0 +1,56 @@
+"""Options that several programs share: what they override of the environment's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from api.settings import Settings, load
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DATABASE = "the database is not named: set OWL_DATABASE_URL, or run `owl up` for one machine"
+_BROKER = "the broker is not named: set OWL_NATS_URL, or run `owl up` for one machine"
+
+
+def with_database(command: F) -> F:
+    """``--database-url``: which database, instead of OWL_DATABASE_URL."""
+    return click.option("--database-url", metavar="URL", help="Instead of OWL_DATABASE_URL.")(
+        command
+    )
+
+
+def with_servers(command: F) -> F:
+    """``--database-url`` and ``--nats-url``."""
+    return with_database(
+        click.option("--nats-url", metavar="URL", help="Instead of OWL_NATS_URL.")(command)
+    )
+
+
+def database_of(settings: Settings) -> str:
+    """The database's URL.
+
+    Raises:
+        click.UsageError: none is set.
+    """
+    if settings.database_url is None:
+        raise click.UsageError(_DATABASE)
+    return settings.database_url
+
+
+def servers_of(settings: Settings) -> tuple[str, str]:
+    """The URLs of database and broker.
+
+    Raises:
+        click.UsageError: one is not set.
+    """
+    if settings.nats_url is None:
+        raise click.UsageError(_BROKER)
+    return database_of(settings), settings.nats_url
+
+
+def settings_from(**overrides: Any) -> Settings:
+    """The environment's settings with the options that were given."""
+    return load(**overrides)

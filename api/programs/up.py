@@ -1,0 +1,278 @@
+"""``owl up``: the whole platform on one machine, and one real analysis to see it work.
+
+PostgreSQL, NATS and the agent are children; API and loops run here. All of it ends with us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import uvloop
+from msgspec import Struct
+from msgspec.structs import replace
+from rich.console import Console
+
+from api.demo.main_job import Credentials, MainJobOutcome, run_main_job
+from api.embedded.nats import NatsAuth
+from api.embedded.stack import EmbeddedStack, NatsOptions, PostgresOptions, StackConfig
+from api.embedded.watch import Incident
+from api.keys import Keys, load_keys
+from api.logging_setup import set_up_logging
+from api.programs.failing import ProgramFailed, in_words
+from api.programs.http_server import listen
+from api.programs.local_agent import AgentNotOnline, AgentPlan, LocalAgent
+from api.programs.serve import serve
+from api.programs.stopping import stop_event
+from api.programs.work import work
+from api.registration import DEV_ADMIN_EMAIL, DEV_ADMIN_PASSWORD
+from api.settings import Settings, load
+from api.wiring import open_core, open_platform, prepare_database, without_credentials
+
+CLIP = Path(__file__).parents[1] / "demo" / "media" / "bigbuckbunny.mp4"
+ADMIN = Credentials(email=DEV_ADMIN_EMAIL, password=DEV_ADMIN_PASSWORD)
+DEMO = Credentials(email="demo@example.com", password="demo-password")  # noqa: S106 - shown to everybody
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What the command line asked for."""
+
+    once: bool
+    demo: bool
+    media_dirs: tuple[Path, ...]
+    simulated_gpus: int
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="End after the analysis: exit code 0 if it worked.")
+@click.option("--no-demo", is_flag=True, help="Only start the platform.")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Where all data lies (default .owl)."
+)
+@click.option("--host", help="Where the API listens (default 127.0.0.1).")
+@click.option("--port", type=int, help="Its port (default 8000, or a free one if taken).")
+@click.option(
+    "--media-dir",
+    "media_dirs",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A directory whose videos tasks may name as file:///… (may be repeated).",
+)
+@click.option(
+    "--simulate-gpus",
+    "simulated_gpus",
+    type=click.IntRange(0, 64),
+    default=0,
+    help="Show so many simulated GPUs, labelled as such wherever they are seen.",
+)
+def command(
+    once: bool,  # noqa: FBT001
+    no_demo: bool,  # noqa: FBT001
+    data_dir: Path | None,
+    host: str | None,
+    port: int | None,
+    media_dirs: tuple[Path, ...],
+    simulated_gpus: int,
+) -> None:
+    """Start PostgreSQL, NATS, API, loops and an agent here, then analyse one real video.
+
+    Data survives in the data directory. OWL_DATABASE_URL and OWL_NATS_URL put real servers in
+    the place of the embedded ones. Ctrl-C stops everything.
+    """
+    wanted = Wanted(
+        once=once,
+        demo=once or not no_demo,
+        media_dirs=media_dirs,
+        simulated_gpus=simulated_gpus,
+    )
+    console = Console()
+    with in_words():
+        settings = load(
+            profile="dev",
+            data_dir=None if data_dir is None else str(data_dir),
+            host=host,
+            port=port,
+        )
+        directory = Path(settings.data_dir).resolve()
+        (directory / "logs").mkdir(parents=True, exist_ok=True)
+        with (directory / "logs" / "owl.log").open("a", encoding="utf-8") as log:
+            set_up_logging(replace(settings, log_format="json"), program="up", stream=log)
+            listener = _listener(settings, console, asked=port is not None)
+            keys = load_keys(settings.secrets_path, make=True)
+            with ExitStack() as opened:
+                with _step(console, "PostgreSQL and NATS"):
+                    config = _stack_config(settings, keys, directory)
+                    stack = opened.enter_context(EmbeddedStack(config))
+                up = _Up(settings, keys, stack, listener, wanted, console, directory)
+                code = uvloop.run(up.run())
+    raise SystemExit(code)
+
+
+class _Up:
+    """One run of the platform."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        keys: Keys,
+        stack: EmbeddedStack,
+        listener: socket.socket,
+        wanted: Wanted,
+        console: Console,
+        directory: Path,
+    ) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._stack = stack
+        self._listener = listener
+        self._wanted = wanted
+        self._console = console
+        self._directory = directory
+        host, port = listener.getsockname()[:2]
+        self._api_url = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}/api"
+
+    async def run(self) -> int:
+        """Everything, until Ctrl-C, a failure, or the end of the analysis with ``--once``."""
+        settings = self._settings
+        stop = stop_event()
+        database_url = settings.database_url or self._stack.database_url
+        nats_url = settings.nats_url or self._stack.nats_url
+        with _step(self._console, "database"):
+            await prepare_database(database_url)
+        async with AsyncExitStack() as opened:
+            core = await opened.enter_async_context(
+                open_core(
+                    settings,
+                    self._keys,
+                    database_url=database_url,
+                    nats_url=nats_url,
+                    name="owl up",
+                )
+            )
+            told = settings.public_nats_url or without_credentials(nats_url)
+            platform = await opened.enter_async_context(
+                open_platform(core, agent_nats_url=told)
+            )
+            works = [
+                asyncio.create_task(serve(core, platform, self._listener, stop)),
+                asyncio.create_task(work(core, stop)),
+                asyncio.create_task(self._stack.watch(self._tell)),
+            ]
+            try:
+                return await self._use(works, stop)
+            finally:
+                stop.set()
+                await asyncio.gather(*works[:2], return_exceptions=True)
+                works[2].cancel()
+
+    async def _use(self, works: list[asyncio.Task[None]], stop: asyncio.Event) -> int:
+        """Enrol an agent, show the main job, stay."""
+        agent = LocalAgent(
+            AgentPlan(
+                api_url=self._api_url,
+                directory=self._directory / "agent",
+                media_dirs=(CLIP.parent, *self._wanted.media_dirs),
+                simulated_gpus=self._wanted.simulated_gpus,
+            )
+        )
+        main = asyncio.create_task(self._main(agent, stop))
+        try:
+            ending: list[asyncio.Task[Any]] = [*works, main]
+            await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not main.done():
+                main.cancel()
+            await asyncio.gather(main, return_exceptions=True)
+        for each in works:
+            if each.done() and not stop.is_set():
+                each.result()
+                raise ProgramFailed(f"a part ended by itself: see {self._directory}/logs")
+        return main.result() if not main.cancelled() else 0
+
+    async def _main(self, agent: LocalAgent, stop: asyncio.Event) -> int:
+        with _step(self._console, f"API at {self._api_url}"):
+            await agent.enrol(ADMIN)
+        running = asyncio.ensure_future(agent.run(self._say))
+        try:
+            with _step(self._console, "agent"):
+                await agent.online(ADMIN)
+            if self._wanted.demo:
+                outcome = await self._show()
+                if self._wanted.once:
+                    return outcome.exit_code
+            self._say_where()
+            await stop.wait()
+        except AgentNotOnline as error:
+            raise ProgramFailed(str(error)) from error
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        return 0
+
+    async def _show(self) -> MainJobOutcome:
+        return await run_main_job(
+            self._api_url,
+            media_file=CLIP,
+            results_dir=self._directory / "results",
+            console=self._console,
+            admin=ADMIN,
+            demo=DEMO,
+        )
+
+    def _say_where(self) -> None:
+        self._console.print(f"\nAPI      {self._api_url}   (docs at /docs)")
+        self._console.print(f"admin    {ADMIN.email} / {ADMIN.password}")
+        self._console.print(f"data     {self._directory}")
+        self._console.print("Ctrl-C stops everything.", style="dim")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, style="yellow", highlight=False)
+
+    def _tell(self, incident: Incident) -> None:
+        self._say(f"{incident.server}: {incident.happened} {incident.detail}".rstrip())
+
+
+def _listener(settings: Settings, console: Console, *, asked: bool) -> socket.socket:
+    """The API's socket; a free port when the usual one is taken and none was asked for."""
+    try:
+        return listen(settings.host, settings.port)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or asked:
+            raise ProgramFailed(
+                f"cannot listen on {settings.host}:{settings.port}: {error.strerror};"
+                " choose another --port"
+            ) from error
+        listener = listen(settings.host, 0)
+        console.print(
+            f"port {settings.port} is taken; the API gets {listener.getsockname()[1]}",
+            style="yellow",
+        )
+        return listener
+
+
+def _stack_config(settings: Settings, keys: Keys, directory: Path) -> StackConfig:
+    auth = NatsAuth(
+        platform_password=keys.broker_password,
+        callout_issuer_public_key=keys.issuer_public_key,
+    )
+    return StackConfig(
+        data_dir=directory,
+        postgres=None if settings.database_url else PostgresOptions(),
+        nats=None if settings.nats_url else NatsOptions(auth=auth),
+    )
+
+
+@contextmanager
+def _step(console: Console, name: str) -> Iterator[None]:
+    """Show that something is being done, then how long it took."""
+    began = time.monotonic()
+    with console.status(f"{name} …"):
+        yield
+    console.print(f"[green]✓[/] {name} [dim]{time.monotonic() - began:.1f} s[/]")

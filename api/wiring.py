@@ -1,0 +1,209 @@
+"""The composition root: every adapter is built here, and nowhere else.
+
+``open_core`` is what each process of the platform has (log, writer, broker); ``open_platform``
+adds what routes stand on, ``open_loops`` what works in the background. ``owl up`` has them all
+in one process, on one core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from time import time_ns
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import psycopg
+import structlog
+from msgspec import Struct
+from psycopg_pool import AsyncConnectionPool
+
+from api.broker import Broker
+from api.keys import Keys
+from api.passwords import CHEAP, Passwords
+from api.platform import HttpConfig, Platform, ReadPool
+from api.settings import Settings
+from commands.artifact_store import open_store
+from commands.event_log.log import EventLog
+from commands.event_log.migrate import migrate
+from commands.event_log.secrets import Secrets
+from commands.lease import Lease
+from commands.loop import Supervised
+from commands.signals import LocalSignal
+from commands.worker import Worker, build_loops
+from commands.writer import Writer
+from domain.envelope import Fence
+from domain.ids import uuid7
+from domain.ports import Signal
+from projections.catalogue import BUSINESS, TELEMETRY
+from projections.migrate import prepare
+from projections.position import ReadPosition
+from projections.read_model import ReadModel
+from projections.runner import Runner
+
+LOG = structlog.get_logger(__name__)
+
+CONNECT_TIMEOUT_S = 2
+POOL_WAIT_S = 1.0
+DATABASE_RETRY_S = 1.0
+
+
+def now() -> datetime:
+    """The platform's clock."""
+    return datetime.now(UTC)
+
+
+def new_id() -> UUID:
+    """A time-ordered id."""
+    return uuid7(time_ns() // 1_000_000, os.urandom(10))
+
+
+class Core(Struct, frozen=True, kw_only=True):
+    """What each process of the platform has."""
+
+    settings: Settings
+    keys: Keys
+    database_url: str
+    log: EventLog
+    writer: Writer
+    broker: Broker
+
+
+async def prepare_database(database_url: str) -> tuple[str, ...]:
+    """Wait for the database, then bring log and read models up to date.
+
+    Returns the read models that this program's folds differ from: they want a rebuild.
+    """
+    while True:
+        try:
+            await asyncio.to_thread(migrate, database_url)
+            return await asyncio.to_thread(prepare, database_url)
+        except psycopg.OperationalError as error:
+            LOG.warning("database.out_of_reach", error=str(error).strip())
+            await asyncio.sleep(DATABASE_RETRY_S)
+
+
+@asynccontextmanager
+async def open_core(
+    settings: Settings, keys: Keys, *, database_url: str, nats_url: str, name: str
+) -> AsyncIterator[Core]:
+    """Open log, writer and broker on a prepared database.
+
+    Raises:
+        OutOfReach: the database does not answer.
+        NotDurable: it may lose what it has acknowledged.
+    """
+    async with AsyncExitStack() as opened:
+        secrets = Secrets(pepper=keys.pepper, sealing_key=keys.sealing)
+        log = await asyncio.to_thread(
+            EventLog.open,
+            database_url,
+            secrets=secrets,
+            require_durable=settings.requires_durability,
+        )
+        opened.enter_context(log)
+        broker = await opened.enter_async_context(Broker(nats_url, name=name))
+        writer = await opened.enter_async_context(Writer(log, now, committed=broker.committed))
+        yield Core(
+            settings=settings,
+            keys=keys,
+            database_url=database_url,
+            log=log,
+            writer=writer,
+            broker=broker,
+        )
+
+
+@asynccontextmanager
+async def open_platform(core: Core, *, agent_nats_url: str) -> AsyncIterator[Platform]:
+    """Open what routes stand on; ``agent_nats_url`` is what an enrolling agent is told."""
+    settings, keys = core.settings, core.keys
+    pool: ReadPool = AsyncConnectionPool(
+        core.database_url,
+        min_size=2,
+        max_size=settings.database_pool_max,
+        timeout=POOL_WAIT_S,
+        kwargs={"autocommit": True, "connect_timeout": CONNECT_TIMEOUT_S},
+        open=False,
+    )
+    async with pool:
+        yield Platform(
+            writer=core.writer,
+            pool=pool,
+            position=ReadPosition(pool, core.broker.projected),
+            clock=now,
+            ids=new_id,
+            secrets=core.log.secrets,
+            config=HttpConfig(
+                token_keys=keys.signing,
+                request_key=hmac.digest(keys.pepper, b"requests", hashlib.sha256),
+                agent_nats_urls=tuple(agent_nats_url.split(",")),
+                password_min_length=settings.shortest_password,
+            ),
+            artifacts=open_store(settings.artifacts),
+            passwords=Passwords(CHEAP if settings.profile == "test" else None),
+            broker_connected=core.broker.is_connected,
+        )
+
+
+def open_loops(core: Core) -> list[Supervised]:
+    """What works in the background; each has ``run``, which goes on until cancelled."""
+    broker, holder = core.broker, f"{socket.gethostname()}:{os.getpid()}"
+    appended = LocalSignal()
+    worker = Worker(
+        log=core.log,
+        writer=core.writer,
+        client=broker.client,
+        artifacts=open_store(core.settings.artifacts),
+        committed=broker.committed,
+        appended=appended,
+        clock=now,
+        ids=new_id,
+        holder=holder,
+        issuer_seed=core.keys.issuer_seed,
+    )
+    projections = Supervised(
+        "projections",
+        [
+            Projecting("business", core, broker.committed, BUSINESS, broker.projected),
+            Projecting("telemetry", core, appended, TELEMETRY, None),
+        ],
+        Lease(core.database_url, "projections", holder),
+        clock=now,
+    )
+    return [projections, *build_loops(worker)]
+
+
+class Projecting:
+    """A runner of read models as a loop that is supervised under a lease."""
+
+    def __init__(
+        self,
+        name: str,
+        core: Core,
+        wake: Signal,
+        read_models: Sequence[ReadModel],
+        projected: Signal | None,
+    ) -> None:
+        self.name = name
+        self._wake = wake
+        feed = core.log.feed() if projected else core.log.telemetry.feed()
+        self._runner = Runner(feed, core.database_url, read_models, projected=projected)
+
+    async def run(self, _fence: Fence) -> None:
+        """Project until cancelled; a checkpoint's compare-and-set is fence enough."""
+        await self._runner.run(self._wake)
+
+
+def without_credentials(nats_url: str) -> str:
+    """The broker's address as agents may know it."""
+    return ",".join(
+        f"{part.scheme}://{part.hostname}:{part.port or 4222}"
+        for part in map(urlsplit, nats_url.split(","))
+    )
