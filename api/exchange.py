@@ -11,7 +11,7 @@ import hmac
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
@@ -151,7 +151,10 @@ class Exchange:
         committed = await platform.writer.run(handler, command, context)
         if committed.position:
             self.headers.append((b"owl-position", b"%d" % committed.position))
-            await platform.position.wait(committed.position, platform.config.position_wait_s)
+            with suppress(OperationalError, PoolTimeout):  # it is committed all the same
+                await platform.position.wait(
+                    committed.position, platform.config.position_wait_s
+                )
         if committed.replayed:
             self.headers.append((b"idempotent-replay", b"true"))
         if isinstance(committed.result, receipt):

@@ -8,8 +8,9 @@ import hashlib
 import os
 import secrets
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, LiteralString, Self, TypeVar
 from uuid import UUID
@@ -30,6 +31,7 @@ from commands.signals import LocalSignal
 from commands.writer import Writer
 from domain.accounts.events import Role
 from domain.ids import uuid7
+from domain.ports import OutOfReach
 from projections.catalogue import BUSINESS, TELEMETRY
 from projections.migrate import prepare
 from projections.position import ReadPosition
@@ -84,7 +86,7 @@ async def open_platform(database_url: str, files: Files) -> AsyncIterator[Platfo
             Runner(log.feed(), database_url, BUSINESS, projected=projected),
             Runner(log.telemetry.feed(), database_url, TELEMETRY, projected=None),
         ]
-        tasks = [asyncio.create_task(runner.run(committed)) for runner in runners]
+        tasks = [asyncio.create_task(_keep_running(runner, committed)) for runner in runners]
         stack.push_async_callback(_end, tasks)
         passwords = Passwords(CHEAP)
         stack.callback(passwords.close)
@@ -107,6 +109,13 @@ async def open_platform(database_url: str, files: Files) -> AsyncIterator[Platfo
         )
 
 
+async def _keep_running(runner: Runner, committed: LocalSignal) -> None:
+    while True:
+        with suppress(psycopg.OperationalError, OutOfReach):
+            await runner.run(committed)
+        await asyncio.sleep(0.1)  # as the platform's supervisor does
+
+
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
@@ -123,6 +132,7 @@ class LiveApi:
         self._socket = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._ready = threading.Event()
+        self._pause = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     def __enter__(self) -> Self:
@@ -143,6 +153,13 @@ class LiveApi:
         """Change the database behind the platform's back."""
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             connection.execute(statement)
+
+    def until(self, holds: Callable[[], Any], *, within_s: float = 10) -> None:
+        """Ask again and again until it holds."""
+        deadline = time.monotonic() + within_s
+        while not holds():
+            assert time.monotonic() < deadline, "it did not come true in time"
+            self._pause.wait(0.02)
 
     def rows(self, query: LiteralString) -> list[tuple[Any, ...]]:
         """Look into the database itself."""

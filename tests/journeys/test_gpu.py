@@ -1,0 +1,121 @@
+"""GPU监控: a server comes in, is seen, is drained, goes; figures are live or not there."""
+
+from datetime import timedelta
+
+from commands.fleet import NoteServerSilent, note_server_silent
+from domain.fleet.messages import RunningTask
+from tests.api.live import LiveApi, Person, new_id, now, ok, refused
+from tests.journeys.farm import Server, public_key
+
+
+def test_a_server_enrols_once_with_its_token(api: LiveApi, admin: Person) -> None:
+    server = Server(api, admin, name="once")
+    with api.client() as agent:
+        body = {"token": server.token[:-1] + "_", "public_key": server.key}
+        refused(agent.post("/api/gpu/servers/enroll", json=body), 401, "INVALID_CREDENTIALS")
+    enrolled = server.enrol()
+    assert enrolled == {
+        "server_id": str(server.server_id),
+        "name": "once",
+        "max_concurrent_tasks": 4,
+        "nats_urls": ["nats://127.0.0.1:4222"],
+    }
+    assert server.enrol() == enrolled  # the same key again: the answer was lost on the way
+    with api.client() as agent:
+        for token, key in (
+            (server.token, public_key()),
+            ("owl_" + "0" * 32 + "_" + "x" * 43, server.key),
+            ("nonsense", server.key),
+        ):
+            answer = agent.post(
+                "/api/gpu/servers/enroll", json={"token": token, "public_key": key}
+            )
+            refused(answer, 401, "INVALID_CREDENTIALS")
+        wrong = agent.post(
+            "/api/gpu/servers/enroll", json={"token": server.token, "public_key": "SUAXXX"}
+        )
+        assert "public_key" in refused(wrong, 422, "VALIDATION_ERROR")["field_errors"]
+
+
+def test_a_server_enrols_anew_with_another_token(api: LiveApi, admin: Person) -> None:
+    server = Server(api, admin, name="anew")
+    server.enrol()
+    path = f"/api/gpu/servers/{server.server_id}/enrolment-token"
+    fresh = ok(admin.client.post(path))
+    server.token, server.key = fresh["enrolment_token"], public_key()
+    assert server.enrol()["server_id"] == str(server.server_id)
+
+
+def test_a_server_is_seen_as_the_contract_prints_it(fresh_api: LiveApi) -> None:
+    with fresh_api.someone("admin") as admin, fresh_api.someone() as user:
+        server = Server(fresh_api, admin)
+        path = f"/api/gpu/servers/{server.server_id}"
+        before = ok(user.client.get(path))
+        assert (before["status"], before["last_heartbeat"]) == ("offline", None)
+        server.enrol()
+        task = RunningTask(task_id=new_id(), attempt=1, progress=45.5)
+        server.beat(task)
+
+        fresh_api.until(lambda: ok(user.client.get(f"{path}/status"))["gpu_usage"])
+        now_ = ok(user.client.get(f"{path}/status"))
+        assert (now_["status"], now_["cpu_usage"], now_["memory_usage"]) == (
+            "online",
+            45.2,
+            68.3,
+        )
+        (gpu,) = now_["gpu_usage"]
+        assert (gpu["gpu_id"], gpu["usage"]) == (0, 85.5)
+        assert (gpu["memory_used"], gpu["memory_total"]) == (10.2, 12.0)
+        (running,) = now_["running_tasks"]
+        assert (running["task_id"], running["progress"]) == (str(task.task_id), 45.5)
+        assert now_["timestamp"].endswith("Z")
+
+        (listed,) = ok(user.client.get("/api/gpu/servers"))
+        assert listed == ok(user.client.get(path))
+        assert (listed["name"], listed["host"]) == ("GPU-Server-01", "gpu-01.lan")
+        assert (listed["total_memory"], listed["used_memory"]) == (12.0, 10.2)
+        assert (listed["gpu_count"], listed["current_tasks"]) == (1, 0)
+        overview = ok(user.client.get("/api/gpu/cluster/overview"))
+        assert overview == {
+            "total_servers": 1,
+            "online_servers": 1,
+            "offline_servers": 0,
+            "total_gpus": 1,
+            "busy_gpus": 0,
+            "idle_gpus": 1,
+            "total_running_tasks": 0,
+            "queue_length": 0,
+            "average_gpu_usage": 85.5,
+            "total_memory": 12.0,
+            "used_memory": 10.2,
+        }
+
+        silent = NoteServerSilent(
+            server_id=server.server_id, last_seen_at=now() - timedelta(seconds=31)
+        )
+        server.run(note_server_silent, silent)
+        gone = ok(user.client.get(f"{path}/status"))
+        assert (gone["status"], gone["cpu_usage"], gone["gpu_usage"]) == ("offline", None, [])
+        overview = ok(user.client.get("/api/gpu/cluster/overview"))
+        assert (overview["online_servers"], overview["used_memory"]) == (0, 0.0)
+
+
+def test_a_server_is_changed_drained_resumed_and_removed(api: LiveApi, admin: Person) -> None:
+    server = Server(api, admin, name="short-lived")
+    server.enrol()
+    server.beat()
+    client, path = admin.client, f"/api/gpu/servers/{server.server_id}"
+    ok(client.put(path, json={"name": "renamed", "max_concurrent_tasks": 2}))
+    assert ok(client.get(path))["name"] == "renamed"
+    assert "body" in refused(client.put(path, json={}), 422, "VALIDATION_ERROR")["field_errors"]
+    assert ok(client.post(f"{path}/drain"))["changed"] is True
+    assert ok(client.post(f"{path}/drain"))["changed"] is False
+    assert ok(client.get(path))["status"] == "maintenance"
+    ok(client.post(f"{path}/resume"))
+    assert ok(client.get(path))["status"] == "online"
+    ok(client.delete(path))
+    for answer in (client.get(path), client.delete(path), client.post(f"{path}/drain")):
+        refused(answer, 404, "RESOURCE_NOT_FOUND")
+    with api.client() as agent:
+        body = {"token": server.token, "public_key": server.key}
+        refused(agent.post("/api/gpu/servers/enroll", json=body), 401, "INVALID_CREDENTIALS")
