@@ -105,7 +105,6 @@ class ChildSession:
         self.gpu_uuids = run.gpu_uuids
         # Before the executor first touches CUDA, which reads it once. Empty hides every device.
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(run.gpu_uuids)
-        self.artifacts.mkdir(exist_ok=True)
         os.chdir(self.workspace)
         signal.signal(
             signal.SIGTERM, self._on_term

@@ -30,7 +30,7 @@ class Child:
         loop = asyncio.get_running_loop()
         self.token = token
         self.workspace = workspace
-        self.runs = 0
+        self.artifacts = workspace / "artifacts"
         self.pid: asyncio.Future[int] = loop.create_future()
         self.exit_code: asyncio.Future[int] = loop.create_future()
         self._reader: asyncio.StreamReader | None = None
@@ -39,6 +39,11 @@ class Child:
     async def connect(self, ours: socket.socket) -> None:
         """Talk over our end of its socket."""
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=LINE_LIMIT)
+
+    def left_nothing(self) -> bool:
+        """Whether its workspace is as it was made: only then may it serve another task."""
+        left = [entry.name for entry in os.scandir(self.workspace)]
+        return left == [self.artifacts.name] and not any(os.scandir(self.artifacts))
 
     def send(self, message: Struct) -> None:
         """Send without waiting: what we send is small."""

@@ -47,7 +47,7 @@ class Config(Struct, frozen=True, kw_only=True):
     readable: tuple[Path, ...] = ()
     """Directories that a sandboxed task may read: the operator's media."""
     standby: int = 1
-    reused: int = 16
+    reused: int = 64
     """How many reusable children may wait for their next task."""
     memory_mib: int | None = None
     file_mib: int | None = 16_384
@@ -155,8 +155,8 @@ class Children:
             await asyncio.shield(self._greeted)
         token = next(self._tokens)
         workspace = self._config.workspaces / str(token)
-        workspace.mkdir(mode=0o700)
         child = Child(token, workspace)
+        child.artifacts.mkdir(mode=0o700, parents=True)
         self._known[token] = child
         ours, theirs = socket.socketpair()
         with theirs:
@@ -214,9 +214,10 @@ class Children:
         if not child.pid.done():
             child.pid.set_result(0)
         child.exit_code.set_result(exit_code)
-        child.hang_up()
+        # One that runs a task is not hung up on: its last words may still be in the socket.
         if child in self._warm:
             self._warm.remove(child)
+            child.hang_up()
 
     def _lose_server(self, *, expected: bool = False) -> None:
         """The fork server is gone, and with it, by the kernel's word, all its children."""

@@ -131,14 +131,11 @@ class Attempt:
         self._timers.append(loop.call_later(self._job.timeout_s, self.stop, "timeout"))
         if self._stopped_for is not None:  # told to stop while the child was being made
             self._tell_to_stop(child)
-        directory = child.workspace / str(child.runs)
         try:
-            directory.mkdir(mode=0o700)
-            child.runs += 1
-            child.send(self._order(directory))
+            child.send(self._order(child))
             self._listener.began()
             last = await self._listen(child)
-            return await self._conclude(child, last, began, directory)
+            return await self._conclude(child, last, began)
         finally:
             for timer in self._timers:
                 timer.cancel()
@@ -164,12 +161,12 @@ class Attempt:
         later = asyncio.get_running_loop().call_later(self._limits.grace_s, child.kill)
         self._timers.append(later)
 
-    def _order(self, directory: Path) -> Run:
+    def _order(self, child: Child) -> Run:
         return Run(
             task_type=self._job.task_type,
             config=self._job.config,
             gpu_uuids=self._job.gpu_uuids,
-            workspace=str(directory),
+            workspace=str(child.workspace),
         )
 
     async def _listen(self, child: Child) -> FromChild | None:
@@ -198,21 +195,18 @@ class Attempt:
             self._listener.wrote(text, level)
 
     async def _fetch(self, child: Child, url: str) -> None:
-        directory = child.workspace / str(child.runs - 1)
         try:
-            path = await self._media.bring(url, directory)
+            path = await self._media.bring(url, child.workspace)
         except MediaRefused as refused:
             child.send(FetchFailed(message=str(refused), reason="user_error"))
         else:
             child.send(Fetched(path=str(path)))
 
-    async def _conclude(
-        self, child: Child, last: FromChild | None, began: float, directory: Path
-    ) -> Outcome:
+    async def _conclude(self, child: Child, last: FromChild | None, began: float) -> Outcome:
         run_ms = self._run_ms(began)
         if isinstance(last, Done) and last.reusable and self._stopped_for is None:
-            outcome = await self._completed(last.result, run_ms, directory)
-            if not outcome.files and _swept(directory):
+            outcome = await self._completed(last.result, run_ms, child)
+            if not outcome.files and child.left_nothing():
                 self._child = None
                 self._children.give_back(child)
             return outcome
@@ -226,20 +220,20 @@ class Attempt:
             return self._stopped(run_ms)
         match last:
             case Done(result=result):
-                return await self._completed(result, run_ms, directory)
+                return await self._completed(result, run_ms, child)
             case Failure(message=message, reason=reason):
                 return Outcome(kind="failed", run_ms=run_ms, reason=reason, message=message)
             case _:
                 return self._died(run_ms, exit_code)
 
-    async def _completed(self, result: dict[str, Any], run_ms: int, directory: Path) -> Outcome:
+    async def _completed(self, result: dict[str, Any], run_ms: int, child: Child) -> Outcome:
         size = len(ENCODER.encode(result))
         if size > self._limits.result_bytes:
             message = f"a result of {size} bytes is more than {self._limits.result_bytes}"
             return Outcome(kind="failed", run_ms=run_ms, reason="output_quota", message=message)
         try:
             files = await collect_artifacts(
-                directory / "artifacts",
+                child.artifacts,
                 most=self._limits.artifact_count,
                 most_bytes=self._limits.artifact_bytes,
             )
@@ -252,7 +246,7 @@ class Attempt:
             run_ms=run_ms,
             result=result,
             files=files,
-            directory=directory / "artifacts",
+            directory=child.artifacts,
         )
 
     def _stopped(self, run_ms: int) -> Outcome:
@@ -277,13 +271,3 @@ class Attempt:
 
     def _run_ms(self, began: float) -> int:
         return round(1000 * (self._monotonic() - began))
-
-
-def _swept(directory: Path) -> bool:
-    """Whether the run left nothing; a child whose run left something serves no other."""
-    try:
-        (directory / "artifacts").rmdir()
-        directory.rmdir()
-    except OSError:
-        return False
-    return True

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from gpu_agent.children import Children, Config
@@ -17,6 +18,16 @@ from gpu_agent.supervisor import Attempt, Job, Limits
 from tests.gpu_agent.hostile_executors import ACTS
 
 LIMITS = Limits(grace_s=0.3)
+
+
+def offspring() -> list[psutil.Process]:
+    """This test's fork servers and everything under them; not the broker of other tests."""
+    servers = [
+        child
+        for child in psutil.Process().children()
+        if "gpu_agent.forkserver" in " ".join(child.cmdline())
+    ]
+    return [*servers, *(below for one in servers for below in one.children(recursive=True))]
 
 
 class Diary:

@@ -134,7 +134,7 @@ def _probes(config: dict[str, Any], context: TaskContext) -> dict[str, Callable[
         "write_package": writable(__file__),
         "write_interpreter": writable(sys.executable),
         "see_other_workspaces": lambda: _deny_unless(
-            len(list(context.workspace.parent.parent.iterdir())) > 1
+            len(list(context.workspace.parent.iterdir())) > 1
         ),
         "see_agent": lambda: os.kill(agent, 0),
         "read_agent_environment": Path(f"/proc/{agent}/environ").read_bytes,

@@ -14,7 +14,7 @@ import pytest
 from gpu_agent.fetch import Fetcher, FetchPolicy
 from gpu_agent.media import MediaSource
 from gpu_agent.sandbox import find_bubblewrap
-from tests.gpu_agent.conftest import Diary, OpenChildren, attempt
+from tests.gpu_agent.conftest import Diary, OpenChildren, attempt, offspring
 
 pytestmark = pytest.mark.anyio
 BUNNY = Path(__file__).parents[2] / "api" / "demo" / "media" / "bigbuckbunny.mp4"
@@ -74,7 +74,7 @@ async def test_a_deaf_task_in_the_sandbox_dies_and_so_does_all_it_started(
     async with open_children(bwrap=bwrap) as children:
         run = attempt(children, Diary(), "ignore_everything", timeout_s=0.5)
         outcome = await run.run()
-        family = psutil.Process().children(recursive=True)
+        family = offspring()
         names = [process.name() for process in family]
     assert outcome.reason == "timeout"
     assert "sleep" not in names
@@ -109,10 +109,8 @@ async def main():
     await children.start()
     child = await children.take()
     from gpu_agent.child_protocol import Run
-    directory = child.workspace / "0"
-    directory.mkdir()
     child.send(Run(task_type="test", config={"seconds": 300, "ignore_stop": True},
-                   gpu_uuids=(), workspace=str(directory)))
+                   gpu_uuids=(), workspace=str(child.workspace)))
     await child.receive()
     print("running", flush=True)
     await asyncio.sleep(300)
