@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from api.client.answers import Batch, Code, Page, read
 from api.client.show import page_line
-from api.client.wording import clean, local, status, yuan
+from api.client.wording import clean, clipped, listing, local_minute, status, yuan
 from api.programs.asking import Terminal, asks_the_api
 
 
@@ -70,23 +68,18 @@ async def list_codes(terminal: Terminal, wanted: str | None, page: int, page_siz
             "/recharge/codes", status=wanted, page=page, page_size=page_size
         )
     found = read(Page[Code], data)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("id", "code", "status"):
-        table.add_column(name, no_wrap=True)
-    for name in ("amount", "used"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("expires", "description"):
-        table.add_column(name)
+    table = listing("id", "code", "status", "used", "amount", right=("used", "amount"))
     for code in found.items:
         table.add_row(
             clean(code.id),
             clean(code.code),
             status(code.status),
+            f"{code.used_count}/{code.max_uses}",
             yuan(code.amount),
-            f"{code.used_count} of {code.max_uses}",
-            local(code.expires_at),
-            clean(code.description),
         )
+        until = f"until {local_minute(code.expires_at)}" if code.expires_at else ""
+        if note := "  ".join(filter(None, (until, code.description))):
+            table.add_row(clipped(f"  {note}", "dim"))
     terminal.answer(data, Group(table, page_line(found)))
 
 

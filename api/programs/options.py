@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from api.embedded.stack import running_endpoints
 from api.settings import Settings, load
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_DATABASE = "the database is not named: set OWL_DATABASE_URL, or run `owl up` for one machine"
-_BROKER = "the broker is not named: set OWL_NATS_URL, or run `owl up` for one machine"
+_DATABASE = "the database is not named: set OWL_DATABASE_URL, or run `owl up` here"
+_BROKER = "the broker is not named: set OWL_NATS_URL, or run `owl up` here"
 
 
 def with_database(command: F) -> F:
@@ -30,25 +32,31 @@ def with_servers(command: F) -> F:
 
 
 def database_of(settings: Settings) -> str:
-    """The database's URL.
+    """The database's URL; without one, that of an ``owl up`` in the data directory.
 
     Raises:
-        click.UsageError: none is set.
+        click.UsageError: none is set and nothing runs there.
     """
-    if settings.database_url is None:
+    if settings.database_url is not None:
+        return settings.database_url
+    running = running_endpoints(Path(settings.data_dir))
+    if running is None or running.database_url is None:
         raise click.UsageError(_DATABASE)
-    return settings.database_url
+    return running.database_url
 
 
 def servers_of(settings: Settings) -> tuple[str, str]:
-    """The URLs of database and broker.
+    """The URLs of database and broker; as above.
 
     Raises:
-        click.UsageError: one is not set.
+        click.UsageError: one is not set and nothing runs there.
     """
-    if settings.nats_url is None:
+    if settings.nats_url is not None:
+        return database_of(settings), settings.nats_url
+    running = running_endpoints(Path(settings.data_dir))
+    if running is None or running.nats_url is None:
         raise click.UsageError(_BROKER)
-    return database_of(settings), settings.nats_url
+    return database_of(settings), running.nats_url
 
 
 def settings_from(**overrides: Any) -> Settings:

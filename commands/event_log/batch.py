@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 from msgspec import Struct
@@ -28,6 +28,8 @@ from commands.rows import Credential, CredentialChange, SubjectKey
 from domain.catalogue import BY_TAG
 from domain.envelope import Fence
 
+APPEND_LOCK: Final = (7305068, 1)
+"""The advisory lock under which positions are given; a switch of read models takes it."""
 LOCK = Statement(b"lock", "SELECT pg_advisory_xact_lock(7305068, 1)")
 REQUIRE_HEADS = Statement(
     b"require_heads", "SELECT owl_log.require_heads($1::uuid[], $2::bigint[])"
@@ -129,36 +131,32 @@ class Envelope:
         self.causation = NULL if causation is None else element(int8(causation))
 
 
+class Appended(NamedTuple):
+    """One event of a commit; ``tag`` is one of ``TAGS``, ``state`` the fact as stored."""
+
+    stream: UUID
+    version: int
+    tag: bytes
+    state: bytes
+    envelope: Envelope
+
+
 class Batch:
     """Grows by event; ``calls`` is the whole commit, in the order the server has to do it."""
 
     def __init__(self) -> None:
-        self._streams: list[bytes] = []
-        self._versions: list[int] = []
-        self._tags: list[bytes] = []
-        self._states: list[bytes] = []
-        self._envelopes: list[Envelope] = []
+        self.events: list[Appended] = []
         self._rows: list[Call] = []
         self._receipts: list[tuple[UUID, bytes, bytes, int]] = []
         self.fences: set[Fence] = set()
 
     def __len__(self) -> int:
-        return len(self._versions)
+        return len(self.events)
 
     @property
     def writes(self) -> bool:
         """Whether there is anything to commit."""
-        return bool(self._versions or self._rows or self._receipts)
-
-    def event(
-        self, stream: UUID, version: int, tag: bytes, state: bytes, envelope: Envelope
-    ) -> None:
-        """Add an event; ``tag`` is an element of ``TAGS``, ``state`` the fact as stored."""
-        self._streams.append(stream.bytes)
-        self._versions.append(version)
-        self._tags.append(tag)
-        self._states.append(element(state))
-        self._envelopes.append(envelope)
+        return bool(self.events or self._rows or self._receipts)
 
     def rows(self, calls: Sequence[Call]) -> None:
         """Add rows outside the log: what ``row_call`` made of them."""
@@ -166,7 +164,7 @@ class Batch:
 
     def receipt(self, command_id: UUID, digest: bytes, result: bytes, events: int) -> None:
         """Add the receipt of the command whose ``events`` events were added last."""
-        nth = len(self._versions) if events else 0
+        nth = len(self.events) if events else 0
         self._receipts.append((command_id, digest, result, nth))
 
     def calls(self, guards: Sequence[tuple[UUID, int]], recorded_at: datetime) -> list[Call]:
@@ -183,7 +181,7 @@ class Batch:
             Call(REQUIRE_LEASE, (fence.name.encode(), int8(fence.epoch)))
             for fence in self.fences
         ]
-        if self._versions:
+        if self.events:
             calls.append(self._insert_events(recorded_at))
         calls += self._rows
         if self._receipts:
@@ -191,14 +189,14 @@ class Batch:
         return calls
 
     def _insert_events(self, recorded_at: datetime) -> Call:
-        envelopes = self._envelopes
+        streams, versions, tags, states, envelopes = zip(*self.events, strict=True)
         return Call(
             INSERT_EVENTS,
             (
-                array_of_16(UUID_OID, self._streams),
-                array_of_int8(self._versions),
-                array(TEXT_OID, self._tags),
-                array(BYTEA_OID, self._states),
+                array_of_16(UUID_OID, [stream.bytes for stream in streams]),
+                array_of_int8(versions),
+                array(TEXT_OID, tags),
+                array(BYTEA_OID, [element(state) for state in states]),
                 timestamptz(recorded_at),
                 array(TEXT_OID, [envelope.actor for envelope in envelopes]),
                 array_of_16(UUID_OID, [envelope.command for envelope in envelopes]),
