@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.json import JSON
 from rich.rule import Rule
@@ -19,9 +18,12 @@ from api.client.video import video_report_of, video_view
 from api.client.wording import (
     NOTHING,
     clean,
+    clipped,
     lasting,
     line,
+    listing,
     local,
+    local_minute,
     percent,
     size,
     status,
@@ -90,23 +92,19 @@ def task_view(
 
 def task_table(page: Page[Task]) -> RenderableType:
     """A page of tasks."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("id", no_wrap=True)
-    table.add_column("title", overflow="ellipsis", no_wrap=True, max_width=32)
-    table.add_column("type", overflow="fold")
-    table.add_column("status")
-    table.add_column("done", justify="right", no_wrap=True)
-    table.add_column("cost", justify="right", no_wrap=True)
-    table.add_column("created", no_wrap=True)
+    table = listing(
+        *("id", "title", "status", "done", "cost", "created"),
+        right=("done", "cost"),
+        narrow=("title",),
+    )
     for task in page.items:
         table.add_row(
             clean(task.id),
-            clean(task.title),
-            clean(task.task_type),
+            clipped(task.title),
             status(task.status),
-            percent(task.progress),
+            f"{task.progress:.0f} %",
             yuan(task.cost),
-            local(task.created_at),
+            local_minute(task.created_at)[5:],
         )
     return Group(table, page_line(page))
 

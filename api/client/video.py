@@ -11,12 +11,11 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from api.client.wording import NOTHING, clean, moment, size, sparkline
+from api.client.wording import NOTHING, clean, listing, moment, size, sparkline
 
 LINE_WIDTH: Final = 60
 SCENES_SHOWN: Final = 20
@@ -138,12 +137,8 @@ def _lines(timeline: Timeline) -> Iterator[tuple[str, Text]]:
 
 
 def _scenes(scenes: Sequence[Scene]) -> RenderableType:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Scene", justify="right")
-    table.add_column("from", justify="right", no_wrap=True)
-    table.add_column("to", justify="right", no_wrap=True)
-    table.add_column("length", justify="right", no_wrap=True)
-    table.add_column("thumbnail")
+    numbers = ("scene", "from", "to", "length")
+    table = listing(*numbers, "thumbnail", right=numbers)
     for scene in scenes[:SCENES_SHOWN]:
         table.add_row(
             str(scene.index),

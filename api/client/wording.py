@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import Final
 
+from rich.table import Table
 from rich.text import Text
 
 BARS: Final = "▁▂▃▄▅▆▇█"
@@ -51,6 +52,25 @@ def line(text: str, style: str = "") -> Text:
     return shown
 
 
+def clipped(text: str, style: str = "") -> Text:
+    """As ``clean``, in one line that ends in … where its column is too narrow."""
+    shown = clean(text, style)
+    shown.no_wrap, shown.overflow = True, "ellipsis"
+    return shown
+
+
+def listing(*names: str, right: Container[str] = (), narrow: Container[str] = ()) -> Table:
+    """A table that fits 80 columns: those in ``narrow`` give way, the others stay whole."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for name in names:
+        table.add_column(
+            name,
+            justify="right" if name in right else "left",
+            no_wrap=name not in narrow,
+        )
+    return table
+
+
 def _commands_the_terminal(character: str) -> bool:
     if character == "\n":
         return False
@@ -72,11 +92,6 @@ def yuan(amount: float | None) -> str:
 def percent(value: float | None) -> str:
     """``45.5 %``."""
     return NOTHING if value is None else f"{value:.1f} %"
-
-
-def gib(value: float | None) -> str:
-    """Memory: ``24.0 GiB``."""
-    return NOTHING if value is None else f"{value:.1f} GiB"
 
 
 def size(count: int) -> str:
@@ -112,6 +127,11 @@ def lasting(seconds: float) -> str:
 def local(at: datetime | None) -> str:
     """A time on the reader's clock."""
     return NOTHING if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def local_minute(at: datetime | None) -> str:
+    """As ``local``, for a list: without seconds."""
+    return local(at)[:16]
 
 
 def sparkline(values: Sequence[float], width: int, *, least: float, most: float) -> str:
