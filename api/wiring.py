@@ -35,6 +35,7 @@ from commands.event_log.migrate import migrate
 from commands.event_log.secrets import Secrets
 from commands.lease import Lease
 from commands.loop import Supervised
+from commands.notary import Notary, SigningKey
 from commands.signals import LocalSignal
 from commands.worker import Worker, build_loops
 from commands.writer import Writer
@@ -177,7 +178,16 @@ def open_loops(core: Core) -> list[Supervised]:
         Lease(core.database_url, "projections", holder),
         clock=now,
     )
-    return [projections, *build_loops(worker)]
+    notary = Notary(
+        core.database_url,
+        SigningKey(core.keys.audit_seed),
+        clock=now,
+        committed=broker.committed,
+    )
+    signing = Supervised(
+        "notary", [notary], Lease(core.database_url, "notary", holder), clock=now
+    )
+    return [projections, signing, *build_loops(worker)]
 
 
 class Projecting:
