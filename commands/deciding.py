@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from commands.bounded_cache import BoundedCache
-from commands.event_log.batch import TAGS, Batch, Envelope, row_call
+from commands.event_log.batch import TAGS, Appended, Batch, Envelope, row_call
 from commands.event_log.personal import KeyOf, sealed
 from commands.event_log.secrets import Secrets
 from commands.event_log.wire import Call
@@ -42,15 +42,6 @@ class Decided(NamedTuple):
     last: int
 
 
-class Appended(NamedTuple):
-    """One event of a round, for readers in this process."""
-
-    stream: UUID
-    version: int
-    fact: Fact
-    context: Context
-
-
 class Round:
     """Commands decided one upon the other; they are committed together or decided again."""
 
@@ -58,7 +49,7 @@ class Round:
         self.overlay: dict[UUID, State] = {}
         self.bases: dict[UUID, int] = {}
         self.decided: list[Decided] = []
-        self.events: list[Appended] = []
+        self.facts: list[tuple[Fact, Context]] = []
         self.batch = Batch()
         self.new_keys: dict[UUID, bytes] = {}
 
@@ -80,8 +71,10 @@ class Round:
         if appended:
             envelope = Envelope(context)
             for (stream, version, fact), state in zip(appended, decision.states, strict=True):
-                batch.event(stream, version, TAGS[type(fact)], state, envelope)
-                self.events.append(Appended(stream, version, fact, context))
+                batch.events.append(
+                    Appended(stream, version, TAGS[type(fact)], state, envelope)
+                )
+                self.facts.append((fact, context))
         last = len(batch) if appended else 0
         self.decided.append(Decided(command, decision.result, None, last))
         if decision.receipt is not None and context.request_digest is not None:
@@ -185,7 +178,9 @@ class States:
 
     def find_new(self, decider: Decider[Any], stream: UUID) -> State:
         """A stream that is said to be new: believed, unless a commit found otherwise."""
-        if self._doubted.get(stream) is not None or self.knows(stream):
+        if (self._read or self._doubted) and (
+            self.knows(stream) or self._doubted.get(stream) is not None
+        ):
             return self.find(decider, stream)
         return (0, decider.initial)
 

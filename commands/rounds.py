@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from commands.deciding import Appended, Round, State, States
+from commands.deciding import Round, State, States
 from commands.event_log.failures import (
     Busy,
     Conflict,
@@ -136,17 +136,17 @@ class Rounds:
         self._states.landed(flying.overlay)
         for user_id, key in flying.new_keys.items():
             self._session.keys.put(user_id, key)
-        if flying.events:
+        if flying.facts:
             assert self._recorded_at is not None
-            self._ring.committed(recorded(first, flying.events, self._recorded_at))
+            self._ring.committed(recorded(first, flying, self._recorded_at))
         self.launch()  # first the server gets its next work, then the callers their answers
         for command, result, refusal, last in flying.decided:
             if refusal is None:
                 command.succeed(Committed(result, first + last - 1 if last else 0))
             else:
                 command.fail(refusal)
-        if flying.events and self._committed is not None:
-            self._committed.notify(first + len(flying.events) - 1)
+        if flying.facts and self._committed is not None:
+            self._committed.notify(first + len(flying.facts) - 1)
 
     async def _ask_outcome(self, flying: Round, pause_s: float) -> None:
         """Whether a round that was under way when the connection was lost has happened.
@@ -170,15 +170,14 @@ class Rounds:
             return
 
 
-def recorded(
-    first: int, events: list[Appended], recorded_at: datetime
-) -> Iterator[Recorded[Any]]:
+def recorded(first: int, landed: Round, recorded_at: datetime) -> Iterator[Recorded[Any]]:
     """A landed round's events as readers see them."""
+    told = zip(landed.batch.events, landed.facts, strict=True)
     return (
         Recorded(
             position=position,
-            stream=stream,
-            version=version,
+            stream=event.stream,
+            version=event.version,
             recorded_at=recorded_at,
             actor=str(context.actor),
             command_id=context.command_id,
@@ -186,7 +185,7 @@ def recorded(
             causation_id=context.causation_id,
             fact=fact,
         )
-        for position, (stream, version, fact, context) in enumerate(events, first)
+        for position, (event, (fact, context)) in enumerate(told, first)
     )
 
 

@@ -17,7 +17,7 @@ from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg import RawCursor
 from psycopg.sql import SQL, Composed
 
-from commands.event_log.batch import Batch, Envelope
+from commands.event_log.batch import Appended, Batch, Envelope
 from commands.event_log.columns import element
 from commands.event_log.mapper import StoredRecord
 from commands.event_log.synchronous import execute
@@ -47,12 +47,14 @@ class EventRecorder(PostgresApplicationRecorder):
         assert len(records) == len(stored_events), "without an envelope nothing is recorded"
         for event in records:
             assert isinstance(event.originator_id, UUID)
-            batch.event(
-                event.originator_id,
-                event.originator_version,
-                element(event.topic.encode()),
-                event.state,
-                Envelope(event),
+            batch.events.append(
+                Appended(
+                    event.originator_id,
+                    event.originator_version,
+                    element(event.topic.encode()),
+                    event.state,
+                    Envelope(event),
+                )
             )
         with self.datastore.get_connection() as connection:
             return append(connection, batch, records[0])

@@ -2,11 +2,11 @@
 
 Exactly once: entries carry the sequence of the JetStream message they came in, and the highest
 sequence is recorded in the same transaction, so a redelivered message adds nothing, however
-batches overlap. Ingest brings a source's messages in their order: one that was jumped over would
-be taken for a redelivered one. Law: a message is acknowledged after ``append`` has returned, and ``append``
-returns after the commit is durable. (A commit that does not wait for the disk would be safe too
-if ingest resumed by sequence; but one flush per batch costs little and acknowledgements stay
-simple.)
+batches overlap. Ingest brings a source's messages in their order: one that was jumped over
+would be taken for a redelivered one. Law: a message is acknowledged after ``append`` has
+returned, and ``append`` returns after the commit is durable. (A commit that does not wait for
+the disk would be safe too if ingest resumed by sequence; but one flush per batch costs little
+and acknowledgements stay simple.)
 """
 
 from __future__ import annotations
