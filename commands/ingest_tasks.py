@@ -25,7 +25,7 @@ from commands.board_reader import BoardReader
 from commands.contexts import of_report
 from commands.pull import ACK, Pull, PullFailed
 from commands.receipts import Receipts
-from commands.reports import Dropped, read_report, replace_consumer
+from commands.reports import Dropped, consumer_name, read_report, replace_consumer
 from commands.task_reports import (
     RecordAdvanced,
     RecordBegan,
@@ -116,9 +116,9 @@ class TaskIngest:
 
     async def _follow(self, fence: Fence) -> None:
         self._beginnings += 1
-        name = f"{PREFIX}{fence.epoch}-{self._beginnings}"
+        name = consumer_name(PREFIX, fence.epoch, self._beginnings)
         most = self._config.in_flight_max
-        await replace_consumer(self._client, PREFIX, tasks_consumer(name, most))
+        await replace_consumer(self._client, PREFIX, fence.epoch, tasks_consumer(name, most))
         async with Pull(self._client, REPORTS_STREAM, name) as pull:
             while True:
                 for message in await pull.take():

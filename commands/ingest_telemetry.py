@@ -29,7 +29,7 @@ from commands.hearing import Hearing
 from commands.presence import Presence
 from commands.pull import ACK, Pull, PullFailed, delivery_of
 from commands.receipts import Receipts
-from commands.reports import Dropped, read_report, replace_consumer
+from commands.reports import Dropped, consumer_name, read_report, replace_consumer
 from domain.envelope import Actor, Fence
 from domain.facts import Fact
 from domain.fleet.messages import REPORTS_STREAM, Heartbeat, Output
@@ -120,10 +120,10 @@ class TelemetryIngest:
         if info.state.last_seq < tracked:  # wiped, or an older copy of the stream
             await self._broker.purge_stream(REPORTS_STREAM, seq=tracked + 1)
         self._beginnings += 1
-        name = f"{PREFIX}{fence.epoch}-{self._beginnings}"
+        name = consumer_name(PREFIX, fence.epoch, self._beginnings)
         most = self._config.unacknowledged_max
         wanted = telemetry_consumer(name, tracked + 1, most)
-        await replace_consumer(self._client, PREFIX, wanted)
+        await replace_consumer(self._client, PREFIX, fence.epoch, wanted)
         return name
 
     async def _follow(self, consumer: str) -> None:

@@ -23,6 +23,7 @@ from domain.ports import Clock, FencedOff, OutOfReach
 LOG = structlog.get_logger(__name__)
 
 RENEWALS: Final = 3
+INSIST_AFTER_S: Final = 1.0
 Standing: TypeAlias = Literal["starting", "standby", "leading", "stopped"]
 
 
@@ -102,6 +103,8 @@ class Supervised:
                 await self.step()
         finally:
             self._stand("stopped")
+            if self._lease is not None:
+                await self._lease.close()
 
     async def step(self) -> None:
         """Ask for the lease once; lead for as long as it is held."""
@@ -140,9 +143,7 @@ class Supervised:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end(tasks)
             LOG.info("team.stops", team=self.name, epoch=fence.epoch)
 
     async def _renew(self, lease: Lease, fence: Fence) -> None:
@@ -194,6 +195,15 @@ class Supervised:
             self.status.since = self._clock()
         self.status.standing = standing
         self.status.epoch = None if fence is None else fence.epoch
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: a library may swallow one cancellation."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=INSIST_AFTER_S)
 
 
 def jittered(pause_s: float) -> float:

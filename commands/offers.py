@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from contextlib import suppress
 from uuid import UUID
 
 from msgspec import Struct
@@ -85,10 +86,10 @@ class Offers:
         self._wake.set()
 
     async def _sleep(self) -> None:
-        try:
-            await asyncio.wait_for(self._wake.wait(), self._config.look_every_s)
-        except TimeoutError:
-            return
+        # not wait_for: on Python 3.11 it may swallow a cancellation
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._config.look_every_s):
+                await self._wake.wait()
 
     async def _offer(self, attempt: Attempt, now: float) -> None:
         stopping = attempt.cancel_requested_at is not None

@@ -83,7 +83,8 @@ class Pull:
         await self._ask()
         if not self._arrived and self._failure is None:
             try:
-                await asyncio.wait_for(self._wake.wait(), self._config.idle_s)
+                async with asyncio.timeout(self._config.idle_s):
+                    await self._wake.wait()
             except TimeoutError:
                 return []
         self._wake.clear()

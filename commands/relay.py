@@ -18,7 +18,7 @@ from msgspec import Struct
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import Header, PubAck, RawStreamMsg, StreamInfo
-from nats.js.errors import NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError
 
 from commands.checkpoints import Checkpoints
 from commands.event_log.log import EventLog
@@ -32,6 +32,7 @@ LOG = structlog.get_logger(__name__)
 
 CHECKPOINT: Final = "relay"
 POSITION: Final = "Owl-Position"
+WRONG_LAST_SEQUENCE: Final = 10071
 EVERYTHING: Final = "owl.events.>"
 
 
@@ -80,12 +81,19 @@ class Relay:
         self._kept_at = 0.0
 
     async def run(self, fence: Fence) -> None:
-        """Publish until cancelled.
+        """Publish until cancelled, going on from wherever the stream stands."""
+        while True:
+            await self.resume()
+            try:
+                await self._follow()
+            except BadRequestError as refusal:
+                if refusal.err_code != WRONG_LAST_SEQUENCE:
+                    raise
+                LOG.warning("relay.stream_moved", why=str(refusal))
+                await asyncio.sleep(self._config.poll_s)
 
-        Raises:
-            APIError: the stream is not as this relay left it; run again to go on from there.
-        """
-        await self.resume()
+    async def _follow(self) -> None:
+        """Publish until the stream is not as this relay left it."""
         unconfirmed: deque[asyncio.Task[int]] = deque()
         read_to = self.position
         try:

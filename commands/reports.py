@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -14,6 +15,7 @@ from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from domain.fleet.messages import REPORT_DECODER, REPORTS_STREAM, Report
+from domain.ports import FencedOff
 
 LOG = structlog.get_logger(__name__)
 
@@ -55,18 +57,32 @@ async def consumers_of(broker: JetStreamContext, prefix: str) -> list[ConsumerIn
     return [info for info in every if info.name.startswith(prefix)]
 
 
-async def replace_consumer(client: Client, prefix: str, wanted: ConsumerConfig) -> None:
+async def replace_consumer(
+    client: Client, prefix: str, epoch: int, wanted: ConsumerConfig
+) -> None:
     """Make a new consumer, then delete its forerunners.
 
     What was delivered to a forerunner and not acknowledged is delivered to the new one at once,
     instead of after its ``ack_wait``; in between it is never without a consumer that wants it.
+
+    Raises:
+        FencedOff: a later leader has made its own already.
     """
     broker = client.jetstream(timeout=5)
     before = await consumers_of(broker, prefix)
+    if any(_epoch_of(info.name) > epoch for info in before):
+        raise FencedOff(prefix)
     await broker.add_consumer(REPORTS_STREAM, wanted)
     for info in before:
         if info.name != wanted.durable_name:
-            try:
+            with suppress(NotFoundError):
                 await broker.delete_consumer(REPORTS_STREAM, info.name)
-            except NotFoundError:
-                continue
+
+
+def consumer_name(prefix: str, epoch: int, beginning: int) -> str:
+    """Tells whose it is: the leader's epoch, and which of its beginnings."""
+    return f"{prefix}{epoch}-{beginning}"
+
+
+def _epoch_of(name: str) -> int:
+    return int(name.split("-")[1])

@@ -22,7 +22,9 @@ from commands.board_reader import BoardReader
 from commands.checkpoints import Checkpoints
 from commands.event_log.log import EventLog
 from commands.hearing import Hearing
+from commands.ingest_tasks import PREFIX as TASKS
 from commands.ingest_tasks import TaskIngest, tasks_consumer
+from commands.ingest_telemetry import PREFIX as TELEMETRY
 from commands.ingest_telemetry import TelemetryIngest, telemetry_consumer
 from commands.lease import Lease
 from commands.leases import Leases
@@ -32,6 +34,7 @@ from commands.offers import Offers
 from commands.presence import Presence
 from commands.receipts import Receipts
 from commands.relay import Relay
+from commands.reports import consumer_name
 from commands.scheduler import Scheduler
 from commands.topology import Topology
 from domain.ports import Clock, CommandWriter, Ids, Signal
@@ -107,7 +110,10 @@ def _dispatch(
         return telemetry.tracked() + 1
 
     def first_consumers() -> list[ConsumerConfig]:
-        return [telemetry_consumer("telemetry-0", 1, 50_000), tasks_consumer("tasks-0", 4_000)]
+        return [
+            telemetry_consumer(consumer_name(TELEMETRY, 0, 0), 1, 1),
+            tasks_consumer(consumer_name(TASKS, 0, 0), 1),
+        ]
 
     return [
         Topology(

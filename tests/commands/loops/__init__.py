@@ -1,0 +1,1 @@
+"""The loops of a worker, on real servers, with scripted agents."""

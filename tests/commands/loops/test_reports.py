@@ -1,0 +1,152 @@
+"""What agents send: repeated, reordered, late, forged or broken."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from uuid import uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from commands.dispatching import LoseAttempt, lose_attempt
+from domain.fleet.messages import ENCODER, report_subject
+from domain.tasks.events import StaleReportRefused, TaskCompleted, TaskStarted
+from domain.tasks.submission import TaskOrder
+from domain.telemetry.events import HeartbeatReceived, TaskOutputReceived
+from domain.wallet.events import HoldSettled
+from tests.commands.loops.plant import Plant, eventually, now
+from tests.commands.loops.scripted_agent import ScriptedAgent
+
+pytestmark = pytest.mark.anyio
+
+VIDEO = TaskOrder(title="分析", task_type="video_analysis")
+
+
+async def test_repeated_and_shuffled_reports_end_a_task_once_and_charge_once(
+    plant: Plant,
+) -> None:
+    await plant.start_worker()
+    agent = ScriptedAgent(plant.client, await plant.server(), obedient=False)
+    await agent.start()
+    user_id = await plant.user(balance_fen=5_000)
+    task_id = await plant.submit(user_id, VIDEO)
+    work = (await eventually(lambda: agent.assigned))[0]
+    reports = [agent.began(work), agent.advanced(work, 50), agent.ended(work)]
+    # new report ids defeat the broker's own filter: these are different messages
+    again = [replace(report, report_id=uuid4()) for report in reports * 5]
+    every = reports + again
+    random.Random(7).shuffle(every)
+    await asyncio.gather(*(agent.insist(report) for report in every))
+    assert plant.task(task_id).phase == "completed"
+    assert len(plant.facts(TaskStarted, task_id)) == 1
+    assert len(plant.facts(TaskCompleted, task_id)) == 1
+    assert len(plant.facts(HoldSettled)) == 1
+    assert plant.wallet(user_id).held_fen == 0
+    await agent.stop()
+
+
+async def test_what_an_overtaken_attempt_says_changes_nothing(plant: Plant) -> None:
+    await plant.start_worker()
+    agent = await ScriptedAgent(plant.client, await plant.server(), obedient=False).start()
+    user_id = await plant.user(balance_fen=5_000)
+    task_id = await plant.submit(user_id, VIDEO)
+    first = (await eventually(lambda: agent.assigned))[0]
+    await agent.insist(agent.began(first))
+    lose = LoseAttempt(
+        task_id=task_id,
+        attempt=1,
+        server_id=agent.server_id,
+        reason="agent_lost",
+        counted=True,
+        at=now(),
+    )
+    await plant.run(lose_attempt, lose)
+    second = await eventually(lambda: [w for w in agent.assigned if w.attempt == 2])
+    await agent.insist(agent.ended(first))
+    assert len(plant.facts(StaleReportRefused, task_id)) == 1
+    assert plant.task(task_id).phase == "assigned"
+    await agent.insist(agent.began(second[0]))
+    await agent.insist(agent.ended(second[0]))
+    assert plant.task(task_id).phase == "completed"
+    assert len(plant.facts(HoldSettled)) == 1
+    await agent.stop()
+
+
+async def test_a_report_in_anothers_name_is_dropped_and_counted(plant: Plant) -> None:
+    worker = await plant.start_worker()
+    honest = await ScriptedAgent(plant.client, await plant.server(), obedient=False).start()
+    liar = await ScriptedAgent(plant.client, await plant.server(), obedient=False).start()
+    await plant.submit()
+    both = await eventually(lambda: honest.assigned or liar.assigned)
+    owner, other = (honest, liar) if both is honest.assigned else (liar, honest)
+    claim = owner.ended(both[0])
+    subject = report_subject(other.server_id, claim)
+    await other.client.jetstream().publish(subject, ENCODER.encode(claim))
+    ingest = worker.loop("ingest.tasks")
+    await eventually(lambda: ingest.dropped.forged == 1)
+    # in its own name it is not its attempt either
+    await other.insist(replace(other.ended(both[0]), report_id=uuid4()))
+    assert plant.task(both[0].task_id).phase == "assigned"
+    await honest.stop()
+    await liar.stop()
+
+
+async def test_what_cannot_be_read_is_dropped_and_blocks_nobody(plant: Plant) -> None:
+    worker = await plant.start_worker()
+    server_id = await plant.server()
+    agent = await ScriptedAgent(plant.client, server_id).start()
+    await eventually(lambda: agent.confirmed_heartbeat)
+    broker = plant.client.jetstream()
+    for kind in ("heartbeat", "finished", "output"):
+        for body in (b"", b"{", b"[]", b'{"type":"nothing"}', b"\xff\xfe", b"[" * 5_000):
+            await broker.publish(f"owl.reports.{server_id}.{kind}", body)
+    telemetry, tasks = worker.loop("ingest.telemetry"), worker.loop("ingest.tasks")
+    await eventually(lambda: telemetry.dropped.malformed == 12)
+    await eventually(lambda: tasks.dropped.malformed == 6)
+    await plant.phase(await plant.submit(), "completed")
+    await agent.stop()
+
+
+async def test_an_unknown_server_is_not_heard(plant: Plant) -> None:
+    worker = await plant.start_worker()
+    stranger = ScriptedAgent(plant.client, uuid4())
+    await eventually(worker.leads)
+    await eventually(lambda: worker.loop("ingest.telemetry")._beginnings)
+    await stranger.start()
+    await eventually(lambda: worker.loop("ingest.telemetry").dropped.unknown_server)
+    assert stranger.confirmed_heartbeat == 0
+    await stranger.stop()
+
+
+async def test_output_is_in_the_telemetry_log_once(plant: Plant) -> None:
+    await plant.start_worker()
+    agent = await ScriptedAgent(plant.client, await plant.server(), obedient=False).start()
+    task_id = await plant.submit()
+    work = (await eventually(lambda: agent.assigned))[0]
+    chunks = [agent.output(work, n, f"行 {n}") for n in range(1, 6)]
+    for chunk in chunks + chunks:
+        agent.receipted.discard(chunk.report_id)
+        await agent.insist(chunk)
+    kept = [
+        event.fact
+        for event in plant.log.telemetry.feed().read(0, 10_000)
+        if isinstance(event.fact, TaskOutputReceived)
+    ]
+    assert [fact.sequence for fact in kept] == [1, 2, 3, 4, 5]
+    assert {fact.task_id for fact in kept} == {task_id}
+    await agent.stop()
+
+
+async def test_heartbeats_are_kept_and_confirmed(plant: Plant) -> None:
+    await plant.start_worker()
+    agent = await ScriptedAgent(plant.client, await plant.server(), beat_every_s=0.01).start()
+    await eventually(lambda: agent.confirmed_heartbeat >= 20)
+    await agent.stop()
+    beats = [
+        event.fact
+        for event in plant.log.telemetry.feed().read(0, 10_000)
+        if isinstance(event.fact, HeartbeatReceived)
+    ]
+    sequences = [fact.sequence for fact in beats]
+    assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
