@@ -65,7 +65,7 @@ def why_waiting(task: Task) -> str:
     parts = []
     if task.pending_reason:
         parts.append(WAITING.get(task.pending_reason, task.pending_reason))
-    if task.queue_position is not None:
+    if task.queue_position is not None and task.pending_reason != "assigned":
         parts.append(f"place {task.queue_position} in the queue")
     return ", ".join(parts) or "waiting for a GPU server"
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from api.client.wording import NOTHING, clean, listing, moment, size, sparkline
 
-LINE_WIDTH: Final = 60
+LINE_WIDTH: Final = 50
 SCENES_SHOWN: Final = 20
 _WHITE: Final = 100.0
 
@@ -131,9 +131,11 @@ def _lines(timeline: Timeline) -> Iterator[tuple[str, Text]]:
         bars = sparkline(motion, LINE_WIDTH, least=0, most=peak)
         yield "Motion", Text.assemble((bars, "cyan"), f"  peak {peak:.1f} %")
     if brightness:
-        mean = sum(brightness) / len(brightness)
         bars = sparkline(brightness, LINE_WIDTH, least=0, most=_WHITE)
-        yield "Brightness", Text.assemble((bars, "yellow"), f"  mean {mean:.1f} %")
+        yield (
+            "Brightness",
+            Text.assemble((bars, "yellow"), f"  {min(brightness):.0f}–{max(brightness):.0f} %"),
+        )
 
 
 def _scenes(scenes: Sequence[Scene]) -> RenderableType:

@@ -160,4 +160,4 @@ def _next_steps(api_url: str, task: Task, demo: Credentials) -> RenderableType:
 
 
 def _say(console: Console, sentence: str) -> None:
-    console.print(Text.assemble(("✓ ", "green"), clean(sentence)))
+    console.print(Group(line(f"✓ {sentence}")), crop=False)

@@ -78,7 +78,7 @@ def test_an_analysis_is_shown_with_all_that_a_person_asks_about() -> None:
     for wanted in [
         *("视频分析任务", "completed", "0:05.280", "h264 Main", "1280 × 720", "25 fps"),
         *("aac, 6 channels", "cpu  (no GPU was assigned)", "132 frames", "▁▃█  peak 12.3 %"),
-        *("▁▅█  mean 50.0 %", "0:02.000", "3.28 s", "thumbnail-01.jpg  14.2 KiB"),
+        *("▁▅█  0–100 %", "0:02.000", "3.28 s", "thumbnail-01.jpg  14.2 KiB"),
         *("2.13 s", "¥0.04", "¥1.05 a minute", "¥10.00", "¥9.96"),
     ]:
         assert wanted in text, wanted
