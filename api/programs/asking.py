@@ -23,10 +23,11 @@ from api.client.files import ArtifactDamaged
 from api.client.http import DEFAULT_API_URL, ApiClient, ApiRefused, ApiUnreachable, api_url_of
 from api.client.session import SessionFile
 from api.client.wording import clean
-from api.programs.failing import ProgramFailed, Unreachable
 
 P = ParamSpec("P")
 
+OUT_OF_REACH: Final = 3
+"""The exit code when nothing was refused: there was nobody to ask."""
 _WIDE: Final = 160
 """Columns of a file or pipe: no reader there folds lines, and an id must stay whole."""
 _APPLICATION: Final = "owl-factory"
@@ -65,7 +66,13 @@ class Terminal(Struct, frozen=True, kw_only=True):
             self.console.print(clean(sentence, "dim"))
 
 
-class RefusedByApi(ProgramFailed):
+class OutOfTouch(click.ClickException):
+    """Nothing answers, or not as our API does."""
+
+    exit_code = OUT_OF_REACH
+
+
+class RefusedByApi(click.ClickException):
     """The API said no."""
 
     def __init__(self, error: ApiRefused, *, as_json: bool) -> None:
@@ -90,7 +97,7 @@ class RefusedByApi(ProgramFailed):
 class UnavailableApi(RefusedByApi):
     """The API is there, but what it needs is not, or an operator closed it for a while."""
 
-    exit_code = Unreachable.exit_code
+    exit_code = OUT_OF_REACH
 
 
 def asks_the_api(
@@ -129,9 +136,9 @@ def asks_the_api(
             failure = UnavailableApi if is_away else RefusedByApi
             raise failure(error, as_json=terminal.as_json) from error
         except ApiUnreachable as error:
-            raise Unreachable(str(error)) from error
+            raise OutOfTouch(str(error)) from error
         except ArtifactDamaged as error:
-            raise ProgramFailed(str(error)) from error
+            raise click.ClickException(str(error)) from error
         sys.exit(code or 0)
 
     return run

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from api.programs.audit_log import as_json, opened_log, print_json, signing_key
+from api.programs.audit_reconcile import reconcile
 from api.programs.audit_verify import verify
 from api.programs.options import with_database
 from domain.audit.checkpoint import VerifierKey
@@ -49,3 +50,4 @@ def checkpoint(as_json: bool, **options: Any) -> None:  # noqa: FBT001
 
 
 command.add_command(verify)
+command.add_command(reconcile)

@@ -10,6 +10,7 @@ import click
 from api.embedded.failure import StackFailed
 from api.keys import KeysMissing
 from api.settings import SettingsInvalid
+from commands.event_log.engine import NotDurable
 from domain.errors import Refused
 from domain.ports import OutOfReach
 
@@ -39,7 +40,7 @@ def in_words() -> Iterator[None]:
         yield
     except SettingsInvalid as error:
         raise CalledWrongly(str(error)) from error
-    except (KeysMissing, OutOfReach) as error:
+    except (KeysMissing, NotDurable, OutOfReach) as error:
         raise Unreachable(str(error)) from error
     except (StackFailed, Refused) as error:
         raise ProgramFailed(str(error)) from error

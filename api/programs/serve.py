@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 import structlog
-import uvloop
 
 from api.app import create_app
 from api.keys import load_keys
@@ -15,6 +14,7 @@ from api.logging_setup import set_up_logging
 from api.platform import Platform
 from api.programs.failing import in_words
 from api.programs.http_server import HttpServer, listen
+from api.programs.long_running import run_long
 from api.programs.options import servers_of, settings_from, with_servers
 from api.programs.stopping import run_until, stop_event
 from api.registration import ensure_dev_admin
@@ -43,7 +43,7 @@ def command(**options: Any) -> None:
     with in_words():
         settings = settings_from(**options)
         set_up_logging(settings, program="serve")
-        uvloop.run(_serve(settings))
+        run_long(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:

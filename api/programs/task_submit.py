@@ -14,7 +14,6 @@ from api.client.show import Bill, task_view
 from api.client.watch import watch as watch_task
 from api.client.wording import line
 from api.programs.asking import Terminal, asks_the_api
-from api.programs.failing import CalledWrongly
 
 
 @click.command()
@@ -110,13 +109,13 @@ def config_of(settings: tuple[str, ...]) -> dict[str, Any]:
     """``key=value`` pairs as the task's config.
 
     Raises:
-        CalledWrongly: one is no such pair.
+        BadParameter: one is no such pair.
     """
     config: dict[str, Any] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not key or not equals:
-            raise CalledWrongly(f"--config {setting}: wanted KEY=VALUE")
+            raise click.BadParameter(f"{setting!r} is not KEY=VALUE", param_hint="--config")
         try:
             config[key] = msgspec.json.decode(value)
         except msgspec.DecodeError:

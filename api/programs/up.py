@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import uvloop
 from msgspec import Struct
 from msgspec.structs import replace
 from rich.console import Console
@@ -29,6 +28,7 @@ from api.logging_setup import set_up_logging
 from api.programs.failing import ProgramFailed, in_words
 from api.programs.http_server import listen
 from api.programs.local_agent import AgentNotOnline, AgentPlan, LocalAgent
+from api.programs.long_running import run_long
 from api.programs.serve import serve
 from api.programs.stopping import stop_event
 from api.programs.work import work
@@ -111,7 +111,7 @@ def command(
                     config = _stack_config(settings, keys, directory)
                     stack = opened.enter_context(EmbeddedStack(config))
                 up = _Up(settings, keys, stack, listener, wanted, console, directory)
-                code = uvloop.run(up.run())
+                code = run_long(up.run())
     raise SystemExit(code)
 
 

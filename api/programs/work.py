@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 import click
-import uvloop
 
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
 from api.programs.failing import in_words
+from api.programs.long_running import run_long
 from api.programs.options import servers_of, settings_from, with_servers
 from api.programs.stopping import run_until, stop_event
 from api.settings import Settings
@@ -27,7 +27,7 @@ def command(**options: Any) -> None:
     with in_words():
         settings = settings_from(**options)
         set_up_logging(settings, program="work")
-        uvloop.run(_work(settings))
+        run_long(_work(settings))
 
 
 async def _work(settings: Settings) -> None:

@@ -1,0 +1,127 @@
+"""``owl audit reconcile``: prove every balance."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+import msgspec
+from msgspec.structs import asdict
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from api.client.wording import yuan
+from api.programs.audit_log import as_json, opened_log, print_json, signing_key
+from api.programs.audit_verify import progress_bar
+from api.programs.options import with_database
+from domain.audit.checkpoint import VerifierKey, signed
+from domain.money import to_yuan
+from projections.audit.reconcile import CHECKS, Account, Reconciled
+from projections.audit.reconcile import reconcile as reconciled_at
+
+MEANINGS = {
+    "R1": "each fact's postings sum to nothing",
+    "R2": "accounts are the sums of their postings, as users are shown them",
+    "R3": "no account was ever below nothing",
+    "R4": "codes paid what they promised",
+    "R5": "tasks were charged for what they ran, out of their holds",
+    "R6": "what came in is what users have and the platform earned",
+}
+
+
+@click.command()
+@click.option("--at", metavar="P", type=click.IntRange(min=0), help="As of this position.")
+@click.option("--account", metavar="USER", type=click.UUID, help="Show this user's account.")
+@click.option(
+    "--report",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write all accounts as CSV.",
+)
+@click.option(
+    "--certificate",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the result as a note signed with the log's key.",
+)
+@as_json
+@with_database
+def reconcile(
+    at: int | None,
+    account: UUID | None,
+    report: Path | None,
+    certificate: Path | None,
+    as_json: bool,  # noqa: FBT001
+    **options: Any,
+) -> None:
+    """Add every posting up and compare: events, accounts, read models, codes, tasks, totals.
+
+    The exit code is 1 when something does not add up; the first position says where.
+    """
+    with opened_log(options) as (settings, log):
+        with progress_bar("adding up") as progress:
+            found = reconciled_at(log, at=at, progress=progress)
+        if certificate is not None:
+            key = signing_key(settings)
+            signer = VerifierKey(log.origin(), key.public_key)
+            result = msgspec.json.encode(_summary(found)).decode()
+            note = signed(f"{signer.name}\n{found.position}\n{result}\n", signer, key.sign)
+            certificate.write_text(note, encoding="utf-8")
+    if report is not None:
+        _write_report(report, found.accounts)
+    shown = [mine for mine in found.accounts if mine.user_id == account]
+    if as_json:
+        print_json(_summary(found) | {"accounts": [asdict(mine) for mine in shown]})
+    else:
+        _print(found, shown)
+    if not found.is_right:
+        sys.exit(1)
+
+
+def _summary(found: Reconciled) -> dict[str, Any]:
+    accounts = {"accounts": len(found.accounts), "is_right": found.is_right}
+    return asdict(found) | accounts
+
+
+def _print(found: Reconciled, shown: Sequence[Account]) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("check", "what", "result"):
+        table.add_column(name)
+    for check in CHECKS:
+        first = found.first(check)
+        result = "right" if first is None else f"first at {first.position}: {first.message}"
+        table.add_row(check, MEANINGS[check], result)
+    console = Console()
+    console.print(table)
+    console.print(
+        f"as of position {found.position:,}: {len(found.accounts):,} accounts,"
+        f" {found.codes:,} codes, {found.tasks:,} tasks"
+    )
+    for name, amount_fen in (
+        ("came in by codes", found.recharged_fen),
+        ("granted by operators", found.granted_fen),
+        ("users have", found.wallets_fen),
+        ("the platform earned", found.revenue_fen),
+        ("codes still promise", found.outstanding_fen),
+    ):
+        console.print(f"  {name:<22}{yuan(to_yuan(amount_fen)):>18}")
+    for mine in shown:
+        console.print(
+            f"{mine.user_id}: available {yuan(to_yuan(mine.available_fen))},"
+            f" held {yuan(to_yuan(mine.held_fen))}, moved last at {mine.moved_at}"
+        )
+
+
+def _write_report(path: Path, accounts: Sequence[Account]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(Account.__struct_fields__)
+        rows.writerows(
+            [getattr(mine, name) for name in Account.__struct_fields__] for mine in accounts
+        )

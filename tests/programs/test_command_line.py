@@ -1,0 +1,52 @@
+"""The command line: every program explains itself, and failures are one sentence and a code."""
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from api.cli import main
+
+NO_SETTINGS = {"OWL_DATABASE_URL": "", "OWL_NATS_URL": "", "OWL_PROFILE": "production"}
+
+
+def run(*words: str, **settings: str) -> Result:
+    return CliRunner().invoke(main, words, env=NO_SETTINGS | settings)
+
+
+def programs() -> list[list[str]]:
+    """Every command and sub-command there is."""
+    found: list[list[str]] = []
+    context = click.Context(main)
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        found.append([name])
+        if isinstance(command, click.Group):
+            found += [[name, below] for below in command.list_commands(context)]
+    return found
+
+
+@pytest.mark.parametrize("words", programs(), ids=" ".join)
+def test_every_program_explains_itself(words: list[str]) -> None:
+    result = run(*words, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+def test_a_setting_that_is_unknown_is_a_usage_error() -> None:
+    result = run("migrate", OWL_PROT="1")
+    assert result.exit_code == 2
+    assert "unknown setting OWL_PROT" in result.output
+
+
+def test_a_program_that_misses_its_database_says_how_to_name_it(tmp_path: object) -> None:
+    result = run("migrate", OWL_DATA_DIR=str(tmp_path))
+    assert result.exit_code == 2
+    assert "OWL_DATABASE_URL" in result.output
+
+
+def test_the_doctor_finds_a_database_that_is_not_there(tmp_path: object) -> None:
+    url = "postgresql://owl@127.0.0.1:1/owl"
+    result = run("doctor", "--json", OWL_DATABASE_URL=url, OWL_DATA_DIR=str(tmp_path))
+    assert result.exit_code == 1
+    assert '{"about":"database","verdict":"bad"' in result.output
