@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -28,6 +29,12 @@ def offspring() -> list[psutil.Process]:
         if "gpu_agent.forkserver" in " ".join(child.cmdline())
     ]
     return [*servers, *(below for one in servers for below in one.children(recursive=True))]
+
+
+async def until(met: Callable[[], bool], within_s: float = 10.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not met():  # noqa: ASYNC110 - what is waited for is another process
+            await asyncio.sleep(0.005)
 
 
 class Diary:

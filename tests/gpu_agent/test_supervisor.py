@@ -6,25 +6,17 @@ import asyncio
 import hashlib
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from gpu_agent.fetch import Fetcher, FetchPolicy
 from gpu_agent.media import MediaSource
 from gpu_agent.supervisor import Limits
-from tests.gpu_agent.conftest import LIMITS, Diary, OpenChildren, attempt, offspring
+from tests.gpu_agent.conftest import Diary, OpenChildren, attempt, offspring, until
 
 pytestmark = pytest.mark.anyio
-
-
-async def until(met: Callable[[], bool], within_s: float = 10.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not met():  # noqa: ASYNC110 - what is waited for is another process
-            await asyncio.sleep(0.005)
 
 
 async def test_a_task_runs_in_another_process_and_gives_its_result(
@@ -140,66 +132,6 @@ async def test_a_flood_of_bytes_is_cut_too(open_children: OpenChildren) -> None:
         ).run()
     assert sum(map(len, diary.text)) < 5_200
     assert diary.text[-1].endswith("cut")
-
-
-async def test_a_task_that_is_told_to_stop_stops_by_itself(open_children: OpenChildren) -> None:
-    diary = Diary()
-    async with open_children() as children:
-        run = attempt(children, diary, "test", {"seconds": 60}, limits=Limits(grace_s=30))
-        running = asyncio.create_task(run.run())
-        await until(lambda: bool(diary.progress))
-        run.stop("cancelled")
-        outcome = await asyncio.wait_for(running, 10)
-    assert outcome.kind == "stopped"
-
-
-@pytest.mark.parametrize(
-    ("task_type", "config"),
-    [("test", {"seconds": 60, "ignore_stop": True, "output": 1}), ("ignore_everything", {})],
-)
-async def test_a_task_that_will_not_stop_is_killed_with_all_it_started(
-    open_children: OpenChildren, task_type: str, config: dict[str, Any]
-) -> None:
-    diary = Diary()
-    async with open_children() as children:
-        run = attempt(children, diary, task_type, config)
-        running = asyncio.create_task(run.run())
-        await until(lambda: bool(diary.text))
-        family = offspring()
-        asked = time.monotonic()
-        run.stop("cancelled")
-        outcome = await asyncio.wait_for(running, 10)
-        took_s = time.monotonic() - asked
-        alive = [process for process in family if process.is_running()]
-        names = [process.name() for process in alive]
-    assert outcome.kind == "stopped"
-    assert took_s < LIMITS.grace_s + 5
-    assert "sleep" not in names
-
-
-async def test_a_daemon_left_behind_is_dead_before_the_task_has_ended(
-    open_children: OpenChildren, tmp_path: Path
-) -> None:
-    pid_file = tmp_path / "pid"
-    async with open_children() as children:
-        await attempt(children, Diary(), "leave_a_daemon", {"pid_file": str(pid_file)}).run()
-        assert not psutil.pid_exists(int(pid_file.read_text()))
-
-
-async def test_a_task_that_runs_too_long_is_timed_out(open_children: OpenChildren) -> None:
-    async with open_children() as children:
-        run = attempt(children, Diary(), "test", {"seconds": 60}, timeout_s=0.2)
-        outcome = await asyncio.wait_for(run.run(), 10)
-    assert (outcome.kind, outcome.reason) == ("failed", "timeout")
-    assert "0.2 s" in outcome.message
-
-
-async def test_a_stop_before_the_task_has_begun_is_heard(open_children: OpenChildren) -> None:
-    async with open_children() as children:
-        run = attempt(children, Diary(), "test", {"seconds": 60})
-        run.stop("cancelled")
-        outcome = await asyncio.wait_for(run.run(), 10)
-    assert outcome.kind == "stopped"
 
 
 async def test_plain_files_are_delivered_with_their_digest_and_links_are_not(

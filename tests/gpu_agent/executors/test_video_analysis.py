@@ -2,90 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import av
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_agent.executors import Level, TaskFailed, TaskStopped
-from gpu_agent.executors.video_analysis import EXECUTOR
+from gpu_agent.executors import TaskStopped
 from gpu_agent.executors.video_analysis.measures import Measures
-from gpu_agent.executors.video_analysis.report import VideoReport
 from gpu_agent.executors.video_analysis.scenes import (
     choose_moments,
     find_cuts,
     scenes_between,
 )
-
-BUNNY = Path(__file__).parents[3] / "api" / "demo" / "media" / "bigbuckbunny.mp4"
-RATE = 25
-RED, GREEN, BLUE = (200, 30, 30), (30, 200, 30), (30, 30, 200)
-Picture = Callable[[int], np.ndarray[Any, Any]]
-
-
-class Context:
-    """A task's context without an agent: a URL is a path."""
-
-    def __init__(self, workspace: Path, gpu_uuids: tuple[str, ...] = ()) -> None:
-        self.workspace = workspace
-        self.artifacts = workspace / "artifacts"
-        self.artifacts.mkdir()
-        self.gpu_uuids = gpu_uuids
-        self.percents: list[float] = []
-        self.lines: list[str] = []
-        self.checks_left = 1_000_000
-
-    def progress(self, percent: float, note: str = "") -> None:
-        assert note
-        self.percents.append(percent)
-
-    def output(self, text: str, level: Level = "INFO") -> None:
-        self.lines.append(f"{level} {text}")
-
-    def fetch(self, url: str) -> Path:
-        return Path(url)
-
-    def check(self) -> None:
-        self.checks_left -= 1
-        if self.checks_left < 0:
-            raise TaskStopped
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Context:
-    return Context(tmp_path)
-
-
-def analyse(path: Path, context: Context, **config: Any) -> VideoReport:
-    result = EXECUTOR.run({"video_url": str(path), **config}, context)
-    travelled = msgspec.json.decode(msgspec.json.encode(result))
-    return msgspec.convert(travelled, VideoReport)
-
-
-def write_clip(path: Path, frames: int, picture: Picture, codec: str = "libx264") -> Path:
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(codec, rate=RATE)
-        first = picture(0)
-        stream.height, stream.width = first.shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.time_base = Fraction(1, RATE)
-        for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-def plain(colour: Sequence[int]) -> np.ndarray[Any, Any]:
-    return np.full((96, 160, 3), colour, dtype=np.uint8)
+from tests.gpu_agent.executors.clips import (
+    BLUE,
+    BUNNY,
+    GREEN,
+    RATE,
+    RED,
+    Context,
+    analyse,
+    plain,
+    write_clip,
+)
 
 
 def test_three_colours_are_three_scenes_cut_exactly_where_they_change(
@@ -225,70 +169,6 @@ def test_a_video_cut_off_in_the_middle_is_analysed_as_far_as_it_goes(
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 2 // 3])
     report = analyse(clip, context)
     assert 20 < report.frames_analysed < 150
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"not a video",
-        b"\x00" * 4096,
-        b"<html><body>404</body></html>",
-        b"\xff\xd8\xff\xe0 half a jpeg",
-        BUNNY.read_bytes()[:2_000],
-    ],
-)
-def test_what_is_no_video_is_the_users_error(
-    context: Context, tmp_path: Path, content: bytes
-) -> None:
-    (tmp_path / "x").write_bytes(content)
-    with pytest.raises(TaskFailed) as failed:
-        analyse(tmp_path / "x", context)
-    assert failed.value.reason == "user_error"
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        (
-            "list.m3u8",
-            "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{secret}\n#EXT-X-ENDLIST\n",
-        ),
-        ("list.txt", "ffconcat version 1.0\nfile {secret}\n"),
-        ("list.mpd", '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"/>'),
-        ("list.sdp", "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 9 RTP/AVP 96\n"),
-    ],
-)
-def test_a_playlist_that_names_other_files_is_not_followed(
-    context: Context, tmp_path: Path, name: str, text: str
-) -> None:
-    (tmp_path / "secret.mp4").write_bytes(BUNNY.read_bytes())
-    (tmp_path / name).write_text(text.format(secret=tmp_path / "secret.mp4"))
-    with pytest.raises(TaskFailed):
-        analyse(tmp_path / name, context)
-
-
-@pytest.mark.parametrize(
-    "config",
-    [{}, {"video_url": ""}, {"video_url": 7}, {"video_url": "x" * 3_000}, {"thumbnails": 900}],
-)
-def test_a_bad_configuration_is_the_users_error(
-    context: Context, config: dict[str, Any]
-) -> None:
-    wanted = {"video_url": str(BUNNY)} if "thumbnails" in config else {}
-    with pytest.raises(TaskFailed, match="config"):
-        EXECUTOR.run(wanted | config, context)
-
-
-def test_a_sound_file_has_no_picture(context: Context, tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "s.mkv"), "w") as container:
-        stream = container.add_stream("aac", rate=48_000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), dtype=np.float32), "fltp")
-        frame.rate = 48_000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    with pytest.raises(TaskFailed, match="no picture stream"):
-        analyse(tmp_path / "s.mkv", context)
 
 
 @given(
