@@ -65,7 +65,10 @@ def options(description: str, *, rounds: int = 5, seconds: float = 2.0) -> Optio
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds, help="default %(default)s")
     parser.add_argument(
-        "--seconds", type=float, default=seconds, help="of each measurement, default %(default)s"
+        "--seconds",
+        type=float,
+        default=seconds,
+        help="of each figure, default %(default)s",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     chosen = parser.parse_args()

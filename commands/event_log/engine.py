@@ -17,7 +17,7 @@ from eventsourcing.utils import Environment, strtobool
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
-from commands.event_log.failures import Busy, ConnectionLost, failure_of_error
+from commands.event_log.failures import Busy, ConnectionLost, NotDurable, failure_of_error
 from commands.event_log.recorder import EventRecorder
 from domain.ports import OutOfReach
 
@@ -38,10 +38,6 @@ READ_DURABILITY = """
     WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
     ORDER BY name
 """
-
-
-class NotDurable(Exception):
-    """A setting with which an acknowledged write can be lost, or an event missed."""
 
 
 class LogDatastore(PostgresDatastore):

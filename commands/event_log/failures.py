@@ -51,6 +51,10 @@ class Defect(LogFailure):
     """The server refused what was sent; nothing was recorded, and trying again is no use."""
 
 
+class NotDurable(Exception):
+    """A setting with which an acknowledged write can be lost, or an event missed."""
+
+
 def failure_of(result: PGresult) -> LogFailure:
     """The failure that an error result means."""
     state = result.error_field(DiagnosticField.SQLSTATE) or b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from commands.event_log.engine import NotDurable
+from commands.event_log.failures import NotDurable
 from commands.event_log.log import EventLog
 from domain.ports import OutOfReach
 from tests.commands.accounting import SECRETS
