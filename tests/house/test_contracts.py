@@ -19,6 +19,7 @@ BREACHES = {
     "gpu_agent/reaching.py": ("import psycopg", "the agent knows no database"),
     "api/routes/thick.py": ("import psycopg", "routes are thin"),
     "api/routes/chatty.py": ("import api.routes.quiet", "routes are independent"),
+    "api/client/peeking.py": ("import domain", "the client knows only the published"),
     "commands/storing.py": ("import eventsourcing", "one owner of the log"),
     "projections/listening.py": ("import nats", "read models speak SQL only"),
 }
@@ -36,7 +37,7 @@ def judge(tree: Path) -> str:
 @pytest.fixture
 def rooms(tmp_path: Path) -> Path:
     """Five empty rooms in which only the right room uses the library."""
-    for package in (*ROOMS, "api/routes", "commands/event_log"):
+    for package in (*ROOMS, "api/client", "api/routes", "commands/event_log"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
     (tmp_path / "api/routes/quiet.py").touch()
