@@ -8,20 +8,21 @@ The checks ``I1`` to ``I6`` are the platform's invariants about money, codes and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from domain.accounts.admins import ADMINS
 from domain.accounts.claim import CLAIM
-from domain.accounts.events import ClaimFact, UserFact
+from domain.accounts.events import AdminFact, ClaimFact, UserFact
 from domain.accounts.user import USER
 from domain.audit.pairing import Pairing
-from domain.catalogue import BUSINESS
+from domain.catalogue import BUSINESS, decode
 from domain.decider import Decider
-from domain.facts import Fact
+from domain.facts import Fact, tag_of
 from domain.fleet.events import ServerFact
 from domain.fleet.server import SERVER
 from domain.ids import CONFIGURATION_STREAM, account_stream
@@ -90,6 +91,8 @@ class Refold:
         self.findings: list[Finding] = []
         self.totals = Totals()
         self.wallets: dict[UUID, Wallet] = {}
+        self.moved: dict[UUID, int] = {}
+        """At which position a user's money moved last."""
         self.codes: dict[UUID, Code] = {}
         self.tasks: dict[UUID, Task] = {}
         self.configuration = Configuration()
@@ -98,6 +101,19 @@ class Refold:
         self._broken: set[bytes] = set()
         self._pairing = Pairing()
         self._command = b""
+
+    def take(self, row: Sequence[Any]) -> None:
+        """One stored event more: a ``StoredEvent``, or a plain tuple like it."""
+        position, stream, version, tag, *_, command, state = row
+        try:
+            fact = decode(state)
+        except ValueError as error:
+            self.position = position
+            self._find(stream, "FOLD", f"the fact cannot be read: {error}")
+            return
+        self.apply(position, stream, version, command, fact)
+        if tag_of(fact) != tag:
+            self._find(stream, "FOLD", f"a {tag_of(fact)} is filed as {tag}")
 
     def apply(
         self, position: int, stream: bytes, version: int, command: bytes, fact: Fact
@@ -127,6 +143,10 @@ class Refold:
         """What a command's facts owe each other must be there by its end."""
         for check, message in self._pairing.unpaired():
             self._find(b"", check, message)
+
+    def is_broken(self, stream: UUID) -> bool:
+        """Whether something was found in the stream, and its later facts left out."""
+        return stream.bytes in self._broken
 
     @property
     def wallets_fen(self) -> Fen:
@@ -176,6 +196,7 @@ class Refold:
             case HoldExtended():
                 pass
         self.wallets[user] = after
+        self.moved[user] = self.position
 
     def _code(self, stream: bytes, fact: CodeFact) -> None:
         _require(fact.code_id.bytes == stream, "FOLD", "a code of another stream")
@@ -254,6 +275,7 @@ def _rules() -> dict[type[Fact], Rule]:
         (SystemFact, Refold._configuration),  # noqa: SLF001
         (UserFact, _by(USER)),
         (ClaimFact, _by(CLAIM)),
+        (AdminFact, _by(ADMINS)),
         (ServerFact, _by(SERVER)),
     )
     rules = {fact: rule for union, rule in of_kind for fact in union.__args__}

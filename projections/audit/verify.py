@@ -20,8 +20,6 @@ from domain.audit.checkpoint import Checkpoint, NoteInvalid, VerifierKey, checkp
 from domain.audit.merkle import HASH_BYTES, Frontier, Hash, full_root, full_subtrees
 from domain.audit.refold import Finding, Refold
 from domain.audit.tiles import HEIGHT, WIDTH, TilesMissing
-from domain.catalogue import decode
-from domain.facts import tag_of
 from projections.audit.signature import is_signed
 from projections.audit.stored import StoredLog
 
@@ -171,7 +169,7 @@ class Verification:
         above = self._log.tiles(1, begin >> 2 * HEIGHT, end >> 2 * HEIGHT)
         if self._refold is not None:
             for row in rows:
-                self._fold(self._refold, row)
+                self._refold.take(row)
         at = 0
         while at < len(leaves):
             size = begin + at
@@ -247,14 +245,3 @@ class Verification:
             )
         if self._suspect is not None:
             self._note(self._suspect, "TREE", "the event, or its stored hash, was changed")
-
-    def _fold(self, refold: Refold, row: Any) -> None:
-        position, stream, version, tag, *_, command, state = row
-        try:
-            fact = decode(state)
-        except ValueError as error:
-            self._note(position, "FOLD", f"the fact cannot be read: {error}")
-            return
-        if tag_of(fact) != tag:
-            self._note(position, "FOLD", f"a {tag_of(fact)} is filed as {tag}")
-        refold.apply(position, stream, version, command, fact)

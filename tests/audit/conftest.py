@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import psycopg
 import pytest
+from click.testing import CliRunner, Result
 from msgspec import Struct
 
+from api.cli import main
 from commands.lease import Lease
 from commands.notary import Config, Notary, SigningKey
 from commands.signals import LocalSignal
@@ -17,7 +23,8 @@ from projections.audit.stored import StoredLog
 from tests.audit.stories import insert, played
 from tests.domain.cast import NOON
 
-KEY = SigningKey(bytes(range(32)))
+KEY_SEED = bytes(range(32))
+KEY = SigningKey(KEY_SEED)
 CHECKPOINT_EVERY = 100
 # what keeps the platform's own programs from changing what is recorded stops no administrator
 AS_OWNER = """
@@ -73,3 +80,28 @@ def notarise(
         insert(connection, story)
     assert asyncio.run(sign_all(conninfo)) == len(story)
     return Notarised(conninfo, story, verifier_key(conninfo))
+
+
+Owl: TypeAlias = Callable[..., Result]
+
+
+@pytest.fixture
+def owl(notarised: Notarised, tmp_path: Path) -> Owl:
+    """Calls ``owl audit`` on the notarised log, as an auditor with the notary's key."""
+    (tmp_path / "audit-signing-key").write_text(KEY_SEED.hex())
+    environment = {
+        "OWL_PROFILE": "dev",
+        "OWL_DATABASE_URL": notarised.conninfo,
+        "OWL_SECRETS_DIR": str(tmp_path),
+    }
+
+    def call(*arguments: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, ["audit", *arguments], env=environment)
+        assert result.exit_code == code, result.output
+        return result
+
+    return call
+
+
+def answer(result: Result) -> Any:
+    return json.loads(result.stdout)

@@ -2,41 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import psycopg
 import pytest
-from click.testing import CliRunner, Result
 
-from api.cli import main
-from tests.audit.conftest import AS_OWNER, Notarised
-
-Owl: TypeAlias = Callable[..., Result]
-
-
-@pytest.fixture
-def owl(notarised: Notarised, tmp_path: Path) -> Owl:
-    """Calls ``owl audit`` on the notarised log, as an auditor with the notary's key."""
-    (tmp_path / "audit-signing-key").write_text(bytes(range(32)).hex())
-    environment = {
-        "OWL_PROFILE": "dev",
-        "OWL_DATABASE_URL": notarised.conninfo,
-        "OWL_SECRETS_DIR": str(tmp_path),
-    }
-
-    def call(*arguments: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(main, ["audit", *arguments], env=environment)
-        assert result.exit_code == code, result.output
-        return result
-
-    return call
-
-
-def answer(result: Result) -> Any:
-    return json.loads(result.stdout)
+from tests.audit.conftest import AS_OWNER, Notarised, Owl, answer
 
 
 def change(conninfo: str, statement: str) -> None:
