@@ -10,7 +10,7 @@ import click
 from api.embedded.failure import StackFailed
 from api.keys import KeysMissing
 from api.settings import SettingsInvalid
-from commands.event_log.engine import NotDurable
+from commands.event_log.failures import NotDurable
 from domain.errors import Refused
 from domain.ports import OutOfReach
 
