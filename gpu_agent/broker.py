@@ -21,6 +21,7 @@ from nats.errors import Error as NatsError
 CONNECT_TIMEOUT_S: Final = 5
 RECONNECT_WAIT_S: Final = 1
 KNOCK_AGAIN_S: Final = 5.0
+NEXT_SESSION_S: Final = 0.2
 _LOG = structlog.get_logger(__name__)
 
 OnMessage = Callable[[Msg], Awaitable[None]]
@@ -71,13 +72,17 @@ class Broker:
         try:
             while True:
                 closed = asyncio.Event()
+                pause_s = KNOCK_AGAIN_S
                 try:
                     await self._connect(closed)
+                    # Let in, and put out later: a session has its end (the platform gives out
+                    # short ones), and the next begins at once.
+                    pause_s = NEXT_SESSION_S
                     await closed.wait()
                 except (NatsError, OSError, TimeoutError) as error:
                     _LOG.warning("broker_unreachable", error=str(error) or repr(error))
                 self.connected.clear()
-                await asyncio.sleep(KNOCK_AGAIN_S)
+                await asyncio.sleep(pause_s)
         finally:
             if self._client is not None:
                 with suppress(NatsError, OSError, TimeoutError):
