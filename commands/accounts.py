@@ -1,4 +1,7 @@
-"""Commands about who a user is: register, log in."""
+"""Commands about who a user is: register, log in.
+
+What users change of themselves stands in ``profile``, what admins do in ``administration``.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from msgspec import Struct
 
 from commands.rows import Credential, SubjectKey
 from domain.accounts import user as users
+from domain.accounts.admins import ADMIN_ROLES, ADMINS, appoint
 from domain.accounts.claim import CLAIM, claim
 from domain.accounts.events import Role, UserRegistered
 from domain.accounts.user import USER
+from domain.ids import ADMINS_STREAM
 from domain.ports import UnitOfWork
 
 
@@ -33,7 +38,8 @@ class RegisterUser(Struct, frozen=True, kw_only=True):
 
     def streams(self) -> tuple[UUID, ...]:
         """What to fetch ahead."""
-        return (self.email_claim, self.username_claim)
+        names = (self.email_claim, self.username_claim)
+        return (*names, ADMINS_STREAM) if self.role in ADMIN_ROLES else names
 
 
 class Registered(Struct, frozen=True):
@@ -60,8 +66,12 @@ def register_user(command: RegisterUser, work: UnitOfWork) -> Registered:
             username=command.username,
             full_name=command.full_name,
             role=command.role,
+            username_claim=command.username_claim,
         )
     )
+    if command.role in ADMIN_ROLES:
+        admins = work.load(ADMINS, ADMINS_STREAM)
+        admins.append(*appoint(admins.state, user_id=command.user_id))
     work.keep(SubjectKey(user_id=command.user_id, key=command.subject_key))
     work.keep(
         Credential(

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias, get_args, get_type_hints
 
 import msgspec
 
-from domain.accounts.events import ClaimFact, UserFact
+from domain.accounts.events import AdminFact, ClaimFact, UserFact
 from domain.facts import Fact, is_personal, tag_of
 from domain.fleet.events import ServerFact
 from domain.recharge.events import CodeFact
@@ -20,7 +20,14 @@ from domain.telemetry.events import TelemetryFact
 from domain.wallet.events import WalletFact
 
 BusinessFact: TypeAlias = (
-    UserFact | ClaimFact | WalletFact | CodeFact | TaskFact | ServerFact | SystemFact
+    UserFact
+    | ClaimFact
+    | AdminFact
+    | WalletFact
+    | CodeFact
+    | TaskFact
+    | ServerFact
+    | SystemFact
 )
 
 BUSINESS: Final[tuple[type[Fact], ...]] = get_args(BusinessFact)

@@ -69,3 +69,8 @@ def claim(held: Claim, kind: ClaimKind, *, user_id: UUID) -> tuple[NameClaimed, 
     if held.owner is not None:
         raise EmailTaken if kind == "email" else UsernameTaken
     return (NameClaimed(kind=kind, user_id=user_id),)
+
+
+def release(held: Claim, kind: ClaimKind, *, user_id: UUID) -> tuple[NameReleased, ...]:
+    """Give the value up, if it is the user's."""
+    return (NameReleased(kind=kind, user_id=user_id),) if held.owner == user_id else ()

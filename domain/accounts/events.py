@@ -15,13 +15,17 @@ Role = Literal["user", "admin", "super_admin", "auditor"]
 
 
 class UserRegistered(Fact, frozen=True, tag="accounts.user_registered/1", kw_only=True):
-    """Somebody opened an account; the stream's id is ``user_id``."""
+    """Somebody opened an account; the stream's id is ``user_id``.
+
+    ``username_claim`` is the stream of the claim on the username.
+    """
 
     user_id: UUID
     email: Personal
     username: Personal
     full_name: Personal
     role: Role = "user"
+    username_claim: UUID | None = None
 
 
 class UserLoggedIn(Fact, frozen=True, tag="accounts.user_logged_in/1", kw_only=True):
@@ -32,11 +36,15 @@ class UserLoggedIn(Fact, frozen=True, tag="accounts.user_logged_in/1", kw_only=T
 
 
 class ProfileChanged(Fact, frozen=True, tag="accounts.profile_changed/1", kw_only=True):
-    """The user changed what they are called; ``None`` means left as it was."""
+    """The user changed what they are called; ``None`` means left as it was.
+
+    ``username_claim`` is the stream of the claim on the new username.
+    """
 
     user_id: UUID
     full_name: Personal | None = None
     username: Personal | None = None
+    username_claim: UUID | None = None
 
 
 class PasswordChanged(Fact, frozen=True, tag="accounts.password_changed/1", kw_only=True):
@@ -53,6 +61,7 @@ class RoleChanged(Fact, frozen=True, tag="accounts.role_changed/1", kw_only=True
     before: Role
     after: Role
     token_version: int
+    reason: str = ""
 
 
 class UserDeactivated(Fact, frozen=True, tag="accounts.user_deactivated/1", kw_only=True):
@@ -60,12 +69,14 @@ class UserDeactivated(Fact, frozen=True, tag="accounts.user_deactivated/1", kw_o
 
     user_id: UUID
     token_version: int
+    reason: str = ""
 
 
 class UserReactivated(Fact, frozen=True, tag="accounts.user_reactivated/1", kw_only=True):
     """The user may log in again."""
 
     user_id: UUID
+    reason: str = ""
 
 
 UserFact: TypeAlias = (
@@ -98,3 +109,18 @@ class NameReleased(Fact, frozen=True, tag="accounts.name_released/1", kw_only=Tr
 
 
 ClaimFact: TypeAlias = NameClaimed | NameReleased
+
+
+class AdminAppointed(Fact, frozen=True, tag="accounts.admin_appointed/1", kw_only=True):
+    """The user is an active admin now; recorded where all admins are, beside the cause."""
+
+    user_id: UUID
+
+
+class AdminDismissed(Fact, frozen=True, tag="accounts.admin_dismissed/1", kw_only=True):
+    """The user is no active admin any more."""
+
+    user_id: UUID
+
+
+AdminFact: TypeAlias = AdminAppointed | AdminDismissed

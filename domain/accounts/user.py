@@ -1,4 +1,7 @@
-"""The user aggregate: registered once, then renamed, promoted, switched off and on."""
+"""The user aggregate: registered once, then renamed, promoted, switched off and on.
+
+What an admin decides about a user stands in ``standing``.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,13 @@ from domain.accounts.events import (
     UserRegistered,
 )
 from domain.decider import Decider
-from domain.errors import InvalidState, NotFound
+from domain.errors import InvalidState, NotFound, Refused
+
+
+class PasswordOutdated(Refused):
+    """The password that was given is no longer the user's: it changed in the meantime."""
+
+    code = "INVALID_CREDENTIALS"
 
 
 class User(Struct, frozen=True, kw_only=True):
@@ -30,16 +39,19 @@ class User(Struct, frozen=True, kw_only=True):
     role: Role
     is_active: bool = True
     token_version: int = 1
+    username_claim: UUID | None = None
 
 
 def evolve(user: User | None, fact: UserFact) -> User:
     """Fold one fact."""
     if isinstance(fact, UserRegistered):
-        return User(user_id=fact.user_id, role=fact.role)
+        return User(user_id=fact.user_id, role=fact.role, username_claim=fact.username_claim)
     assert user is not None, "a fact before the registration: the stream is corrupt"
     match fact:
-        case UserLoggedIn() | ProfileChanged():
+        case UserLoggedIn():
             return user
+        case ProfileChanged(username_claim=claim):
+            return user if claim is None else replace(user, username_claim=claim)
         case PasswordChanged(token_version=version):
             return replace(user, token_version=version)
         case RoleChanged(after=role, token_version=version):
@@ -55,6 +67,30 @@ def evolve(user: User | None, fact: UserFact) -> User:
 USER: Decider[User | None] = Decider("user", None, evolve)
 
 
+def existing(user: User | None) -> User:
+    """The user.
+
+    Raises:
+        NotFound: no such user.
+    """
+    if user is None:
+        raise NotFound
+    return user
+
+
+def acting(user: User | None) -> User:
+    """The user, who is about to do something themselves.
+
+    Raises:
+        NotFound: no such user.
+        InvalidState: the user is switched off.
+    """
+    if not existing(user).is_active:
+        message = "the user is inactive"
+        raise InvalidState(message)
+    return existing(user)
+
+
 def log_in(user: User | None, *, address: str | None) -> UserLoggedIn:
     """Note a login.
 
@@ -62,9 +98,40 @@ def log_in(user: User | None, *, address: str | None) -> UserLoggedIn:
         NotFound: no such user.
         InvalidState: the user is switched off.
     """
-    if user is None:
-        raise NotFound
-    if not user.is_active:
-        message = "the user is inactive"
-        raise InvalidState(message)
-    return UserLoggedIn(user_id=user.user_id, address=address)
+    return UserLoggedIn(user_id=acting(user).user_id, address=address)
+
+
+def change_profile(
+    user: User | None,
+    *,
+    full_name: str | None,
+    username: str | None,
+    username_claim: UUID | None,
+) -> ProfileChanged:
+    """Change what the user is called.
+
+    Raises:
+        NotFound: no such user.
+        InvalidState: the user is switched off.
+    """
+    assert (username is None) == (username_claim is None), "a username comes with its claim"
+    return ProfileChanged(
+        user_id=acting(user).user_id,
+        full_name=full_name,
+        username=username,
+        username_claim=username_claim,
+    )
+
+
+def change_password(user: User | None, *, token_version: int) -> PasswordChanged:
+    """Replace the password; ``token_version`` is the one at which the old one was checked.
+
+    Raises:
+        NotFound: no such user.
+        InvalidState: the user is switched off.
+        PasswordOutdated: it was changed since it was checked.
+    """
+    known = acting(user)
+    if known.token_version != token_version:
+        raise PasswordOutdated
+    return PasswordChanged(user_id=known.user_id, token_version=token_version + 1)

@@ -32,7 +32,7 @@ def test_an_account_is_opened_with_its_names_its_key_and_its_credential() -> Non
     assert log.story == [
         (EMAIL, NameClaimed(kind="email", user_id=ALICE)),
         (USERNAME, NameClaimed(kind="username", user_id=ALICE)),
-        (ALICE, registered()),
+        (ALICE, registered(username_claim=USERNAME)),
     ]
     assert log.rows == [
         SubjectKey(user_id=ALICE, key=bytes(32)),

@@ -10,6 +10,8 @@ from typing import Final
 from uuid import UUID
 
 from domain.accounts.events import (
+    AdminAppointed,
+    AdminDismissed,
     NameClaimed,
     NameReleased,
     PasswordChanged,
@@ -68,6 +70,7 @@ USER: Final = UUID("019f0000-0000-7000-8000-00000000a11c")
 TASK: Final = UUID("019f0000-0000-7000-8000-0000000007a5")
 SERVER: Final = UUID("019f0000-0000-7000-8000-000000005e12")
 CODE: Final = UUID("c0de0000-0000-8000-8000-000000000001")
+CLAIM: Final = UUID("c1a10000-0000-8000-8000-000000000001")
 RECORD: Final = UUID("019f0000-0000-7000-8000-000000002ec0")
 BATCH: Final = UUID("019f0000-0000-7000-8000-00000000ba7c")
 BOOT: Final = UUID("019f0000-0000-7000-8000-00000000b007")
@@ -82,15 +85,20 @@ ACCOUNTS: Final[tuple[Fact, ...]] = (
         username="alice",
         full_name="爱丽丝",
         role="admin",
+        username_claim=CLAIM,
     ),
     UserLoggedIn(user_id=USER, address="203.0.113.7"),
-    ProfileChanged(user_id=USER, full_name="爱丽丝二世", username="alice2"),
+    ProfileChanged(
+        user_id=USER, full_name="爱丽丝二世", username="alice2", username_claim=CLAIM
+    ),
     PasswordChanged(user_id=USER, token_version=2),
-    RoleChanged(user_id=USER, before="user", after="auditor", token_version=3),
-    UserDeactivated(user_id=USER, token_version=4),
-    UserReactivated(user_id=USER),
+    RoleChanged(user_id=USER, before="user", after="auditor", token_version=3, reason="转岗"),
+    UserDeactivated(user_id=USER, token_version=4, reason="离职"),
+    UserReactivated(user_id=USER, reason="返聘"),
     NameClaimed(kind="email", user_id=USER),
     NameReleased(kind="username", user_id=USER),
+    AdminAppointed(user_id=USER),
+    AdminDismissed(user_id=USER),
 )
 
 MONEY: Final[tuple[Fact, ...]] = (
