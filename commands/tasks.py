@@ -182,16 +182,20 @@ class DeleteTask(Struct, frozen=True, kw_only=True):
 
 
 def delete_task(command: DeleteTask, work: UnitOfWork) -> TaskNow:
-    """Hide a task; one that still waits is cancelled first.
+    """Hide a task; one that has not begun is taken from its server and cancelled first.
 
     Raises:
         NotFound: no such task, or it is somebody else's.
-        InvalidState: a server has it.
+        InvalidState: it runs.
     """
     task = work.load(TASK, command.task_id)
     state = _visible(task, user_id=command.user_id, is_admin=command.is_admin)
-    if state.phase == "pending":
-        _cancel(task, state, _wish(command.user_id, state), command.at, work)
+    wish = _wish(command.user_id, state)
+    if state.phase == "assigned":
+        task.append(submission.withdraw(state, reason=wish))
+    waiting = existing(task.state)
+    if waiting.phase == "pending":
+        _cancel(task, waiting, wish, command.at, work)
     task.append(submission.delete(existing(task.state)))
     return _now(task)
 

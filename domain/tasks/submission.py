@@ -16,6 +16,7 @@ from domain.tasks.events import (
     TaskCancelled,
     TaskCancelRequested,
     TaskDeleted,
+    TaskRequeued,
     TaskRetried,
     TaskSubmitted,
 )
@@ -140,6 +141,23 @@ def retry(task: Task, *, configuration: Configuration) -> TaskRetried:
         timeout_s=timeout_for(task.config, configuration),
         priority=task.priority,
         gpu_memory_mib=gpu_memory_for(task.config),
+    )
+
+
+def withdraw(task: Task, *, reason: Reason) -> TaskRequeued:
+    """Take a task back from a server that has not begun it.
+
+    The attempt is over: what the server still says of it is stale, and it is told to stop.
+    """
+    assert task.phase == "assigned", "only an attempt that has not begun is withdrawn"
+    assert task.server_id is not None
+    return TaskRequeued(
+        task_id=task.task_id,
+        user_id=task.user_id,
+        attempt=task.attempt + 1,
+        reason=reason,
+        lost_server_id=task.server_id,
+        counted=False,
     )
 
 

@@ -20,7 +20,13 @@ from commands.tasks import (
 from domain.errors import InvalidInput, InvalidState, NotFound, Refused, Unavailable
 from domain.ids import CONFIGURATION_STREAM, account_stream
 from domain.system.events import ConfigurationChanged
-from domain.tasks.events import TaskCancelled, TaskCancelRequested, TaskDeleted
+from domain.tasks.events import (
+    StaleReportRefused,
+    TaskCancelled,
+    TaskCancelRequested,
+    TaskDeleted,
+    TaskRequeued,
+)
 from domain.tasks.submission import TaskOrder
 from domain.wallet.events import HoldSettled
 from domain.wallet.wallet import InsufficientBalance, TaskLimitExceeded
@@ -31,6 +37,7 @@ from tests.domain.cast import (
     HOLD_FEN,
     NOON,
     OTHER_TASK,
+    SERVER_ID,
     TASK_ID,
     after,
     hold_placed,
@@ -213,11 +220,47 @@ def test_a_waiting_task_is_cancelled_and_deleted_in_one_commit() -> None:
     assert (farm.wallet().available_fen, farm.wallet().holds) == (10_000, {})
 
 
-def test_a_running_task_is_not_deleted() -> None:
+def test_a_task_that_no_server_has_begun_is_taken_back_cancelled_and_deleted() -> None:
+    farm = Farm().with_server().with_balance(10_000)
+    farm.submit()
+    farm.assign()
+    assert farm.run(delete_task, DeleteTask(**BY_ALICE)).phase == "deleted"
+    withdrawn, cancelled, settled, deleted = farm.last(4)
+    assert withdrawn == TaskRequeued(
+        task_id=TASK_ID,
+        user_id=ALICE,
+        attempt=2,
+        reason="cancelled_by_user",
+        lost_server_id=SERVER_ID,
+        counted=False,
+    )
+    assert isinstance(cancelled, TaskCancelled)
+    assert cancelled.attempt == 2
+    assert isinstance(settled, HoldSettled)
+    assert settled.charged_fen == 0
+    assert isinstance(deleted, TaskDeleted)
+    assert (farm.wallet().available_fen, farm.wallet().holds) == (10_000, {})
+
+
+def test_a_server_that_begins_a_deleted_task_after_all_is_refused() -> None:
+    farm = Farm().with_server().with_balance(10_000)
+    farm.submit()
+    farm.assign()
+    farm.run(delete_task, DeleteTask(**BY_ALICE))
+    farm.began()
+    farm.ended("completed", run_ms=60_000, at=after(60))
+    assert {type(fact) for fact in farm.last(2)} == {StaleReportRefused}
+    assert farm.wallet().available_fen == 10_000
+
+
+@pytest.mark.parametrize("phase", ["running", "cancelling"])
+def test_a_running_task_is_not_deleted(phase: str) -> None:
     farm = running()
+    if phase == "cancelling":
+        farm.cancel(at=after(60))
     with pytest.raises(InvalidState):
         farm.run(delete_task, DeleteTask(**BY_ALICE))
-    assert farm.task().phase == "running"
+    assert farm.task().phase == phase
 
 
 @pytest.mark.parametrize("task_id", [TASK_ID, OTHER_TASK], ids=["another's", "nobody's"])
