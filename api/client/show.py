@@ -9,7 +9,6 @@ from typing import Any, Final
 from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.json import JSON
-from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +18,7 @@ from api.client.wording import (
     NOTHING,
     clean,
     clipped,
+    heading,
     lasting,
     line,
     listing,
@@ -32,7 +32,7 @@ from api.client.wording import (
 
 FILES_SHOWN: Final = 24
 WAITING: Final = {
-    "assigned": "a GPU server has it and is about to begin",
+    "assigned": "a GPU server is about to begin",
     "no_online_server": "no GPU server is online yet",
     "no_free_slot": "every GPU server is busy",
     "next": "it is next",
@@ -79,14 +79,14 @@ def task_view(
     task: Task, *, bill: Bill | None = None, files: Sequence[str] | None = None
 ) -> RenderableType:
     """The whole task. ``files`` are where its artifacts were written, if they were."""
-    parts: list[RenderableType] = [Rule(clean(task.title, "bold"), align="left"), _facts(task)]
+    parts: list[RenderableType] = [heading(task.title, "bold"), _facts(task)]
     if task.error_message:
         parts += [Text(), clean(task.error_message, "red")]
     if task.result:
-        parts += [Rule("result", align="left", style="dim"), _result(task)]
+        parts += [heading("result", "dim"), _result(task)]
     if task.artifacts:
-        parts += [Rule("files", align="left", style="dim"), _files(task.artifacts, files)]
-    parts += [Rule("cost", align="left", style="dim"), _cost(task, bill)]
+        parts += [heading("files", "dim"), _files(task.artifacts, files)]
+    parts += [heading("cost", "dim"), _cost(task, bill)]
     return Group(*parts)
 
 

@@ -111,7 +111,7 @@ class _Bar:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=20),
             TaskProgressColumn(),
             TextColumn("{task.fields[cost]}", style="yellow"),
             TimeElapsedColumn(),

@@ -12,6 +12,7 @@ from rich.text import Text
 
 BARS: Final = "▁▂▃▄▅▆▇█"
 NOTHING: Final = "–"
+_HEADING: Final = 60
 _TURNERS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e") | frozenset(
     "\u2066\u2067\u2068\u2069"
 )
@@ -50,6 +51,12 @@ def line(text: str, style: str = "") -> Text:
     shown = clean(text, style)
     shown.no_wrap, shown.overflow = True, "ignore"
     return shown
+
+
+def heading(text: str, style: str = "") -> Text:
+    """The line above a part of a page, of the same length on any page."""
+    shown = clean(text, style)
+    return Text.assemble(shown, (" " + "─" * max(3, _HEADING - shown.cell_len), "dim"))
 
 
 def clipped(text: str, style: str = "") -> Text:

@@ -12,7 +12,6 @@ from typing import Final
 
 from msgspec import Struct
 from rich.console import Console, Group, RenderableType
-from rich.rule import Rule
 from rich.text import Text
 
 from api.client.answers import Batch, Me, Task, read
@@ -20,7 +19,7 @@ from api.client.files import ArtifactDamaged, save_artifacts
 from api.client.http import ApiClient, ApiRefused, ApiUnreachable, api_url_of
 from api.client.show import Bill, task_view
 from api.client.watch import WatchedTooLong, watch
-from api.client.wording import clean, line, yuan
+from api.client.wording import clean, heading, line, yuan
 
 TOP_UP_YUAN: Final = 10.0
 TITLE: Final = "Big Buck Bunny 视频分析"
@@ -146,7 +145,8 @@ def _address_of(media_file: Path) -> str:
 def _next_steps(api_url: str, task: Task, demo: Credentials) -> RenderableType:
     host = api_url.removesuffix("/api")
     return Group(
-        Rule("猫头鹰工厂 Owl Factory", align="left"),
+        Text(),
+        heading("猫头鹰工厂 Owl Factory", "bold"),
         line(f"API      {api_url}"),
         line(f"docs     {host}/docs"),
         line(f"health   {host}/health/ready"),

@@ -51,7 +51,7 @@ async def create(
     batch = read(Batch, data)
     lines = [clean(code.code) for code in batch.codes]
     total = Text(
-        f"{batch.total_generated:,} codes, {yuan(batch.total_amount)} in all", style="dim"
+        f"codes: {batch.total_generated:,}, worth {yuan(batch.total_amount)}", style="dim"
     )
     terminal.answer(data, Group(*lines, total))
 

@@ -59,7 +59,7 @@ def test_a_terminal_gets_a_bar_that_ends_full(
     page = io.StringIO()
     console = Console(file=page, force_terminal=True, width=160, color_system=None)
     asyncio.run(follow(api, farm, user, submit(user), console))
-    assert "━" * 30 in page.getvalue()
+    assert "━" * 20 in page.getvalue()
     assert "100%" in page.getvalue()
 
 
