@@ -71,8 +71,8 @@ class SessionFile:
         """Keep it, readable by its owner alone from the first byte on."""
         self.path.parent.mkdir(mode=_PRIVATE_DIRECTORY, parents=True, exist_ok=True)
         draft = self.path.with_suffix(f".{os.getpid()}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
+        draft.unlink(missing_ok=True)  # one left by a crash might have another mode
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, _PRIVATE)  # a draft left by a crash may have another mode
             file.write(msgspec.json.encode(sessions))
         draft.replace(self.path)
