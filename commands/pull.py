@@ -33,7 +33,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
     window: int = 4_000
     expires_s: float = 30.0
-    idle_s: float = 1.0
+    idle_s: float = 0.5
 
 
 class Delivery(Struct, frozen=True):
@@ -58,6 +58,7 @@ class Pull:
         self._wake = asyncio.Event()
         self._asked = 0
         self._asked_at = 0.0
+        self._reconnects: int = client.stats["reconnects"]
         self._failure: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -97,8 +98,10 @@ class Pull:
     async def _ask(self) -> None:
         """Keep enough messages asked for."""
         now = asyncio.get_running_loop().time()
-        if now - self._asked_at >= self._config.expires_s / 2:
-            self._asked = 0  # requests of before run out or were lost with a connection
+        reconnects = self._client.stats["reconnects"]
+        if reconnects != self._reconnects or now - self._asked_at >= self._config.expires_s / 2:
+            self._reconnects = reconnects
+            self._asked = 0  # earlier requests were lost with a connection, or run out soon
         if self._asked > self._config.window // 2:
             return
         batch = self._config.window - self._asked

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
 from msgspec import Struct
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeout
-from nats.js.api import Header, PubAck, RawStreamMsg, StreamInfo
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.api import Header, RawStreamMsg, StreamInfo
+from nats.js.errors import BadRequestError, NoStreamResponseError, NotFoundError
 
 from commands.checkpoints import Checkpoints
 from commands.event_log.log import EventLog
@@ -90,7 +90,9 @@ class Relay:
                 if refusal.err_code != WRONG_LAST_SEQUENCE:
                     raise
                 LOG.warning("relay.stream_moved", why=str(refusal))
-                await asyncio.sleep(self._config.poll_s)
+            except (NoStreamResponseError, NatsTimeout) as failure:
+                LOG.warning("relay.stream_gone", why=repr(failure))
+            await asyncio.sleep(self._config.poll_s)
 
     async def _follow(self) -> None:
         """Publish until the stream is not as this relay left it."""
@@ -156,15 +158,17 @@ class Relay:
                 subject_of(row.tag), row.state, headers=self._headers(row)
             )
             self._sequence += 1
-        last = rows[-1]
-        request = self._broker.publish(
-            subject_of(last.tag),
-            last.state,
-            timeout=self._config.ack_timeout_s,
-            headers=self._headers(last),
-        )
+        confirmation = asyncio.create_task(self._confirm(rows[-1], self._headers(rows[-1])))
         self._sequence += 1
-        return asyncio.create_task(_confirm(request, last.position))
+        return confirmation
+
+    async def _confirm(self, row: Raw, headers: dict[str, str]) -> int:
+        """Send the last of a batch and hear that it was stored, and so all before it."""
+        timeout_s = self._config.ack_timeout_s
+        await self._broker.publish(
+            subject_of(row.tag), row.state, timeout=timeout_s, headers=headers
+        )
+        return row.position
 
     def _headers(self, row: Raw) -> dict[str, str]:
         position = str(row.position)
@@ -189,8 +193,3 @@ class Relay:
         if now - self._kept_at >= self._config.checkpoint_every_s and position > self._kept:
             await self._checkpoints.keep(CHECKPOINT, position)
             self._kept, self._kept_at = position, now
-
-
-async def _confirm(request: Awaitable[PubAck], position: int) -> int:
-    await request
-    return position

@@ -56,7 +56,7 @@ class Config(Struct, frozen=True, kw_only=True):
     reports_max_age_s: float = 24 * HOUR_S
     bucket_max_bytes: int = 128 * MIB
     bucket_max_age_s: float = 24 * HOUR_S
-    dedupe_window_s: float = 10.0
+    dedupe_window_s: float = 2.0
     """Short: an agent that gets no receipt says the same again, and must be heard."""
     check_every_s: float = 1.0
 

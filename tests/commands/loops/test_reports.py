@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from commands.dispatching import LoseAttempt, lose_attempt
-from domain.fleet.messages import ENCODER, report_subject
+from domain.fleet.messages import ENCODER, Report, report_subject
 from domain.tasks.events import StaleReportRefused, TaskCompleted, TaskStarted
 from domain.tasks.submission import TaskOrder
 from domain.telemetry.events import HeartbeatReceived, TaskOutputReceived
@@ -32,9 +32,13 @@ async def test_repeated_and_shuffled_reports_end_a_task_once_and_charge_once(
     user_id = await plant.user(balance_fen=5_000)
     task_id = await plant.submit(user_id, VIDEO)
     work = (await eventually(lambda: agent.assigned))[0]
-    reports = [agent.began(work), agent.advanced(work, 50), agent.ended(work)]
+    reports: list[Report] = [
+        agent.began(work),
+        agent.advanced(work, 50),
+        agent.ended(work),
+    ]
     # new report ids defeat the broker's own filter: these are different messages
-    again = [replace(report, report_id=uuid4()) for report in reports * 5]
+    again: list[Report] = [replace(report, report_id=uuid4()) for report in reports * 5]
     every = reports + again
     random.Random(7).shuffle(every)
     await asyncio.gather(*(agent.insist(report) for report in every))
