@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import psycopg
@@ -74,6 +74,8 @@ class Runner:
         self._projector: Projector | None = None
         self._generations: list[Generation] = []
         self._read_upto = 0
+        self._reader = ThreadPoolExecutor(1, "projections-reader")
+        self._ahead: tuple[int, Future[Sequence[Event]]] | None = None
 
     @property
     def position(self) -> int:
@@ -119,7 +121,7 @@ class Runner:
     def close(self) -> None:
         """Let go of the connection and of all that is remembered."""
         connection, self._connection = self._connection, None
-        self._projector, self._generations = None, []
+        self._projector, self._generations, self._ahead = None, [], None
         if connection is not None:
             connection.close()
 
@@ -166,7 +168,7 @@ class Runner:
         limit = self._config.batch_events
         if upto is not None:
             limit = min(limit, upto - after)
-        events = self._feed.read(after, limit)
+        events = self._read(after, limit)
         if not events:
             return 0
         self._read_upto = max(self._read_upto, events[-1].position)
@@ -178,6 +180,20 @@ class Runner:
         if self._projected is not None:
             self._projected.notify(self.position)
         return len(events)
+
+    def _read(self, after: int, limit: int) -> Sequence[Event]:
+        """The next events. After a full batch the one behind it is fetched meanwhile."""
+        ahead, self._ahead = self._ahead, None
+        events: Sequence[Event] = ()
+        if ahead is not None and ahead[0] == after:
+            events = ahead[1].result()[:limit]
+        if not events:
+            events = self._feed.read(after, limit)
+        if len(events) == self._config.batch_events:
+            behind = events[-1].position
+            reading = self._reader.submit(self._feed.read, behind, limit)
+            self._ahead = (behind, reading)
+        return events
 
     def _project(
         self, projector: Projector, generations: list[Generation], events: Sequence[Event]

@@ -24,7 +24,7 @@ APPEND_LOCK = (42, 1)
     rows_kept=st.integers(1, 20),
     rows_in_memory=st.integers(1, 200),
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_live_and_rebuilt_rows_are_those_of_the_naive_fold(
     session_stack: LiveStack,
     seed: int,
@@ -32,7 +32,7 @@ def test_live_and_rebuilt_rows_are_those_of_the_naive_fold(
     rows_kept: int,
     rows_in_memory: int,
 ) -> None:
-    events = RandomFarm(seed).happen(250)
+    events = RandomFarm(seed).happen(200)
     beats = telemetry(seed, 80)
     url = session_stack.create_database()
     try:
