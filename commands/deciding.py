@@ -15,8 +15,10 @@ from msgspec import Struct
 
 from commands.bounded_cache import BoundedCache
 from commands.event_log.batch import TAGS, Appended, Batch, Envelope, row_call
+from commands.event_log.failures import Unreadable
 from commands.event_log.personal import KeyOf, sealed
 from commands.event_log.secrets import Secrets
+from commands.event_log.session import Facts
 from commands.event_log.wire import Call
 from commands.rows import SubjectKey
 from commands.unit_of_work import StreamMissing, Work
@@ -154,13 +156,14 @@ class States:
     def __init__(self, limit: int) -> None:
         self._known: BoundedCache[UUID, State] = BoundedCache(limit)
         self._doubted: BoundedCache[UUID, State | tuple[()]] = BoundedCache(limit)
-        self._read: dict[UUID, tuple[State | tuple[()], list[Fact]]] = {}
+        self._read: dict[UUID, tuple[State | tuple[()], Facts]] = {}
 
     def find(self, decider: Decider[Any], stream: UUID) -> State:
         """The version and state that were last known.
 
         Raises:
             StreamMissing: load it.
+            Unreadable: it was loaded, and this program cannot read it.
         """
         state = self._known.get(stream)
         if state is not None:
@@ -168,11 +171,14 @@ class States:
         read = self._read.pop(stream, None)
         if read is None:
             raise StreamMissing(stream)
-        version, folded = read[0] or (0, decider.initial)
+        known, facts = read
+        if isinstance(facts, Unreadable):
+            raise facts
+        version, folded = known or (0, decider.initial)
         evolve = decider.evolve
-        for fact in read[1]:
+        for fact in facts:
             folded = evolve(folded, fact)
-        state = (version + len(read[1]), folded)
+        state = (version + len(facts), folded)
         self._known.put(stream, state)
         return state
 
@@ -192,9 +198,7 @@ class States:
         """From which states on these streams are to be read; nothing: from their start."""
         return {stream: self._doubted.pop(stream) or () for stream in streams}
 
-    def read(
-        self, wanted: dict[UUID, State | tuple[()]], facts: dict[UUID, list[Fact]]
-    ) -> None:
+    def read(self, wanted: dict[UUID, State | tuple[()]], facts: dict[UUID, Facts]) -> None:
         """What was read; it is folded when a handler says by which decider."""
         for stream, base in wanted.items():
             self._read[stream] = (base, facts.get(stream, []))

@@ -90,6 +90,7 @@ class Writer:
         )
         self._wake = self._loop.create_future()
         self._serving = asyncio.create_task(self._serve(), name="writer")
+        self._serving.add_done_callback(self._on_ended)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -144,6 +145,14 @@ class Writer:
     def _rouse(self) -> None:
         if not self._wake.done():
             self._wake.set_result(None)
+
+    def _on_ended(self, serving: asyncio.Task[None]) -> None:
+        """A writer that stops by itself has a defect: say it at once, refuse what comes."""
+        if not serving.cancelled() and (error := serving.exception()) is not None:
+            message = "the writer has stopped: this process changes nothing any more"
+            self._loop.call_exception_handler({"message": message, "exception": error})
+            for pending in self._waiting.unanswered():
+                pending.fail(OutOfReach(message))
 
     async def _serve(self) -> None:
         while True:

@@ -51,6 +51,10 @@ class Defect(LogFailure):
     """The server refused what was sent; nothing was recorded, and trying again is no use."""
 
 
+class Unreadable(Exception):
+    """A stream holds an event that this program cannot read: an older program, or a defect."""
+
+
 class NotDurable(Exception):
     """A setting with which an acknowledged write can be lost, or an event missed."""
 

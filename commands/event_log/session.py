@@ -12,12 +12,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
+from cryptography.exceptions import InvalidTag
 from msgspec import Struct
 from psycopg.pq.abc import PGresult
 
 from commands.event_log.batch import INSERT_EVENTS, STATEMENTS, Batch
 from commands.event_log.columns import UUID_OID, array_of_16, array_of_int8, int8
-from commands.event_log.failures import ConnectionLost, LogFailure
+from commands.event_log.failures import ConnectionLost, LogFailure, Unreadable
 from commands.event_log.personal import PERSONAL, SubjectKeys, opened, owner
 from commands.event_log.secrets import Secrets
 from commands.event_log.wire import Answer, Call, Statement, Wire
@@ -82,10 +84,14 @@ class Receipt(Struct, frozen=True):
     position: int
 
 
+Facts = list[Fact] | Unreadable
+"""What a stream says; one that cannot be read hurts those alone who ask for it."""
+
+
 class Answers(Struct, frozen=True):
     """What ``LogSession.read`` found; a stream without new events has no entry."""
 
-    streams: dict[UUID, list[Fact]]
+    streams: dict[UUID, Facts]
     receipts: dict[UUID, Receipt]
 
 
@@ -214,19 +220,20 @@ class LogSession:
             self.keys.put(user, key)
         return found
 
-    async def _opened(self, streams: dict[UUID, list[Fact]]) -> dict[UUID, list[Fact]]:
+    async def _opened(self, streams: dict[UUID, Facts]) -> dict[UUID, Facts]:
         """Personal fields in the clear: a state is the fold of what was said."""
         owners = {
-            owner(fact) for facts in streams.values() for fact in facts if PERSONAL[type(fact)]
+            owner(fact)
+            for facts in streams.values()
+            if not isinstance(facts, Unreadable)
+            for fact in facts
+            if PERSONAL[type(fact)]
         }
         if not owners:
             return streams
         found = await self._ask_reading([Call(READ_KEYS, (uuids(owners),))])
         keys = self._keep_keys(owners, found[READ_KEYS])
-        return {
-            stream: [opened(fact, keys.get) for fact in facts]
-            for stream, facts in streams.items()
-        }
+        return {stream: in_the_clear(facts, keys) for stream, facts in streams.items()}
 
     async def _open(self, statements: Sequence[Statement]) -> Wire:
         return await Wire.open(
@@ -253,12 +260,30 @@ def rows(result: PGresult | None) -> list[tuple[Any, ...]]:
     ]
 
 
-def streams_in(result: PGresult | None) -> dict[UUID, list[Fact]]:
+def streams_in(result: PGresult | None) -> dict[UUID, Facts]:
     """Facts by stream, in order, as stored."""
-    found: dict[bytes, list[Fact]] = {}
+    states: dict[bytes, list[bytes]] = {}
     for stream, _version, state in rows(result):
-        found.setdefault(stream, []).append(decode(state))
-    return {UUID(bytes=stream): facts for stream, facts in found.items()}
+        states.setdefault(stream, []).append(state)
+    return {UUID(bytes=stream): decoded(each) for stream, each in states.items()}
+
+
+def decoded(states: list[bytes]) -> Facts:
+    """The facts of one stream."""
+    try:
+        return [decode(state) for state in states]
+    except msgspec.MsgspecError as error:
+        return Unreadable(str(error))
+
+
+def in_the_clear(facts: Facts, keys: Mapping[UUID, bytes | None]) -> Facts:
+    """The facts of one stream as they were said."""
+    if isinstance(facts, Unreadable):
+        return facts
+    try:
+        return [opened(fact, keys.get) for fact in facts]
+    except InvalidTag:
+        return Unreadable("a personal field was changed, or sealed under another key")
 
 
 def first_position(result: PGresult, count: int) -> int:

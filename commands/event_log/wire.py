@@ -90,19 +90,41 @@ class Wire:
         try:
             async with asyncio.timeout(timeout_s):
                 connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
-                limits = {
-                    "lock_ms": str(round(lock_timeout_s * 1000)),
-                    "statement_ms": str(round(timeout_s * 1000)),
-                }
-                row = await (await connection.execute(SET_TIMEOUTS, limits)).fetchone()
-                assert row is not None
-                connection.pgconn.nonblocking = 1
-                connection.pgconn.enter_pipeline_mode()
-                wire = cls(connection, row[-1])
-                wire._loop.add_reader(wire._socket, wire._on_readable)
-                await wire._prepare(statements, timeout_s)
+                try:
+                    return await cls._prepared(
+                        connection, statements, lock_timeout_s, timeout_s
+                    )
+                except BaseException:
+                    connection.pgconn.finish()
+                    raise
         except (psycopg.Error, TimeoutError) as error:
             raise ConnectionLost(str(error) or "no connection in time") from error
+
+    @classmethod
+    async def _prepared(
+        cls,
+        connection: psycopg.AsyncConnection,
+        statements: Sequence[Statement],
+        lock_timeout_s: float,
+        timeout_s: float,
+    ) -> Self:
+        limits = {
+            "lock_ms": str(round(lock_timeout_s * 1000)),
+            "statement_ms": str(round(timeout_s * 1000)),
+        }
+        row = await (await connection.execute(SET_TIMEOUTS, limits)).fetchone()
+        assert row is not None
+        connection.pgconn.nonblocking = 1
+        connection.pgconn.enter_pipeline_mode()
+        wire = cls(connection, row[-1])
+        wire._loop.add_reader(wire._socket, wire._on_readable)
+        try:
+            for name, sql in statements:
+                connection.pgconn.send_prepare(name, sql.encode())
+            await wire.ask((), timeout_s)
+        except BaseException:
+            wire.close()
+            raise
         return wire
 
     def send(
@@ -146,11 +168,6 @@ class Wire:
     def close(self) -> None:
         """Close at once; whoever waits hears that the connection is lost."""
         self._lose("closed")
-
-    async def _prepare(self, statements: Sequence[Statement], timeout_s: float) -> None:
-        for name, sql in statements:
-            self._pgconn.send_prepare(name, sql.encode())
-        await self.ask((), timeout_s)
 
     def _flush(self) -> None:
         if self._pgconn.flush():

@@ -6,9 +6,11 @@ import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from msgspec import Struct
 
+from commands.event_log.failures import Unreadable
 from commands.rows import Credential, SubjectKey
 from commands.writer import Writer, WriterConfig
 from domain.accounts.events import UserLoggedIn, UserRegistered
@@ -31,6 +33,11 @@ from tests.commands.accounting import (
 )
 
 pytestmark = pytest.mark.anyio
+
+OF_A_LATER_PROGRAM = """
+    INSERT INTO owl_log.events VALUES (1, %s, 1, 'wallet.account_frozen/1',
+        '{"type": "wallet.account_frozen/1"}', now(), 'system:x', gen_random_uuid(), 'x')
+"""
 
 
 class Failing(Struct, frozen=True, kw_only=True):
@@ -208,6 +215,21 @@ async def test_readers_of_the_process_see_commits_without_asking_the_database(
         with opened(database_url) as stranger:
             assert list(stranger.feed().read(0, 10)) == held
     assert [event.fact.amount_fen for event in held] == [2, 3]
+
+
+async def test_a_stream_that_cannot_be_read_hurts_only_those_who_ask_for_it(
+    database_url: str,
+) -> None:
+    strange, plain = uuid4(), uuid4()
+    with psycopg.connect(database_url) as connection:
+        connection.execute(OF_A_LATER_PROGRAM, [strange])
+    async with writing(database_url) as writer:
+        runs = [writer.run(credit, Credit(account=a), context()) for a in (strange, plain)]
+        failed, done = await asyncio.gather(*runs, return_exceptions=True)
+        assert isinstance(failed, Unreadable)
+        assert getattr(done, "result", None) == 1
+        with pytest.raises(Unreadable):
+            await writer.run(credit, Credit(account=strange), context())
 
 
 async def test_a_writer_that_closes_lets_its_commands_end(database_url: str) -> None:
