@@ -14,13 +14,13 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 
 from api.body import BODY_BYTES_MAX, Body
-from api.credentials import Credentials
+from api.desk import open_desk
 from api.door import wrap
 from api.errors import EXCEPTION_HANDLERS
 from api.exchange import Exchange
 from api.openapi import Document
 from api.platform import Platform
-from api.policy import Gate
+from api.policy import gate
 from api.routes import (
     artifacts,
     auth,
@@ -33,7 +33,6 @@ from api.routes import (
     tasks,
     users,
 )
-from api.security import Tokens
 
 _CHAPTERS = (auth, users, tasks, artifacts, gpu, fleet, recharge, logs)
 
@@ -41,14 +40,12 @@ _CHAPTERS = (auth, users, tasks, artifacts, gpu, fleet, recharge, logs)
 def create_app(platform: Platform) -> Litestar:
     """The application on a platform."""
     app = _application(platform, None)
-    wrap(app, platform)
+    wrap(app, open_desk(platform))
     return app
 
 
 def _application(platform: Platform, openapi: OpenAPIConfig | None) -> Litestar:
-    config = platform.config
-    tokens = Tokens(config.token_keys, lifetime_s=config.token_lifetime_s)
-    credentials = Credentials(platform.pool, deadline_s=config.read_deadline_s)
+    origins = platform.config.cross_origins
     document = Document(lambda described: _application(platform, described))
     return Litestar(
         route_handlers=[
@@ -56,20 +53,16 @@ def _application(platform: Platform, openapi: OpenAPIConfig | None) -> Litestar:
             health.ROUTER,
             documents.ROUTER,
         ],
-        guards=[Gate(tokens, credentials)],
+        guards=[gate],
         dependencies={
             "exchange": Provide(_exchange, sync_to_thread=False),
-            "tokens": Provide(lambda: tokens, sync_to_thread=False),
-            "credentials": Provide(lambda: credentials, sync_to_thread=False),
             "document": Provide(lambda: document, sync_to_thread=False),
         },
         dto=Body,
         return_dto=None,
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=BODY_BYTES_MAX,
-        cors_config=CORSConfig(allow_origins=list(config.cross_origins))
-        if config.cross_origins
-        else None,
+        cors_config=CORSConfig(allow_origins=list(origins)) if origins else None,
         openapi_config=openapi,
         logging_config=None,
     )

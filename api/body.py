@@ -35,11 +35,9 @@ _JSON: Final = "application/json"
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _KEY = re.compile(rb'"([^"\\]*)"\s*:')
-_SUSPICIOUS = re.compile(
-    rb'\\[^"\\/]'  # an escape that may hide a control character or a surrogate
-    rb"|\x7f|\xc2[\x80-\x9f]"  # DEL and C1 controls
-    rb"|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]"  # bidirectional overrides and isolates
-)
+_COLON = re.compile(rb'"\s*:')
+_UNCLEAN = re.compile(r"\\[^\"\\]|[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""In text written by our encoder: it escapes control characters, quotes and backslashes."""
 
 
 class RequestBody(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -80,13 +78,13 @@ class BodyReader:
         """
         if body.count(b"{") + body.count(b"[") > DEPTH_MAX and _depth(body) > DEPTH_MAX:
             raise InvalidRequest({"body": [Fault("too_deep", {"limit": DEPTH_MAX})]})
-        if not body.isascii():
-            body = _normalised(body)
         keys = _KEY.findall(body)
-        if _SUSPICIOUS.search(body) or len(set(keys)) != len(keys):
+        if not len(keys) == len(set(keys)) == len(_COLON.findall(body)):
             body = self._inspected(body, config)
         try:
             value = self._decoder.decode(body)
+            if not _is_plain(body) and not _is_clean(_ENCODER.encode(value).decode()):
+                value = self._decoder.decode(self._inspected(body, config))
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise self._refusal(body, config) from None
         given = {name: getattr(value, name) for name in self._annotations}
@@ -103,7 +101,7 @@ class BodyReader:
         faults = self._faults(value, duplicates, config)
         if faults:
             raise InvalidRequest(faults)
-        return _normalised(_ENCODER.encode(value))
+        return unicodedata.normalize("NFC", _ENCODER.encode(value).decode()).encode()
 
     def _refusal(self, body: bytes, config: HttpConfig) -> InvalidRequest:
         value, duplicates = _loaded(body)
@@ -188,26 +186,21 @@ def _depth(body: bytes) -> int:
     return deepest
 
 
-def _normalised(body: bytes) -> bytes:
-    """The body in Unicode's composed form, NFC.
+def _is_plain(body: bytes) -> bool:
+    """Whether no text in it can be other than it looks."""
+    return b"\\" not in body and b"\x7f" not in body and body.isascii()
 
-    Raises:
-        InvalidRequest: it is not UTF-8.
-    """
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        raise InvalidRequest({"body": [Fault("body_encoding")]}) from None
-    if unicodedata.is_normalized("NFC", text):
-        return body
-    return unicodedata.normalize("NFC", text).encode()
+
+def _is_clean(text: str) -> bool:
+    """Whether the encoded ``text`` is composed (NFC) and without characters that deceive."""
+    return not _UNCLEAN.search(text) and unicodedata.is_normalized("NFC", text)
 
 
 def _loaded(body: bytes) -> tuple[Any, set[str]]:
     """The body in plain values, and the keys that an object in it has twice.
 
     Raises:
-        InvalidRequest: it is empty, or not JSON.
+        InvalidRequest: it is empty, not UTF-8, or not JSON.
     """
     duplicates: set[str] = set()
 
@@ -221,13 +214,17 @@ def _loaded(body: bytes) -> tuple[Any, set[str]]:
     if not body.strip():
         raise InvalidRequest({"body": [Fault("body_empty")]})
     try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest({"body": [Fault("body_encoding")]}) from None
+    try:
         value = json.loads(
-            body.decode(),
+            text,
             object_pairs_hook=object_of,
             parse_float=Decimal,
             parse_constant=_refuse_constant,
         )
-    except (ValueError, RecursionError):  # also UnicodeDecodeError and over-long integers
+    except (ValueError, RecursionError):  # also integers of too many digits
         raise InvalidRequest({"body": [Fault("body_malformed")]}) from None
     return value, duplicates
 

@@ -14,11 +14,11 @@ import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.desk import Desk
 from api.envelope import Failure
 from api.exchange import Exchange
 from api.logging_setup import logger
 from api.messages import ERRORS
-from api.platform import Platform
 
 SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
     (b"x-content-type-options", b"nosniff"),
@@ -34,9 +34,9 @@ _log = logger("api.access")
 class Door:
     """An ASGI application around another one."""
 
-    def __init__(self, app: ASGIApp, platform: Platform) -> None:
+    def __init__(self, app: ASGIApp, desk: Desk) -> None:
         self._app = app
-        self._platform = platform
+        self._desk = desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request in and its answer out."""
@@ -46,7 +46,7 @@ class Door:
         path: str = scope["path"]
         if _NO_ADDRESS.search(path):
             scope["path"] = "/-"  # no route has this name: the usual 404
-        exchange = Exchange(self._platform, scope)
+        exchange = Exchange(self._desk, scope)
         status = 0
 
         async def answer(message: Message) -> None:
@@ -115,6 +115,6 @@ def _note(exchange: Exchange, path: str, status: int) -> None:
     )
 
 
-def wrap(app: Any, platform: Platform) -> None:
+def wrap(app: Any, desk: Desk) -> None:
     """Put the door in front of a Litestar application."""
-    app.asgi_handler = Door(app.asgi_handler, platform)
+    app.asgi_handler = Door(app.asgi_handler, desk)

@@ -21,9 +21,9 @@ from msgspec import Struct
 from psycopg import AsyncConnection, OperationalError
 from psycopg_pool import PoolTimeout
 
+from api.desk import Desk
 from api.envelope import Envelope
 from api.messages import OK, Fault, Language, Text, language_of
-from api.platform import Platform
 from api.reading import reading
 from api.rejection import InvalidRequest
 from api.security import Principal
@@ -45,8 +45,9 @@ _NO_BODY: Final = hashlib.sha256(b"").digest()
 class Exchange:
     """``principal`` is who asks, once the policy has let them pass."""
 
-    def __init__(self, platform: Platform, scope: HTTPScope) -> None:
-        self.platform = platform
+    def __init__(self, desk: Desk, scope: HTTPScope) -> None:
+        self.desk = desk
+        self.platform = platform = desk.platform
         self.scope = scope
         self.began = time.perf_counter()
         self.principal: Principal | None = None

@@ -106,6 +106,17 @@ REASONS: Final[dict[str, Text]] = {
     "the farm no longer runs this type": Text(
         "平台已不再提供该任务类型", "The farm no longer runs this type of task"
     ),
+    "an admin cannot demote or deactivate themselves": Text(
+        "管理员不能给自己降级或停用自己，请让另一位管理员操作",
+        "An admin cannot demote or deactivate themselves: ask another admin",
+    ),
+    "only a super admin makes or changes a super admin": Text(
+        "只有超级管理员可以任命或修改超级管理员",
+        "Only a super admin makes or changes a super admin",
+    ),
+    "only an active admin changes users": Text(
+        "只有在用的管理员可以修改用户", "Only an active admin changes users"
+    ),
     "the task is not open": Text("任务已经结束", "The task has ended"),
 }
 

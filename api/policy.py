@@ -11,11 +11,10 @@ from typing import Any, Final
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from api.credentials import Credentials
 from api.exchange import Exchange
 from api.query import check_path, check_query
 from api.rejection import Rejection, Unauthenticated
-from api.security import Principal, Tokens, bearer
+from api.security import Principal, bearer
 from domain.accounts.events import Role
 
 _POLICY: Final = "policy"
@@ -49,53 +48,47 @@ def policy_of(handler: BaseRouteHandler) -> Policy | None:
     return policy
 
 
-class Gate:
-    """The one guard of the application."""
+async def gate(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
+    """Let the request pass.
 
-    def __init__(self, tokens: Tokens, credentials: Credentials) -> None:
-        self._tokens = tokens
-        self._credentials = credentials
-
-    async def __call__(
-        self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
-    ) -> None:
-        """Let the request pass.
-
-        Raises:
-            Unauthenticated: no good token.
-            Rejection: the role may not, or the address is not one.
-            InvalidRequest: the query string is wrong.
-        """
-        policy = policy_of(handler)
-        scope = connection.scope
-        if policy is None:
-            if scope.get("method") == "OPTIONS":
-                return
+    Raises:
+        Unauthenticated: no good token.
+        Rejection: the role may not, or the address is not one.
+        InvalidRequest: the query string is wrong.
+    """
+    policy = policy_of(handler)
+    scope = connection.scope
+    if policy is None:
+        if scope.get("method") == "OPTIONS":
+            return
+        raise Rejection("ACCESS_DENIED")
+    exchange = Exchange.of(scope)
+    if policy is not Policy.PUBLIC:
+        principal = await _principal(exchange)
+        if principal.role not in policy.value:
             raise Rejection("ACCESS_DENIED")
-        exchange = Exchange.of(scope)
-        if policy is not Policy.PUBLIC:
-            principal = await self._principal(exchange)
-            if principal.role not in policy.value:
-                raise Rejection("ACCESS_DENIED")
-            exchange.principal = principal
-        check_path(scope)
-        if scope["query_string"]:
-            check_query(connection, handler)
-        if scope.get("method") == "GET" and (wanted := exchange.header("owl-min-position")):
-            await exchange.wait_for(wanted)
+        exchange.principal = principal
+    check_path(scope)
+    if scope["query_string"]:
+        check_query(connection, handler)
+    if scope.get("method") == "GET" and (wanted := exchange.header("owl-min-position")):
+        await exchange.wait_for(wanted)
 
-    async def _principal(self, exchange: Exchange) -> Principal:
-        token = bearer(list(exchange.given("authorization")))
-        claims = self._tokens.read(token, now=exchange.platform.clock())
-        standing = await self._credentials.standing(claims.user_id)
-        if (
-            standing is None
-            or not standing.is_active
-            or standing.token_version != claims.token_version
-        ):
-            raise Unauthenticated
-        return Principal(
-            user_id=standing.user_id,
-            role=standing.role,
-            token_version=standing.token_version,
-        )
+
+async def _principal(exchange: Exchange) -> Principal:
+    token = bearer(list(exchange.given("authorization")))
+    claims = exchange.desk.tokens.read(token, now=exchange.platform.clock())
+    standing = await exchange.desk.credentials.standing(claims.user_id)
+    if (
+        standing is None
+        or not standing.is_active
+        or standing.token_version != claims.token_version
+    ):
+        raise Unauthenticated
+    return Principal(
+        user_id=standing.user_id,
+        role=standing.role,
+        token_version=standing.token_version,
+    )

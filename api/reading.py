@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -19,8 +19,13 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from api.platform import ReadPool
 from domain.ports import OutOfReach
 
+CONNECT_TIMEOUT_S: Final = 2
+RECONNECT_FOR_S: Final = 5.0
+"""Then the pool starts its attempts anew, with short pauses again."""
 
-async def open_pool(conninfo: str, *, most: int) -> ReadPool:
+
+@asynccontextmanager
+async def open_pool(conninfo: str, *, most: int) -> AsyncIterator[ReadPool]:
     """A pool for reads: every statement its own transaction, times in UTC.
 
     It opens in the background, so that a process may start before its database.
@@ -32,14 +37,18 @@ async def open_pool(conninfo: str, *, most: int) -> ReadPool:
         open=False,
         kwargs={
             "autocommit": True,
+            "connect_timeout": CONNECT_TIMEOUT_S,
             "prepare_threshold": 1,
             "options": "-c timezone=UTC -c default_transaction_read_only=on",
         },
-        reconnect_timeout=5.0,
+        reconnect_timeout=RECONNECT_FOR_S,
         name="reads",
     )
     await pool.open(wait=False)
-    return pool
+    try:
+        yield pool
+    finally:
+        await pool.close()
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from msgspec import NODEFAULT, Meta, Struct
 
 from api.fields import URL_MAX, address_with
 from api.messages import Fault
-from api.validation import checked, faults_of_fields
+from api.validation import check_of, checked, faults_of_fields
 
 CONFIG_BYTES_MAX: Final = 32 * 1024
 CONFIG_DEPTH_MAX: Final = 8
@@ -29,7 +29,7 @@ Timeout = Annotated[
 ]
 
 
-class VideoAnalysisConfig(Struct, kw_only=True, omit_defaults=True):
+class VideoAnalysisConfig(Struct, kw_only=True, forbid_unknown_fields=True):
     """``video_analysis``: what to look at, and for what."""
 
     video_url: Annotated[
@@ -46,7 +46,7 @@ class VideoAnalysisConfig(Struct, kw_only=True, omit_defaults=True):
     timeout_seconds: Timeout | None = None
 
 
-class TestConfig(Struct, kw_only=True, omit_defaults=True):
+class TestConfig(Struct, kw_only=True, forbid_unknown_fields=True):
     """``test``: goes the whole way of a task without a workload."""
 
     seconds: Annotated[float, Meta(ge=0, le=3600, description="How long to run.")] = 0.0
@@ -71,7 +71,7 @@ def config_faults(task_type: str, config: Mapping[str, Any]) -> Iterator[tuple[s
         yield "config", Fault("too_deep", {"limit": CONFIG_DEPTH_MAX})
         return
     shape = CONFIGS.get(task_type)
-    if shape is None:
+    if shape is None or _fits(config, shape):
         return
     found = faults_of_fields(
         config, _HINTS[shape], required=_REQUIRED[shape], strict=True, prefix="config."
@@ -79,6 +79,15 @@ def config_faults(task_type: str, config: Mapping[str, Any]) -> Iterator[tuple[s
     for path, faults in found.items():
         for fault in faults:
             yield path, fault
+
+
+def _fits(config: Mapping[str, Any], shape: type[Struct]) -> bool:
+    """Whether there is nothing to say, in one conversion."""
+    try:
+        value = msgspec.convert(config, shape)
+    except msgspec.ValidationError:
+        return False
+    return not any(check(getattr(value, name)) for name, check in _CHECKS[shape].items())
 
 
 def _depth(value: Any) -> int:
@@ -100,5 +109,13 @@ _REQUIRED: Final = {
         for field in msgspec.structs.fields(shape)
         if field.default is NODEFAULT and field.default_factory is NODEFAULT
     )
+    for shape in CONFIGS.values()
+}
+_CHECKS: Final = {
+    shape: {
+        name: check
+        for name, annotation in _HINTS[shape].items()
+        if (check := check_of(annotation)) is not None
+    }
     for shape in CONFIGS.values()
 }

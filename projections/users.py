@@ -6,11 +6,13 @@ in the command's own commit.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 from psycopg import AsyncConnection
@@ -154,6 +156,11 @@ BY_ID: Final = """
     SELECT to_json(the_user)::text FROM read.users AS the_user WHERE user_id = %(user_id)s
 """
 
+BY_IDS: Final = """
+    SELECT to_json(the_user)::text FROM read.users AS the_user
+    WHERE user_id = ANY(%(user_ids)s)
+"""
+
 STATISTICS: Final = """
     SELECT json_build_object(
         'total_tasks', the_user.total_tasks,
@@ -188,9 +195,21 @@ class UserStatistics(Struct, frozen=True, kw_only=True):
     last_task_at: datetime | None
 
 
+_ROW: Final = msgspec.json.Decoder(UserRow)
+
+
 async def user_by_id(connection: AsyncConnection[Any], user_id: UUID) -> UserRow | None:
     """The user as of the connection's snapshot."""
     return await one(connection, UserRow, BY_ID, {"user_id": user_id})
+
+
+async def users_by_id(
+    connection: AsyncConnection[Any], user_ids: Collection[UUID]
+) -> dict[UUID, UserRow]:
+    """These users, by id; who is not there is not in the answer."""
+    cursor = await connection.execute(BY_IDS, {"user_ids": list(user_ids)})
+    rows = (_ROW.decode(row[0]) for row in await cursor.fetchall())
+    return {row.user_id: row for row in rows}
 
 
 async def user_statistics(

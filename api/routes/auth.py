@@ -13,7 +13,6 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from api.body import RequestBody
-from api.credentials import Credentials
 from api.envelope import Envelope, shown
 from api.exchange import Exchange
 from api.fields import Email, FullName, Password, Username
@@ -22,7 +21,6 @@ from api.platform import HttpConfig
 from api.policy import PUBLIC
 from api.registration import registration
 from api.rejection import Unauthenticated
-from api.security import Tokens
 from commands.accounts import LoggedIn, LogIn, Registered, log_in, register_user
 from domain.accounts.events import Role
 from domain.envelope import Actor
@@ -120,15 +118,12 @@ async def register(
 
 @post("/login", opt=PUBLIC, status_code=200)
 async def login(
-    data: JSONBody[LoginRequest],
-    exchange: NamedDependency[Exchange],
-    credentials: NamedDependency[Credentials],
-    tokens: NamedDependency[Tokens],
+    data: JSONBody[LoginRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[LoginAnswer]:
     """登录: give a token for a password. Unknown, wrong and inactive are one answer."""
-    platform = exchange.platform
+    platform, tokens = exchange.platform, exchange.desk.tokens
     claim = platform.secrets.claim_id("email", data.email)
-    found = await credentials.by_email(claim)
+    found = await exchange.desk.credentials.by_email(claim)
     right = await platform.passwords.verify(
         found.password_hash if found else None, data.password
     )

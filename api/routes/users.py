@@ -15,7 +15,7 @@ from api.policy import ANYONE
 from domain.accounts.events import Role
 from domain.errors import NotFound
 from domain.money import to_yuan
-from projections.users import UserRow, user_by_id
+from projections.users import UserRow
 
 
 class Me(Struct, kw_only=True):
@@ -56,8 +56,7 @@ def me_of(user: UserRow) -> Me:
 @get("/me", opt=ANYONE)
 async def read_me(exchange: NamedDependency[Exchange]) -> Envelope[Me]:
     """获取当前用户信息: the signed-in user."""
-    async with exchange.reading() as connection:
-        user = await user_by_id(connection, exchange.user.user_id)
+    user = await exchange.desk.profiles.get(exchange.user.user_id)
     if user is None:
         raise NotFound
     return exchange.reply(me_of(user))

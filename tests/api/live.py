@@ -80,8 +80,7 @@ async def open_platform(database_url: str, files: Files) -> AsyncIterator[Platfo
         )
         committed, projected = LocalSignal(), LocalSignal()
         writer = await stack.enter_async_context(Writer(log, now, committed=committed))
-        pool = await open_pool(database_url, most=8)
-        stack.push_async_callback(pool.close)
+        pool = await stack.enter_async_context(open_pool(database_url, most=8))
         runners = [
             Runner(log.feed(), database_url, BUSINESS, projected=projected),
             Runner(log.telemetry.feed(), database_url, TELEMETRY, projected=None),

@@ -55,7 +55,7 @@ def test_codes_raced_by_everybody_pay_exactly_what_they_promise(
             return answers
 
         work = [partial(redeem, client, number // 8) for number, client in enumerate(clients)]
-        total = sum(at_once(work), Counter())
+        total: Counter[str] = sum(at_once(work), Counter())
         assert total.keys() <= {"OK", "CODE_EXHAUSTED", "CODE_ALREADY_REDEEMED"}
         assert total["OK"] == CODES * uses
         balances = [person.balance() for person in people]

@@ -1,0 +1,36 @@
+"""What all requests share: the platform, and what is asked of it again and again."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from api.credentials import Credentials
+from api.gathering import Gathering
+from api.platform import Platform
+from api.security import Tokens
+from projections.users import UserRow, users_by_id
+
+Profiles: TypeAlias = Gathering[UserRow]
+
+
+class Desk(Struct, frozen=True, kw_only=True):
+    """Made once with the application; every exchange stands at it."""
+
+    platform: Platform
+    tokens: Tokens
+    credentials: Credentials
+    profiles: Profiles
+
+
+def open_desk(platform: Platform) -> Desk:
+    """The desk of a platform."""
+    config = platform.config
+    deadline_s = config.read_deadline_s
+    return Desk(
+        platform=platform,
+        tokens=Tokens(config.token_keys, lifetime_s=config.token_lifetime_s),
+        credentials=Credentials(platform.pool, deadline_s=deadline_s),
+        profiles=Gathering(platform.pool, users_by_id, deadline_s=deadline_s),
+    )

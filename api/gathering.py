@@ -1,0 +1,73 @@
+"""Look-ups by key that travel together: one query for all who ask while one is on its way.
+
+Each answer comes from a query that was sent after its request had arrived, so nothing older
+than the request is ever shown. Alone, a look-up leaves at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
+
+from psycopg import AsyncConnection
+
+from api.platform import ReadPool
+from api.reading import reading
+
+V = TypeVar("V")
+Find = Callable[[AsyncConnection[Any], Collection[UUID]], Awaitable[Mapping[UUID, V]]]
+
+KEYS_MAX: Final = 500
+
+
+class Gathering(Generic[V]):
+    """``find`` reads what belongs to keys; a key without a value is not in its answer."""
+
+    def __init__(self, pool: ReadPool, find: Find[V], *, deadline_s: float) -> None:
+        self._pool = pool
+        self._find = find
+        self._deadline_s = deadline_s
+        self._waiting: dict[UUID, asyncio.Future[V | None]] = {}
+        self._flight: asyncio.Task[None] | None = None
+
+    async def get(self, key: UUID) -> V | None:
+        """What belongs to the key.
+
+        Raises:
+            OutOfReach: Postgres did not answer in time.
+        """
+        answer = self._waiting.get(key)
+        if answer is None:
+            answer = asyncio.get_running_loop().create_future()
+            self._waiting[key] = answer
+            if self._flight is None:
+                self._flight = asyncio.create_task(self._fly())
+        return await asyncio.shield(answer)
+
+    async def _fly(self) -> None:
+        try:
+            while self._waiting:
+                asked = self._waiting
+                if len(asked) > KEYS_MAX:
+                    asked = dict(list(asked.items())[:KEYS_MAX])
+                    for key in asked:
+                        del self._waiting[key]
+                else:
+                    self._waiting = {}
+                await self._answer(asked)
+        finally:
+            self._flight = None
+
+    async def _answer(self, asked: dict[UUID, asyncio.Future[V | None]]) -> None:
+        try:
+            async with reading(self._pool, self._deadline_s) as connection:
+                found = await self._find(connection, list(asked))
+        except Exception as error:  # noqa: BLE001 - handed to those who asked
+            for answer in asked.values():
+                answer.set_exception(error)
+                answer.exception()  # whoever asked may have gone
+        else:
+            for key, answer in asked.items():
+                answer.set_result(found.get(key))
