@@ -102,6 +102,20 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
     return settings
 
 
+def environment_for_agent(token: str | None) -> dict[str, str]:
+    """What an agent that we start sees: none of the platform's settings, and its token.
+
+    A token on the command line could be read by everybody on the machine.
+    """
+    theirs = tuple(name for name in _OTHERS if name.endswith("_"))
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_PREFIX) or name.startswith(theirs)
+    }
+    return environment if token is None else {**environment, "OWL_AGENT_TOKEN": token}
+
+
 def is_loopback(host: str) -> bool:
     """Whether only programs of this machine can reach ``host``."""
     return host in {"localhost", "::1"} or host.startswith("127.")

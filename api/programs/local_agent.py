@@ -6,7 +6,6 @@ Law: it is the same program as on any GPU host, and knows of us only what it is 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import sys
@@ -18,14 +17,13 @@ from msgspec import Struct
 from api.client.http import ApiClient
 from api.demo.main_job import Credentials
 from api.embedded.child import Child, Launch, stop_orphans
+from api.settings import environment_for_agent
 
 PROGRAM = "owl-agent"
 POLL_S = 0.5
 RESTART_PAUSE_S = 2.0
 ONLINE_WITHIN_S = 30.0
 SLOTS = 2
-_DROPPED = ("OWL_DATABASE_URL", "OWL_NATS_URL", "OWL_SECRETS_DIR")
-"""Settings of the platform that its agents must never see."""
 
 
 class AgentPlan(Struct, frozen=True, kw_only=True):
@@ -103,19 +101,13 @@ class LocalAgent:
             argv += ["--media-dir", str(directory)]
         if plan.simulated_gpus:
             argv += ["--simulate-gpus", str(plan.simulated_gpus)]
-        environment = {
-            name: value for name, value in os.environ.items() if name not in _DROPPED
-        }
-        if self._token is not None:
-            # a token on the command line could be read by everybody on the machine
-            environment["OWL_AGENT_TOKEN"] = self._token
         return Launch(
             argv=tuple(argv),
             cwd=plan.directory,
             log_path=self.log_path,
             stop_signal=signal.SIGTERM,
             account=None,
-            environment=environment,
+            environment=environment_for_agent(self._token),
         )
 
 

@@ -1,0 +1,1 @@
+"""The whole platform as real processes: killed, wiped and raced, then audited."""
