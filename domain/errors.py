@@ -56,3 +56,12 @@ class IdempotencyMismatch(Refused):
     """The idempotency key was used before with another request."""
 
     code = "IDEMPOTENCY_MISMATCH"
+
+
+class RateLimited(Refused):
+    """Too many wrong tries: wait ``retry_after_s`` seconds."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("too many wrong tries", retry_after_s=retry_after_s)

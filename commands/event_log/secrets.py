@@ -40,6 +40,10 @@ class Secrets(Struct, frozen=True, kw_only=True):
         """The stream of a recharge code, from its symbols without separators."""
         return self._keyed(f"code:{symbols}")
 
+    def throttle_id(self, text: str) -> UUID:
+        """What stands for an address in the table of wrong tries."""
+        return self._keyed(f"throttle:{text}")
+
     def seal(self, text: str) -> str:
         """Ciphertext that only this platform opens."""
         return base64.b64encode(encrypt(self.sealing_key, text.encode(), b"sealed")).decode()
