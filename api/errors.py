@@ -22,7 +22,7 @@ from api.passwords import PasswordsBusy
 from api.query import faults_of_query, handler_of
 from api.rejection import InvalidRequest, Rejection
 from api.validation import Faults
-from domain.errors import InvalidInput, Refused
+from domain.errors import InvalidInput, RateLimited, Refused
 from domain.ports import OutOfReach
 
 STATUSES: Final[dict[str, int]] = {
@@ -112,6 +112,8 @@ def on_refused(request: Request[Any, Any, Any], error: Refused) -> Response[Fail
     headers: dict[str, str] = {}
     if error.code == "SERVER_UNAVAILABLE":
         headers["Retry-After"] = str(MAINTENANCE_RETRY_S)
+    if isinstance(error, RateLimited):
+        headers["Retry-After"] = str(error.details["retry_after_s"])
     if error.code == "INVALID_CREDENTIALS":
         headers["WWW-Authenticate"] = "Bearer"
     return failure(
