@@ -121,21 +121,10 @@ REASONS: Final[dict[str, Text]] = {
         "不能降级或停用最后一位管理员，请先任命另一位",
         "The last active admin stays: appoint another one first",
     ),
-    "an admin cannot demote or deactivate themselves": Text(
-        "不能降级或停用自己，请让另一位管理员操作",
-        "You cannot demote or deactivate yourself: ask another admin",
-    ),
-    "only an active admin changes users": Text(
-        "您已不再是管理员，不能修改用户", "You are no admin any more: you cannot change users"
-    ),
-    "only a super admin makes or changes a super admin": Text(
-        "只有超级管理员可以任命或修改超级管理员",
-        "Only a super admin makes or changes a super admin",
-    ),
     "too many wrong tries": Text(
         "错误次数过多，请稍后再试", "Too many wrong tries: wait, then try again"
     ),
-    "PasswordOutdated": Text(
+    "the password was changed since it was checked": Text(
         "密码刚刚被修改，请重新登录", "The password was just changed: log in again"
     ),
     "the task is not open": Text("任务已经结束", "The task has ended"),

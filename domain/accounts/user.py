@@ -133,5 +133,5 @@ def change_password(user: User | None, *, token_version: int) -> PasswordChanged
     """
     known = acting(user)
     if known.token_version != token_version:
-        raise PasswordOutdated
+        raise PasswordOutdated("the password was changed since it was checked")
     return PasswordChanged(user_id=known.user_id, token_version=token_version + 1)
