@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
+from api.programs.audit_entity import diff, history, state
 from api.programs.audit_log import as_json, opened_log, print_json, signing_key
 from api.programs.audit_reconcile import reconcile
+from api.programs.audit_story import log, show, trace
 from api.programs.audit_verify import verify
 from api.programs.options import with_database
 from domain.audit.checkpoint import VerifierKey
@@ -49,5 +51,5 @@ def checkpoint(as_json: bool, **options: Any) -> None:  # noqa: FBT001
         click.echo(note, nl=False)
 
 
-command.add_command(verify)
-command.add_command(reconcile)
+for each in (verify, reconcile, log, show, history, state, diff, trace):
+    command.add_command(each)

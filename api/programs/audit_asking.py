@@ -1,0 +1,123 @@
+"""How the programs of ``owl audit`` ask: their arguments, the query, a line for an event."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeAlias, TypeVar
+
+import click
+import msgspec
+import psycopg
+
+from api.client.wording import clean
+from api.programs.audit_log import print_json
+from api.programs.failing import Unreachable, in_words
+from api.programs.options import database_of, settings_from
+from domain.money import FEN_PER_YUAN
+from projections.audit import story
+from projections.audit.entity import Entity, NoEntity
+from projections.audit.story import Entry
+
+R = TypeVar("R")
+Connection: TypeAlias = psycopg.AsyncConnection[Any]
+
+CONNECT_S = 3
+
+
+class EntityType(click.ParamType):
+    """``user:ID``, ``task:ID``, ``server:ID``, ``code:ID``."""
+
+    name = "entity"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Entity:
+        try:
+            return Entity.parse(value)
+        except NoEntity as error:
+            self.fail(str(error), param, ctx)
+
+
+class MomentType(click.ParamType):
+    """A position, or a time such as 2026-03-01T12:00:00Z (without a zone: UTC)."""
+
+    name = "position|time"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | datetime:
+        if isinstance(value, str) and value.isdecimal():
+            return int(value)
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a position nor a time", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class YuanType(click.ParamType):
+    """Yuan, given in fen."""
+
+    name = "yuan"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        try:
+            return int(Decimal(value) * FEN_PER_YUAN)
+        except (InvalidOperation, ValueError, OverflowError):
+            self.fail(f"{value!r} is no amount", param, ctx)
+
+
+ENTITY = EntityType()
+MOMENT = MomentType()
+YUAN = YuanType()
+
+
+def asked(options: dict[str, Any], read: Callable[[Connection], Awaitable[R]]) -> R:
+    """Run a query; what is in the way is said in a sentence."""
+
+    async def run() -> R:
+        async with await psycopg.AsyncConnection.connect(
+            database_of(settings_from(**options)),
+            autocommit=True,
+            connect_timeout=CONNECT_S,
+            options="-c timezone=UTC -c default_transaction_read_only=on",
+        ) as connection:
+            return await read(connection)
+
+    with in_words():
+        try:
+            return asyncio.run(run())
+        except psycopg.OperationalError as error:
+            raise Unreachable(f"the database is out of reach: {error}") from error
+        except psycopg.errors.UndefinedTable as error:
+            raise Unreachable(f"the database holds no log: {error}") from error
+        except KeyboardInterrupt:
+            sys.exit(0)
+
+
+async def position_of(connection: Connection, moment: int | datetime | None) -> int | None:
+    """The position that was given, or that of the time that was given."""
+    if isinstance(moment, datetime):
+        return await story.position_at(connection, moment)
+    return moment
+
+
+def print_line(each: Entry, *, as_json: bool) -> None:
+    """One event."""
+    if as_json:
+        print_json(each)
+        return
+    at = each.recorded_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    line = f"{each.position:>10}  {at}  {each.tag:<32}  {each.stream}  {each.actor}"
+    click.echo(clean(line).plain)
+
+
+def print_changes(changes: dict[str, tuple[Any, Any]]) -> None:
+    """Fields with their values before and after."""
+    for name, (before, after) in changes.items():
+        click.echo(f"{'':>10}  {name}: {text_of(before)} → {text_of(after)}")
+
+
+def text_of(value: Any) -> str:
+    """A value on one line."""
+    return clean(msgspec.json.encode(value).decode()).plain

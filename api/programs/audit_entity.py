@@ -1,0 +1,109 @@
+"""``owl audit history | state | diff``: an entity through time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from api.programs.audit_asking import (
+    ENTITY,
+    MOMENT,
+    Connection,
+    asked,
+    position_of,
+    print_changes,
+    print_line,
+    text_of,
+)
+from api.programs.audit_log import as_json, print_json
+from api.programs.options import with_database
+from projections.audit import entity as entities
+from projections.audit import story
+from projections.audit.entity import Entity
+
+
+@click.command()
+@click.argument("entity", type=ENTITY)
+@as_json
+@with_database
+def history(entity: Entity, as_json: bool, **options: Any) -> None:  # noqa: FBT001
+    """Tell all that happened to ENTITY: who, when, why, and what it changed."""
+
+    async def read(connection: Connection) -> list[entities.Step]:
+        return await entities.history(connection, entity, await story.head(connection))
+
+    steps = asked(options, read)
+    if as_json:
+        print_json(steps)
+        return
+    for step in steps:
+        print_line(step.entry, as_json=False)
+        cause = step.entry.causation_id
+        because = "" if cause is None else f", because of {cause}"
+        click.echo(f"{'':>10}  request {step.entry.correlation_id}{because}")
+        print_changes(step.changes)
+
+
+@click.command()
+@click.argument("entity", type=ENTITY)
+@click.option("--at", type=MOMENT, help="After this position, or at this time; else now.")
+@as_json
+@with_database
+def state(
+    entity: Entity,
+    at: int | datetime | None,
+    as_json: bool,  # noqa: FBT001
+    **options: Any,
+) -> None:
+    """Show what ENTITY was at any moment, folded from its own events."""
+
+    async def read(connection: Connection) -> tuple[int, entities.Shape]:
+        position = await position_of(connection, at)
+        position = await story.head(connection) if position is None else position
+        return position, await entities.state(connection, entity, position)
+
+    position, shape = asked(options, read)
+    if as_json:
+        print_json({"position": position, "state": shape})
+        return
+    click.echo(f"after position {position}:" if shape else f"nothing by position {position}")
+    for name, value in shape.items():
+        click.echo(f"  {name:<28}{text_of(value)}")
+
+
+@click.command()
+@click.argument("before", type=MOMENT)
+@click.argument("after", type=MOMENT)
+@click.option("--entity", type=ENTITY, help="What changed of it; without it, which streams.")
+@as_json
+@with_database
+def diff(
+    before: int | datetime,
+    after: int | datetime,
+    entity: Entity | None,
+    as_json: bool,  # noqa: FBT001
+    **options: Any,
+) -> None:
+    """Show what changed between two positions or times."""
+
+    async def read(connection: Connection) -> Any:
+        first = await position_of(connection, before) or 0
+        last = await position_of(connection, after) or 0
+        if entity is None:
+            return await entities.changed_streams(connection, first, last)
+        return entities.differences(
+            await entities.state(connection, entity, first),
+            await entities.state(connection, entity, last),
+        )
+
+    found = asked(options, read)
+    if as_json:
+        print_json(found)
+    elif entity is not None:
+        print_changes(found)
+    else:
+        for each in found:
+            versions = f"{each.first_version} to {each.last_version}"
+            click.echo(f"{each.stream}  {each.category:<10} versions {versions}")

@@ -1,0 +1,181 @@
+"""``owl audit log | show | trace``: what happened, and what led to what."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import click
+import msgspec
+from msgspec.structs import asdict
+from rich.console import Console
+from rich.tree import Tree
+
+from api.client.wording import clean
+from api.programs.audit_asking import (
+    ENTITY,
+    MOMENT,
+    YUAN,
+    Connection,
+    asked,
+    position_of,
+    print_line,
+)
+from api.programs.audit_log import as_json, opened_log, print_json
+from api.programs.failing import ProgramFailed
+from api.programs.options import with_database
+from projections.audit import story
+from projections.audit.entity import Entity
+from projections.audit.proving import NotSigned, prove_event
+from projections.audit.stored import StoredLog
+from projections.audit.story import Filter
+from projections.audit.trace import Traced, trace_correlation, trace_position
+
+FOLLOW_EVERY_S = 0.5
+
+
+@click.command()
+@click.option("--from", "since", type=MOMENT, help="From this position, or after this time.")
+@click.option("--to", "until", type=MOMENT, help="Up to this position or time.")
+@click.option("--type", "tag", metavar="TAG", help="Such as wallet.* or tasks.task_failed/1.")
+@click.option("--entity", type=ENTITY, help="In the streams of user:ID, task:ID, …")
+@click.option("--actor", help="Such as admin:* or agent:ID.")
+@click.option("--account", metavar="USER", type=click.UUID, help="About this user, anywhere.")
+@click.option("--correlation", metavar="ID", help="Of this request.")
+@click.option("--min-amount", metavar="YUAN", type=YUAN, help="Of at least this much.")
+@click.option("--limit", type=click.IntRange(1, story.PAGE_MAX), default=50, show_default=True)
+@click.option("--follow", is_flag=True, help="Go on with what is still to come.")
+@as_json
+@with_database
+def log(
+    since: int | datetime | None,
+    until: int | datetime | None,
+    tag: str | None,
+    entity: Entity | None,
+    actor: str | None,
+    account: UUID | None,
+    correlation: str | None,
+    min_amount: int | None,
+    limit: int,
+    follow: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+    **options: Any,
+) -> None:
+    """List events, one a line; with --json each line is one event."""
+
+    async def read(connection: Connection) -> None:
+        first = await position_of(connection, since)
+        last = await position_of(connection, until)
+        after = 0 if first is None else first - (0 if isinstance(since, datetime) else 1)
+        wanted = Filter(
+            after=after,
+            until=last,
+            tag=tag,
+            streams=None if entity is None else tuple(entity.streams),
+            actor=actor,
+            correlation=correlation,
+            user_id=account,
+            amount_fen=min_amount,
+        )
+        while True:
+            head = await story.head(connection)
+            found = await story.entries(connection, wanted, limit)
+            for each in found:
+                print_line(each, as_json=as_json)
+            if not follow:
+                return
+            seen = found[-1].position if len(found) == limit else head
+            wanted = msgspec.structs.replace(wanted, after=max(wanted.after, seen))
+            await asyncio.sleep(FOLLOW_EVERY_S)
+
+    asked(options, read)
+
+
+@click.command()
+@click.argument("position", type=click.IntRange(min=1))
+@click.option("--raw", is_flag=True, help="The fact's bytes, as they are stored and hashed.")
+@click.option("--proof", is_flag=True, help="A C2SP tlog-proof that the event is in the log.")
+@as_json
+@with_database
+def show(
+    position: int,
+    raw: bool,  # noqa: FBT001
+    proof: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+    **options: Any,
+) -> None:
+    """Show one event whole."""
+    if proof:
+        with opened_log(options) as (_, stored):
+            click.echo(_proof(stored, position), nl=False)
+        return
+    found = asked(options, lambda connection: story.entry_at(connection, position))
+    if found is None:
+        raise ProgramFailed(f"there is no event at position {position}")
+    if raw:
+        click.echo(bytes(found.fact), nl=False)
+    elif as_json:
+        print_json(found)
+    else:
+        for name, value in asdict(found).items():
+            if name != "fact":
+                click.echo(f"{name:<16}{'' if value is None else value}")
+        click.echo(msgspec.json.format(bytes(found.fact), indent=2).decode())
+
+
+@click.command()
+@click.argument("what", metavar="POSITION|CORRELATION")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["tree", "dot", "json"]),
+    default="tree",
+    show_default=True,
+)
+@with_database
+def trace(what: str, form: str, **options: Any) -> None:
+    """Draw all that one request led to, each event under what caused it."""
+
+    async def read(connection: Connection) -> list[Traced]:
+        if what.isdecimal():
+            return await trace_position(connection, int(what))
+        return await trace_correlation(connection, what)
+
+    found = asked(options, read)
+    if not found:
+        raise ProgramFailed(f"no event is of {what}")
+    if form == "json":
+        print_json(found)
+    elif form == "dot":
+        _print_dot(found)
+    else:
+        _draw(found)
+
+
+def _draw(found: list[Traced]) -> None:
+    above = [Tree(clean(f"request {found[0].entry.correlation_id}"))]
+    for here in found:
+        each = here.entry
+        del above[here.depth + 1 :]
+        line = f"{each.position}  {each.tag}  {each.actor}  {each.stream}"
+        above.append(above[-1].add(clean(line)))
+    Console(soft_wrap=True).print(above[0])
+
+
+def _print_dot(found: list[Traced]) -> None:
+    known = {here.entry.position for here in found}
+    click.echo("digraph trace {")
+    for each in (here.entry for here in found):
+        click.echo(f'  {each.position} [label="{each.position} {each.tag}"];')
+        if each.causation_id in known:
+            click.echo(f"  {each.causation_id} -> {each.position};")
+    click.echo("}")
+
+
+def _proof(stored: StoredLog, position: int) -> str:
+    try:
+        return prove_event(stored, position)
+    except NotSigned as error:
+        raise ProgramFailed(str(error)) from error

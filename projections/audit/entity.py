@@ -1,0 +1,162 @@
+"""One user, task, server or code through time: what happened to it, and what it was when.
+
+A state is the fold of the entity's own streams, read by their index: it takes as long as the
+entity is old, however long the log is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Literal, TypeAlias, get_args
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+from psycopg import AsyncConnection
+from psycopg.sql import SQL
+
+from domain.accounts.user import USER
+from domain.catalogue import decode
+from domain.decider import Decider
+from domain.fleet.server import SERVER
+from domain.ids import account_stream
+from domain.recharge.code import CODE
+from domain.recharge.redeemers import Redeemers
+from domain.tasks.task import TASK
+from domain.wallet.wallet import WALLET
+from projections.audit.story import COLUMNS, Entry, entry, rows
+
+Kind = Literal["user", "task", "server", "code"]
+Shape: TypeAlias = dict[str, Any]
+
+OF_STREAMS: Final = SQL("""
+    SELECT {columns} FROM owl_log.events
+    WHERE originator_id = ANY (%(streams)s) AND notification_id <= %(until)s
+    ORDER BY notification_id
+""").format(columns=COLUMNS)
+CHANGED: Final = """
+    SELECT originator_id, min(originator_version), max(originator_version),
+        max(notification_id), min(split_part(topic, '.', 1))
+    FROM owl_log.events WHERE notification_id > %(after)s AND notification_id <= %(until)s
+    GROUP BY originator_id ORDER BY max(notification_id) LIMIT %(limit)s
+"""
+DIFFERENCES_MAX: Final = 1_000
+
+
+class NoEntity(Exception):
+    """What was given does not name an entity."""
+
+
+class Entity(Struct, frozen=True):
+    """Written as ``kind:id``."""
+
+    kind: Kind
+    id: UUID
+
+    @classmethod
+    def parse(cls, text: str) -> Entity:
+        """An entity from its text.
+
+        Raises:
+            NoEntity: it is none.
+        """
+        kind, _, name = text.partition(":")
+        try:
+            return cls(msgspec.convert(kind, Kind), UUID(name))
+        except ValueError:
+            kinds = ", ".join(f"{each}:ID" for each in get_args(Kind))
+            raise NoEntity(f"{text!r} is none of {kinds}") from None
+
+    @property
+    def parts(self) -> tuple[tuple[str, UUID, Decider[Any]], ...]:
+        """The streams that it is made of: what each is called, and how it folds."""
+        match self.kind:
+            case "user":
+                return (("user", self.id, USER), ("account", account_stream(self.id), WALLET))
+            case "task":
+                return (("task", self.id, TASK),)
+            case "server":
+                return (("server", self.id, SERVER),)
+            case "code":
+                return (("code", self.id, CODE),)
+
+    @property
+    def streams(self) -> list[UUID]:
+        """The ids of its streams."""
+        return [stream for _, stream, _ in self.parts]
+
+
+class Step(Struct, frozen=True):
+    """One event of an entity, and what it changed: each field's value before and after."""
+
+    entry: Entry
+    changes: dict[str, tuple[Any, Any]]
+
+
+class ChangedStream(Struct, frozen=True):
+    """A stream that grew between two positions."""
+
+    stream: UUID
+    first_version: int
+    last_version: int
+    last_position: int
+    category: str
+
+
+async def history(connection: AsyncConnection[Any], entity: Entity, until: int) -> list[Step]:
+    """All that happened to an entity up to a position."""
+    return list(_steps(entity, await _events(connection, entity, until)))
+
+
+async def state(connection: AsyncConnection[Any], entity: Entity, at: int) -> Shape:
+    """What an entity was after the event at position ``at``; empty before it was there."""
+    shape: Shape = {}
+    for step in _steps(entity, await _events(connection, entity, at)):
+        shape |= {name: after for name, (_, after) in step.changes.items()}
+    return shape
+
+
+async def changed_streams(
+    connection: AsyncConnection[Any], after: int, until: int
+) -> list[ChangedStream]:
+    """The streams that grew above ``after`` up to ``until``, at most a thousand."""
+    bounds = {"after": after, "until": until, "limit": DIFFERENCES_MAX}
+    return [ChangedStream(*row) for row in await rows(connection, CHANGED, bounds)]
+
+
+def differences(before: Shape, after: Shape) -> dict[str, tuple[Any, Any]]:
+    """The fields that differ, with both values."""
+    return {
+        name: (before.get(name), after.get(name))
+        for name in before | after
+        if before.get(name) != after.get(name)
+    }
+
+
+async def _events(connection: AsyncConnection[Any], entity: Entity, until: int) -> list[Entry]:
+    wanted = {"streams": entity.streams, "until": until}
+    return [entry(row) for row in await rows(connection, OF_STREAMS, wanted)]
+
+
+def _steps(entity: Entity, events: Sequence[Entry]) -> Iterator[Step]:
+    parts = {stream: (name, decider) for name, stream, decider in entity.parts}
+    states = {stream: decider.initial for _, stream, decider in entity.parts}
+    shapes: dict[UUID, Shape] = {stream: {} for stream in parts}
+    for event in events:
+        name, decider = parts[event.stream]
+        states[event.stream] = decider.evolve(states[event.stream], decode(bytes(event.fact)))
+        before, after = shapes[event.stream], _shape(name, states[event.stream])
+        shapes[event.stream] = after
+        yield Step(event, differences(before, after))
+
+
+def _shape(name: str, folded: Any) -> Shape:
+    """A state as flat JSON, each field under the name of its part."""
+    fields = msgspec.to_builtins(folded)
+    return {f"{name}.{field}": value for field, value in fields.items()} | (
+        {f"{name}.redeemed_by": _members(folded.redeemed_by)} if name == "code" else {}
+    )
+
+
+def _members(redeemers: Redeemers) -> list[str]:
+    return sorted(str(user) for bucket in redeemers.buckets for user in bucket)
