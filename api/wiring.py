@@ -22,12 +22,12 @@ from uuid import UUID
 import psycopg
 import structlog
 from msgspec import Struct
-from psycopg_pool import AsyncConnectionPool
 
 from api.broker import Broker
 from api.keys import Keys
 from api.passwords import CHEAP, Passwords
-from api.platform import HttpConfig, Platform, ReadPool
+from api.platform import HttpConfig, Platform
+from api.reading import open_pool
 from api.settings import Settings
 from commands.artifact_store import open_store
 from commands.event_log.log import EventLog
@@ -50,8 +50,6 @@ from projections.runner import Runner
 
 LOG = structlog.get_logger(__name__)
 
-CONNECT_TIMEOUT_S = 2
-POOL_WAIT_S = 1.0
 DATABASE_RETRY_S = 1.0
 
 
@@ -125,15 +123,7 @@ async def open_core(
 async def open_platform(core: Core, *, agent_nats_url: str) -> AsyncIterator[Platform]:
     """Open what routes stand on; ``agent_nats_url`` is what an enrolling agent is told."""
     settings, keys = core.settings, core.keys
-    pool: ReadPool = AsyncConnectionPool(
-        core.database_url,
-        min_size=2,
-        max_size=settings.database_pool_max,
-        timeout=POOL_WAIT_S,
-        kwargs={"autocommit": True, "connect_timeout": CONNECT_TIMEOUT_S},
-        open=False,
-    )
-    async with pool:
+    async with open_pool(core.database_url, most=settings.database_pool_max) as pool:
         yield Platform(
             writer=core.writer,
             pool=pool,
