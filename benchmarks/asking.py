@@ -11,7 +11,7 @@ from typing import cast
 
 import uvloop
 
-CONNECTIONS = 64
+CONNECTIONS = 128
 WARM_UP_S = 0.5
 
 

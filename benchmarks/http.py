@@ -2,11 +2,11 @@
 
 Row 4: ``POST /api/tasks`` as it is (token, credential, validation, hold, limit, commit, read
 models passed) over the same route with nothing behind it: the writer answers at once and no
-database is asked. Row 5: ``GET /api/users/me`` over a Litestar hello behind the same gate, which
+database is asked. Row 5: ``GET /api/users/me`` over a Litestar hello behind the same gate that
 reads the credential row on each request.
 
 Each server is a process of its own, started as ``owl serve`` starts it (uvloop, uvicorn, access
-log to /dev/null); the projections are another. 64 connections ask as fast as they are answered.
+log to /dev/null); the projections are another. 128 connections ask as fast as they are answered.
 """
 
 from __future__ import annotations
