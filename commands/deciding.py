@@ -25,7 +25,6 @@ from commands.unit_of_work import StreamMissing, Work
 from domain.catalogue import encode
 from domain.decider import Decider
 from domain.envelope import Context
-from domain.errors import Refused
 from domain.facts import Fact
 
 State = tuple[int, Any]
@@ -40,7 +39,7 @@ class Decided(NamedTuple):
 
     command: Any
     result: Any
-    refusal: Refused | None
+    refusal: Exception | None
     last: int
 
 
@@ -90,8 +89,8 @@ class Round:
             if isinstance(row, SubjectKey):
                 self.new_keys[row.user_id] = row.key
 
-    def refuse(self, command: Any, work: Work, refusal: Refused) -> None:
-        """Take a refusal over: it holds if what it was decided on still holds."""
+    def refuse(self, command: Any, work: Work, refusal: Exception) -> None:
+        """Take a refusal or a defect over: it holds if what it was decided on still holds."""
         for stream, loaded in work.streams.items():
             self.bases.setdefault(stream, loaded.base)
         self.decided.append(Decided(command, None, refusal, 0))

@@ -84,7 +84,8 @@ class Waiting:
 
     def take(self, limit: int) -> list[Pending]:
         """At most ``limit`` commands that still want an answer; one that is alone is alone."""
-        undecided, taken = self._undecided, []
+        undecided = self._undecided
+        taken: list[Pending] = []
         while undecided and len(taken) < limit:
             pending = undecided[0]
             if pending.alone and taken:

@@ -30,7 +30,7 @@ from commands.rounds import Rounds
 from commands.unit_of_work import StreamMissing, Work
 from commands.waiting import Pending, Waiting
 from domain.envelope import Context
-from domain.errors import IdempotencyMismatch, Refused
+from domain.errors import IdempotencyMismatch
 from domain.ports import Clock, Committed, OutOfReach, Signal, UnitOfWork
 
 C = TypeVar("C", bound=Struct)
@@ -218,10 +218,9 @@ class Writer:
                 self._log.secrets,
                 repeatable=pending.context.request_digest is not None,
             )
-        except Refused as refusal:
-            self._rounds.open.refuse(pending, work, refusal)
         except Exception as error:  # noqa: BLE001 - a handler's defect is its caller's to hear
-            pending.fail(error)
+            # a defect as well may come of a state that another process has moved on from
+            self._rounds.open.refuse(pending, work, error)
         else:
             self._rounds.open.add(pending, pending.context, work, decision)
 

@@ -72,6 +72,23 @@ async def test_a_refusal_on_a_stale_state_is_decided_again_before_it_is_given(
         assert (await one.run(spend, Peek(account=account), context())).result == 2
 
 
+async def test_a_handler_that_stumbles_over_a_stale_state_is_decided_again(
+    database_url: str,
+) -> None:
+    account = uuid4()
+
+    def rely(command: Peek, work: UnitOfWork) -> int:
+        wallet = work.load(WALLET, command.account)
+        return {2: 2}[wallet.state.available_fen]  # what the caller knows to be so by now
+
+    async with writing(database_url) as one, writing(database_url) as two:
+        await one.run(credit, Credit(account=account), context())
+        with pytest.raises(KeyError):
+            await one.run(rely, Peek(account=account), context())
+        await two.run(credit, Credit(account=account), context())
+        assert (await one.run(rely, Peek(account=account), context())).result == 2
+
+
 async def test_an_answer_without_events_is_never_stale(database_url: str) -> None:
     account = uuid4()
     async with writing(database_url) as one, writing(database_url) as two:
