@@ -14,6 +14,8 @@ from structlog.typing import Processor
 
 from api.settings import Settings
 
+_WITHOUT_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+"""A frame's variables may hold passwords, tokens and e-mail addresses."""
 _QUIET = ("uvicorn.access", "nats", "httpx", "httpcore", "psycopg.pool")
 """Loggers whose own lines repeat what we log better."""
 
@@ -35,7 +37,7 @@ def set_up_logging(settings: Settings, *, program: str, stream: IO[str] | None =
         [structlog.dev.ConsoleRenderer(colors=target.isatty())]
         if as_text
         else [
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(_WITHOUT_LOCALS),
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
     )
