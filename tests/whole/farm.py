@@ -22,8 +22,8 @@ PASSWORD = "whole-farm"
 ENDED = {"completed", "failed", "cancelled"}
 
 
-class OutOfService(LookupError):
-    """503: whoever waits for something asks again."""
+class NotYet(LookupError):
+    """503, or read models that a killed database has set back: who waits asks again."""
 
 
 class Client:
@@ -37,8 +37,8 @@ class Client:
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         answer = self.http.request(method, path, json=body).json()
-        if answer["error_code"] == "SERVER_UNAVAILABLE":
-            raise OutOfService(answer["message"])
+        if answer["error_code"] in {"SERVER_UNAVAILABLE", "RESOURCE_NOT_FOUND"}:
+            raise NotYet(answer["message"])
         assert answer["success"], answer
         return answer["data"]
 
