@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, suppress
+from datetime import datetime
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
@@ -43,7 +44,10 @@ _NO_BODY: Final = hashlib.sha256(b"").digest()
 
 
 class Exchange:
-    """``principal`` is who asks, once the policy has let them pass."""
+    """``principal`` is who asks, once the policy has let them pass.
+
+    ``recorded_at`` is what the events of the last command bear, if the writer knows.
+    """
 
     def __init__(self, desk: Desk, scope: HTTPScope) -> None:
         self.desk = desk
@@ -52,6 +56,7 @@ class Exchange:
         self.began = time.perf_counter()
         self.principal: Principal | None = None
         self.body_digest = _NO_BODY
+        self.recorded_at: datetime | None = None
         self.headers: list[tuple[bytes, bytes]] = []
         given = self.header("x-request-id")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else platform.ids().hex
@@ -150,6 +155,7 @@ class Exchange:
             request_digest=self.body_digest if self.idempotency_key else None,
         )
         committed = await platform.writer.run(handler, command, context)
+        self.recorded_at = committed.recorded_at
         if committed.position:
             self.headers.append((b"owl-position", b"%d" % committed.position))
             with suppress(OperationalError, PoolTimeout):  # it is committed all the same

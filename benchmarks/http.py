@@ -6,7 +6,8 @@ database is asked. Row 5: ``GET /api/users/me`` over a Litestar hello behind the
 reads the credential row on each request.
 
 Each server is a process of its own, started as ``owl serve`` starts it (uvloop, uvicorn, access
-log to /dev/null); the projections are another. 128 connections ask as fast as they are answered.
+log to /dev/null); the projections are another. Over 128 connections all ask as fast as they are
+answered.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Nothing:
 
     async def run(self, handler: object, command: Any, context: Context) -> Committed:
         """Answer at once."""
-        return Committed(Queued(command.task_id, 1, 0, 0, 3600), position=0)
+        return Committed(Queued(command.task_id, 1, 0, 0, 3600), position=0, recorded_at=now())
 
 
 @asynccontextmanager

@@ -136,13 +136,14 @@ class Rounds:
         self._states.landed(flying.overlay)
         for user_id, key in flying.new_keys.items():
             self._session.keys.put(user_id, key)
-        if flying.facts:
-            assert self._recorded_at is not None
-            self._ring.committed(recorded(first, flying, self._recorded_at))
+        recorded_at = self._recorded_at if flying.facts else None
+        if recorded_at is not None:
+            self._ring.committed(recorded(first, flying, recorded_at))
         self.launch()  # first the server gets its next work, then the callers their answers
         for command, result, refusal, last in flying.decided:
             if refusal is None:
-                command.succeed(Committed(result, first + last - 1 if last else 0))
+                position = first + last - 1 if last else 0
+                command.succeed(Committed(result, position, recorded_at=recorded_at))
             else:
                 command.fail(refusal)
         if flying.facts and self._committed is not None:

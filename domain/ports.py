@@ -89,12 +89,14 @@ class Committed(Struct, frozen=True):
     """A command's receipt: what its handler returned and the position of its last event.
 
     ``position`` is 0 when the handler appended nothing. ``replayed`` is set when the command
-    had already happened and this is the receipt it got then.
+    had already happened and this is the receipt it got then. ``recorded_at`` is what its
+    events bear; ``None`` when the log was asked for the outcome afterwards.
     """
 
     result: Any
     position: int
     replayed: bool = False
+    recorded_at: datetime | None = None
 
 
 class CommandWriter(Protocol):

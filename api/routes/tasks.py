@@ -105,7 +105,6 @@ async def submit(
 ) -> Envelope[SubmittedTask]:
     """创建任务: ask for work; its price is set aside at once."""
     platform, user = exchange.platform, exchange.user
-    now = platform.clock()
     command = SubmitTask(
         task_id=platform.ids(),
         user_id=user.user_id,
@@ -118,7 +117,7 @@ async def submit(
             config=data.config,
         ),
         is_admin=user.is_operator,
-        at=now,
+        at=platform.clock(),
     )
     queued = await exchange.run(submit_task, command, Queued)
     return exchange.reply(
@@ -127,7 +126,7 @@ async def submit(
             title=data.title,
             status="pending",
             progress=0.0,
-            created_at=shown(now),
+            created_at=shown(await _created_at(exchange, queued.task_id)),
         ),
         SUBMITTED,
     )
@@ -224,6 +223,14 @@ async def remove(
     )
     await exchange.run(delete_task, command, TaskNow)
     return exchange.reply(DeletedTask(id=task_id), DELETED)
+
+
+async def _created_at(exchange: Exchange, task_id: UUID) -> datetime:
+    """When the task was recorded; a repeated request is told what its first was."""
+    if exchange.recorded_at is not None:
+        return exchange.recorded_at
+    async with exchange.reading() as connection:
+        return _found(await task_by_id(connection, task_id, user_id=None)).created_at
 
 
 def _found(task: TaskRow | None) -> TaskRow:
