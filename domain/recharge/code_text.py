@@ -26,9 +26,12 @@ def written(symbols: str) -> str:
 
 
 def read(text: str) -> str | None:
-    """The twelve symbols of a code as somebody typed it, ``None`` when it cannot be one."""
+    """The twelve symbols of a code as somebody typed it, ``None`` when it cannot be one.
+
+    Symbols that no code has (0, O, 1, I) are let through: then it is a code that never was.
+    """
     symbols = text.upper().replace("-", "").replace(" ", "").removeprefix(PREFIX)
-    if len(symbols) != SYMBOLS or any(symbol not in ALPHABET for symbol in symbols):
+    if len(symbols) != SYMBOLS or not (symbols.isascii() and symbols.isalnum()):
         return None
     return symbols
 
