@@ -27,7 +27,7 @@ from commands.signals import LocalSignal
 from commands.tasks import CancelTask, SubmitTask, cancel_task, submit_task
 from commands.worker import Worker, WorkerConfig, build_loops
 from commands.writer import Writer
-from domain.envelope import Actor, Context
+from domain.envelope import Actor, Context, Recorded
 from domain.facts import Fact
 from domain.ids import account_stream, uuid7
 from domain.ports import UnitOfWork
@@ -225,11 +225,16 @@ class Plant:
 
     def facts(self, kind: type[F], stream: UUID | None = None) -> list[F]:
         """All facts of a kind, of one stream or of the log."""
-        if stream is None:
-            events = list(self.log.feed().read(0, 1_000_000))
-        else:
-            events = self.log.read_streams([stream])
+        events = self.story() if stream is None else self.log.read_streams([stream])
         return [event.fact for event in events if isinstance(event.fact, kind)]
+
+    def story(self) -> list[Recorded[Any]]:
+        """The log from its beginning."""
+        feed = self.log.feed()
+        events: list[Recorded[Any]] = []
+        while found := feed.read(len(events), 10_000):
+            events.extend(found)
+        return events
 
     async def phase(self, task_id: UUID, phase: str, within_s: float = SOON_S) -> Task:
         """The task, as soon as it is in ``phase``."""

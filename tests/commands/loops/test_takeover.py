@@ -66,7 +66,7 @@ async def test_leaders_that_overtake_each_other_never_place_a_task_twice(plant: 
 
 def _assert_no_gpu_is_shared(plant: Plant) -> None:
     busy: dict[str, object] = {}
-    for event in plant.log.feed().read(0, 100_000):
+    for event in plant.story():
         match event.fact:
             case TaskAssigned(gpu_uuids=(gpu,), task_id=task_id, server_id=server_id):
                 key = f"{server_id}/{gpu}"
