@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from api.programs.audit_bundle import export, import_bundle, verify_bundle
 from api.programs.audit_entity import diff, history, state
 from api.programs.audit_log import as_json, opened_log, print_json, signing_key
 from api.programs.audit_reconcile import reconcile
@@ -51,5 +52,9 @@ def checkpoint(as_json: bool, **options: Any) -> None:  # noqa: FBT001
         click.echo(note, nl=False)
 
 
-for each in (verify, reconcile, log, show, history, state, diff, trace):
+for each in (
+    *(verify, reconcile),
+    *(log, show, history, state, diff, trace),
+    *(export, verify_bundle, import_bundle),
+):
     command.add_command(each)

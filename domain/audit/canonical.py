@@ -40,9 +40,9 @@ class StoredEvent(NamedTuple):
     state: bytes
 
 
-def envelope_of(event: StoredEvent) -> bytes:
-    """The canonical bytes."""
-    return _ENCODE((FORM, *event[:-1], sha256(event.state).digest()))
+def envelope_of(event: StoredEvent, state_digest: bytes | None = None) -> bytes:
+    """The canonical bytes; ``state_digest`` stands for a state that is withheld."""
+    return _ENCODE((FORM, *event[:-1], state_digest or sha256(event.state).digest()))
 
 
 def leaves_of(events: Iterable[StoredEvent]) -> list[Hash]:

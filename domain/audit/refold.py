@@ -9,7 +9,7 @@ The checks ``I1`` to ``I6`` are the platform's invariants about money, codes and
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
@@ -20,13 +20,14 @@ from domain.accounts.claim import CLAIM
 from domain.accounts.events import AdminFact, ClaimFact, UserFact
 from domain.accounts.user import USER
 from domain.audit.pairing import Pairing
+from domain.audit.rules import Broken, expected_postings, require
 from domain.catalogue import BUSINESS, decode
 from domain.decider import Decider
 from domain.facts import Fact, tag_of
 from domain.fleet.events import ServerFact
 from domain.fleet.server import SERVER
 from domain.ids import CONFIGURATION_STREAM, account_stream
-from domain.money import GRANTED, RECHARGED, Fen, available, held, transfer
+from domain.money import Fen
 from domain.recharge.code import CODE, Code, redeem
 from domain.recharge.events import CodeFact, CodeIssued, CodeRedeemed
 from domain.system.configuration import CONFIGURATION, Configuration
@@ -48,9 +49,7 @@ from domain.wallet.events import (
     HoldSettled,
     WalletFact,
 )
-from domain.wallet.wallet import WALLET, Wallet, settle
-
-Check: TypeAlias = Literal["ORDER", "FOLD", "I1", "I2", "I3", "I4", "I5", "I6"]
+from domain.wallet.wallet import WALLET, Wallet
 
 FINDINGS_MAX: Final = 100
 """After so many the log is known to be wrong, and more would only repeat it."""
@@ -62,14 +61,6 @@ class Finding(Struct, frozen=True):
     position: int
     check: str
     message: str
-
-
-class Broken(Exception):
-    """A fact breaks a rule."""
-
-    def __init__(self, check: Check, message: str) -> None:
-        super().__init__(message)
-        self.check = check
 
 
 class Totals(Struct):
@@ -162,19 +153,23 @@ class Refold:
 
     def _wallet(self, stream: bytes, fact: WalletFact) -> None:
         user = fact.user_id
-        _require(account_stream(user).bytes == stream, "FOLD", "an account of another user")
+        require(account_stream(user).bytes == stream, "FOLD", "an account of another user")
         before = self.wallets.get(user, WALLET.initial)
-        _require(
+        require(
             sum(posting.amount_fen for posting in fact.postings) == 0,
             "I1",
             "its postings do not sum to nothing",
         )
-        _require(fact.postings == _postings(before, fact), "I1", "its postings say other sums")
+        require(
+            fact.postings == expected_postings(before, fact),
+            "I1",
+            "its postings say other sums",
+        )
         try:
             after = WALLET.evolve(before, fact)
         except (AssertionError, KeyError) as error:
             raise Broken("I2", f"the account cannot bear it: {error}") from error
-        _require(after.available_fen >= 0, "I2", "less than nothing is left to spend")
+        require(after.available_fen >= 0, "I2", "less than nothing is left to spend")
         match fact:
             case AccountRecharged():
                 self.totals.recharged_fen += fact.amount_fen
@@ -182,13 +177,11 @@ class Refold:
             case BalanceAdjusted():
                 self.totals.granted_fen += fact.delta_fen
                 said = (fact.before_fen, fact.after_fen)
-                _require(
-                    said == (before.balance_fen, after.balance_fen), "I1", "other balances"
-                )
+                require(said == (before.balance_fen, after.balance_fen), "I1", "other balances")
             case HoldPlaced():
                 limit = self.configuration.max_concurrent_tasks_per_user
-                _require(fact.task_id not in before.holds, "I5", "the task is held for twice")
-                _require(len(after.holds) <= limit, "I6", f"more than {limit} open tasks")
+                require(fact.task_id not in before.holds, "I5", "the task is held for twice")
+                require(len(after.holds) <= limit, "I6", f"more than {limit} open tasks")
                 self._pairing.held(fact)
             case HoldSettled():
                 self.totals.revenue_fen += fact.charged_fen
@@ -199,11 +192,11 @@ class Refold:
         self.moved[user] = self.position
 
     def _code(self, stream: bytes, fact: CodeFact) -> None:
-        _require(fact.code_id.bytes == stream, "FOLD", "a code of another stream")
+        require(fact.code_id.bytes == stream, "FOLD", "a code of another stream")
         before = self.codes.get(fact.code_id)
         if isinstance(fact, CodeIssued):
-            _require(before is None, "I3", "the code was issued before")
-            _require(fact.amount_fen > 0 < fact.max_uses, "I3", "a code that gives nothing")
+            require(before is None, "I3", "the code was issued before")
+            require(fact.amount_fen > 0 < fact.max_uses, "I3", "a code that gives nothing")
             self.totals.issued_fen += fact.amount_fen * fact.max_uses
         if isinstance(fact, CodeRedeemed):
             try:
@@ -212,17 +205,17 @@ class Refold:
                 )
             except Exception as refusal:
                 raise Broken("I3", f"the code allows it not: {refusal!r}") from refusal
-            _require(allowed == fact, "I3", "the code promised another amount")
+            require(allowed == fact, "I3", "the code promised another amount")
             self.totals.redeemed_fen += fact.amount_fen
             self._pairing.redeemed(fact)
         self.codes[fact.code_id] = CODE.evolve(before, fact) or _never()
 
     def _task(self, stream: bytes, fact: TaskFact) -> None:
-        _require(fact.task_id.bytes == stream, "FOLD", "a task of another stream")
+        require(fact.task_id.bytes == stream, "FOLD", "a task of another stream")
         before = self.tasks.get(fact.task_id)
         match fact:
             case TaskSubmitted():
-                _require(before is None, "I4", "the task was submitted before")
+                require(before is None, "I4", "the task was submitted before")
                 self._pairing.opened(fact.task_id, 1, fact.user_id, fact.hold_fen)
                 fact = replace(fact, config={})  # not needed again, and large
             case TaskRetried():
@@ -237,22 +230,22 @@ class Refold:
     def _ended(
         self, task: Task | None, fact: TaskCompleted | TaskFailed | TaskCancelled
     ) -> None:
-        _require(task is not None and task.attempt == fact.attempt, "I4", "no such attempt")
+        require(task is not None and task.attempt == fact.attempt, "I4", "no such attempt")
         assert task is not None
-        _require(task.user_id == fact.user_id, "I5", "the task is another user's")
+        require(task.user_id == fact.user_id, "I5", "the task is another user's")
         wallet = self.wallets.get(fact.user_id, WALLET.initial)
         owed = cost_of(
             task, fact.run_ms, None if isinstance(fact, TaskCompleted) else fact.reason
         )
         cost = min(owed, wallet.holds.get(fact.task_id, 0))
-        _require(
+        require(
             fact.cost_fen == cost, "I5", f"{fact.run_ms} ms cost {cost}, not {fact.cost_fen}"
         )
         self._pairing.ended(fact)
 
     def _configuration(self, stream: bytes, fact: SystemFact) -> None:
         if isinstance(fact, ConfigurationChanged):
-            _require(stream == CONFIGURATION_STREAM.bytes, "FOLD", "another configuration")
+            require(stream == CONFIGURATION_STREAM.bytes, "FOLD", "another configuration")
         self.configuration = CONFIGURATION.evolve(self.configuration, fact)
 
     def _other(self, decider: Decider[Any], stream: bytes, fact: Fact) -> None:
@@ -286,32 +279,5 @@ def _rules() -> dict[type[Fact], Rule]:
 _RULES: Final = _rules()
 
 
-def _require(holds: bool, check: Check, message: str) -> None:  # noqa: FBT001
-    if not holds:
-        raise Broken(check, message)
-
-
 def _never() -> Any:
     raise AssertionError("an aggregate ended as nothing")
-
-
-def _postings(wallet: Wallet, fact: WalletFact) -> Any:
-    """The postings that the sums of the fact ask for."""
-    user = fact.user_id
-    match fact:
-        case AccountRecharged(amount_fen=amount):
-            return transfer(amount, source=RECHARGED, target=available(user))
-        case BalanceAdjusted(delta_fen=delta):
-            return transfer(delta, source=GRANTED, target=available(user))
-        case HoldPlaced(amount_fen=amount) | HoldExtended(amount_fen=amount):
-            return transfer(amount, source=available(user), target=held(user))
-        case HoldSettled(task_id=task, charged_fen=charged):
-            _require(task in wallet.holds, "I5", "nothing is held for the task")
-            return settle(
-                wallet,
-                user_id=user,
-                task_id=task,
-                attempt=fact.attempt,
-                price_fen=charged,
-                outcome=fact.outcome,
-            ).postings

@@ -37,6 +37,7 @@ READ_CHECKPOINT_FOR = """
 READ_LAST_CHECKPOINT = """
     SELECT note FROM owl_log.signed_checkpoints ORDER BY size DESC LIMIT 1
 """
+READ_SIGNED_SIZE = "SELECT coalesce(max(size), 0) FROM owl_log.signed_checkpoints"
 READ_LEAF_TILES = """
     SELECT number, hashes FROM owl_log.tiles
     WHERE level = %(level)s AND number >= %(first)s AND number <= %(last)s
@@ -82,10 +83,10 @@ class StoredLog:
         """The log's name."""
         return str(self._rows(READ_ORIGIN, {})[0][0])
 
-    def chunks(self, after: int, until: int, chunk: int = CHUNK) -> Iterator[list[StoredEvent]]:
+    def chunks(self, after: int, until: int, chunk: int = CHUNK) -> Iterator[list[Any]]:
         """The events above ``after`` up to ``until``, those of some thousand positions at once.
 
-        They are plain tuples: whoever wants names makes a ``StoredEvent`` of one.
+        Plain tuples, as they come: whoever wants names makes a ``StoredEvent`` of one.
         """
         while after < until:
             # ends at a multiple of the chunk, so that tiles are met whole
@@ -112,6 +113,10 @@ class StoredLog:
         """The newest checkpoint."""
         rows = self._rows(READ_LAST_CHECKPOINT, {})
         return str(rows[0][0]) if rows else None
+
+    def signed_size(self) -> int:
+        """How many events the newest checkpoint covers, 0 without any."""
+        return int(self._rows(READ_SIGNED_SIZE, {})[0][0])
 
     def tiles(self, level: int, first: int, last: int) -> dict[int, bytes]:
         """The hashes of the tiles ``first`` to ``last`` of a level that are there."""

@@ -1,0 +1,200 @@
+"""Checks a bundle of Owl Factory's event log with the log's public key and nothing else of it.
+
+    python owl_verify.py BUNDLE KEY [CHECKPOINT]
+
+KEY is the log's verifier key (`owl audit key`), as text or a file; CHECKPOINT an older one that
+you kept: then the bundle must go on from the history that you have seen. Exit code 0: all is as
+it was signed. 1: something is not, and which event it is. 2: wrong usage.
+
+Needs Python 3.9 and `cryptography`; shares no code with the program that made the bundle.
+Sources: RFC 6962 (the tree), C2SP signed-note and tlog-checkpoint (what is signed).
+"""
+
+import base64
+import hashlib
+import json
+import sys
+import tarfile
+import uuid
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+FILES = ("checkpoint.note", "range-proof.json", "events.jsonl", "leaves.bin", "manifest.note")
+FIELDS = "position stream version tag recorded_at_us actor correlation causation command_id".split()
+
+
+class Wrong(Exception):
+    pass
+
+
+def need(holds, message):
+    if not holds:
+        raise Wrong(message)
+
+
+def sha256(*data):
+    return hashlib.sha256(b"".join(data)).digest()
+
+
+def unbase64(text):
+    data = base64.b64decode(text, validate=True)
+    need(base64.b64encode(data).decode() == text, "not canonical base64")
+    return data
+
+
+def packed(value):
+    """MessagePack, shortest forms, of the few kinds that an envelope holds."""
+    if value is None:
+        return b"\xc0"
+    if isinstance(value, bytes):
+        return b"\xc4" + bytes([len(value)]) + value
+    if isinstance(value, int):
+        short, kind, number, data = range(128), 0xCC, value, b""
+    else:
+        short, kind, number, data = range(32), 0xD9, len(value.encode()), value.encode()
+    if number in short:
+        return bytes([number + (0xA0 if kind == 0xD9 else 0)]) + data
+    step = next(n for n in range(4) if 0 <= number < 1 << (8 << n))
+    return bytes([kind + step]) + number.to_bytes(1 << step, "big") + data
+
+
+def leaf_of(line, position):
+    """The leaf of an event, from its line in the bundle."""
+    event = json.loads(line)
+    state, digest = event.pop("state", None), event.pop("state_sha256", None)
+    need((state is None) != (digest is None) and set(event) == set(FIELDS), "not an event")
+    need(event["position"] == position, f"event {event['position']} stands here")
+    for name in ("stream", "command_id"):
+        event[name] = uuid.UUID(event[name]).bytes
+    state_digest = bytes.fromhex(digest) if state is None else sha256(state.encode())
+    values = (1, *(event[name] for name in FIELDS), state_digest)
+    return sha256(b"\x00\x9b", *map(packed, values))
+
+
+class Tree:
+    """Full subtrees side by side, as (level, root), largest first."""
+
+    def __init__(self):
+        self.size, self.nodes = 0, []
+
+    def add(self, level, root):
+        self.size += 1 << level
+        while self.nodes and self.nodes[-1][0] == level:
+            level, root = level + 1, sha256(b"\x01", self.nodes.pop()[1], root)
+        self.nodes.append((level, root))
+
+    def add_range(self, end, roots):
+        """The fewest full subtrees that reach from here to ``end``."""
+        for root in roots:
+            level = (end - self.size).bit_length() - 1
+            if self.size:
+                level = min(level, (self.size & -self.size).bit_length() - 1)
+            need(level >= 0, "there are too many hashes beside the events")
+            self.add(level, bytes.fromhex(root))
+        need(self.size == end, "there are too few hashes beside the events")
+
+    def root(self):
+        root = self.nodes[-1][1] if self.nodes else sha256(b"")
+        for _, left in reversed(self.nodes[:-1]):
+            root = sha256(b"\x01", left, root)
+        return root
+
+
+def signed_text(note, key):
+    """Who signed the note, which must be the key, and the text that was signed."""
+    name, key_id, encoded = key.strip().split("+", 2)
+    public = unbase64(encoded)
+    need(len(public) == 33 and public[0] == 1, "the key is no Ed25519 verifier key")
+    need(sha256(name.encode() + b"\n" + public)[:4].hex() == key_id, "the key is damaged")
+    text, _, signatures = note.rpartition("\n\n")
+    lines = [line.split(" ") for line in signatures.split("\n")]
+    need(lines.pop() == [""] and all(line[0] == "—" for line in lines), "no signature lines")
+    mine = [data for _, signer, data in lines if signer == name]
+    mine = [data[4:] for data in map(unbase64, mine) if data[:4].hex() == key_id]
+    need(mine, f"not signed by {name}+{key_id}")
+    for signature in mine:
+        Ed25519PublicKey.from_public_bytes(public[1:]).verify(signature, f"{text}\n".encode())
+    return name, f"{text}\n"
+
+
+def checkpoint_of(note, key):
+    name, text = signed_text(note, key)
+    origin, size, root, *_ = text.split("\n")
+    need(origin == name and str(int(size)) == size, "the checkpoint is of another log")
+    return origin, int(size), unbase64(root)
+
+
+def members(file):
+    """Offset and size of each file of a bundle, which has one canonical form."""
+    found = {}
+    for name in FILES:
+        head, info = file.read(512), tarfile.TarInfo(name)
+        info.size, info.mode = tarfile.TarInfo.frombuf(head, "utf-8", "strict").size, 0o444
+        need(info.size >= 0 and head == info.tobuf(tarfile.GNU_FORMAT), f"{name}: damaged head")
+        found[name] = (file.tell(), info.size)
+        file.seek(info.size, 1)
+        need(file.read(-info.size % 512) == bytes(-info.size % 512), f"damaged behind {name}")
+    need(file.read(1025) == bytes(1024), "damaged at the end")
+    return found
+
+
+def read(file, at):
+    need(at[1] <= 1 << 20, "a file of the bundle is too large")
+    file.seek(at[0])
+    return file.read(at[1])
+
+
+def is_whole(file, at, said):
+    digest = hashlib.sha256()
+    for begin in range(0, at[1], 1 << 20):
+        digest.update(read(file, (at[0] + begin, min(1 << 20, at[1] - begin))))
+    return said == {"sha256": digest.hexdigest(), "size_bytes": at[1]}
+
+
+def verify_bundle(file, events, key, held):
+    at = members(file)
+    manifest = json.loads(signed_text(read(file, at["manifest.note"]).decode(), key)[1])
+    origin, size, root = checkpoint_of(read(file, at["checkpoint.note"]).decode(), key)
+    first, last, tree = manifest["first"], manifest["last"], Tree()
+    need((manifest["form"], manifest["size"]) == (1, size), "the manifest is of another checkpoint")
+    need(1 <= first <= last <= size, "the manifest names no stretch of the log")
+    _, met, seen = checkpoint_of(held, key) if held else (origin, first - 1, None)
+    need(first - 1 <= met <= last, "the bundle does not meet your checkpoint")
+    whole = {name: is_whole(file, at[name], manifest["files"][name]) for name in FILES[:-1]}
+    for name in ("checkpoint.note", "range-proof.json", "leaves.bin"):
+        need(whole[name], f"{name} is damaged")
+    beside = json.loads(read(file, at["range-proof.json"]))
+    tree.add_range(first - 1, beside["left"])
+    file.seek(at["leaves.bin"][0])
+    events.seek(at["events.jsonl"][0])
+    for position in range(first, last + 1):
+        need(tree.size != met or seen in (None, tree.root()), "the history forked")
+        try:
+            leaf = leaf_of(events.readline(64 << 20), position)
+        except (Wrong, ValueError, LookupError, TypeError, AttributeError, StopIteration) as why:
+            raise Wrong(f"event {position} is no event: {why}") from why
+        need(leaf == file.read(32), f"event {position} is not the one that was signed")
+        tree.add(0, leaf)
+    need(whole["events.jsonl"], f"something stands behind event {last}")
+    need(tree.size != met or seen in (None, tree.root()), "the history forked")
+    tree.add_range(size, beside["right"])
+    need(tree.root() == root, "the events do not give the signed root")
+    return f"events {first} to {last} of {origin} are as they were signed"
+
+
+def main(bundle, key, checkpoint=None):
+    try:
+        key = Path(key).read_text(encoding="utf-8") if Path(key).exists() else key
+        held = checkpoint and Path(checkpoint).read_text(encoding="utf-8")
+        with open(bundle, "rb") as file, open(bundle, "rb") as events:
+            print(verify_bundle(file, events, key, held))
+    except InvalidSignature:
+        sys.exit("WRONG: a signature is not by this key")
+    except (Wrong, OSError, ValueError, LookupError, TypeError, tarfile.TarError) as why:
+        sys.exit(f"WRONG: {why}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:]) if len(sys.argv) in (3, 4) else sys.exit(print(__doc__) or 2)

@@ -1,0 +1,195 @@
+"""``owl audit verify-bundle``: checks a bundle with nothing but a public key.
+
+Nothing in it is read as data before its signature or its digest was right; where a digest is
+wrong, the leaves tell which event was changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Final, Self
+
+import msgspec
+
+from domain.audit.bundle import (
+    CHECKPOINT,
+    EVENTS,
+    FILES,
+    LEAVES,
+    LINE_BYTES_MAX,
+    MANIFEST,
+    RANGE,
+    BundledEvent,
+    BundleInvalid,
+    Manifest,
+    RangeProof,
+)
+from domain.audit.checkpoint import Checkpoint, NoteInvalid, VerifierKey, checkpoint_in, opened
+from domain.audit.merkle import HASH_BYTES, Frontier, full_subtrees
+from projections.audit.container import Member, content, digest_of, lines, members
+from projections.audit.signature import is_signed
+
+SMALL_BYTES: Final = 1 << 20
+TELL_EVERY: Final = 4_096
+
+
+class Bundle:
+    """A bundle whose signatures were checked; ``verify`` checks everything else."""
+
+    def __init__(self, path: Path, key: VerifierKey) -> None:
+        """Open; a context manager.
+
+        Raises:
+            BundleInvalid: it is no bundle, or it was not made by the holder of ``key``.
+        """
+        with ExitStack() as files:
+            self._file: IO[bytes] = files.enter_context(path.open("rb"))
+            self._events: IO[bytes] = files.enter_context(path.open("rb"))
+            self._read_notes(key)
+            self._opened = files.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def _read_notes(self, key: VerifierKey) -> None:
+        self._members = members(self._file, FILES)
+        try:
+            self.manifest = Manifest.parse(opened(self._note(MANIFEST), key, is_signed))
+            self.checkpoint = checkpoint_in(self._note(CHECKPOINT), key, is_signed)
+        except NoteInvalid as error:
+            raise BundleInvalid(str(error)) from error
+        said = (self.manifest.origin, self.manifest.size)
+        if said != (self.checkpoint.origin, self.checkpoint.size):
+            raise BundleInvalid("the manifest is of another checkpoint")
+
+    def verify(
+        self,
+        *,
+        held: Checkpoint | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Check every digest, every event and the tree; and that it grew out of ``held``.
+
+        Raises:
+            BundleInvalid: the first thing that is wrong, by its position if it is an event.
+        """
+        manifest = self.manifest
+        for name in (CHECKPOINT, RANGE, LEAVES):
+            self._require_digest(name)
+        leaves = self._leaves()
+        frontier, right = self._beside()
+        self._require_coverage(held)
+        pending = None if held is None else held.size
+        position = manifest.first - 1
+        for event in self._parsed():
+            if held is not None and frontier.size == pending:
+                _require_root(frontier, held)
+                pending = None
+            position += 1
+            leaf = _leaf_of(event, position)
+            if next(leaves, None) != leaf:
+                raise BundleInvalid(
+                    f"event {position} is not the one that was signed", position
+                )
+            frontier = frontier.with_subtree(0, leaf)
+            if progress is not None and position % TELL_EVERY == 0:
+                progress(position, manifest.last)
+        if position != manifest.last or next(leaves, None) is not None:
+            raise BundleInvalid(f"event {position + 1} is missing", position + 1)
+        self._require_digest(EVENTS)
+        if held is not None and frontier.size == pending:
+            _require_root(frontier, held)
+        for level, root in right:
+            frontier = frontier.with_subtree(level, root)
+        if frontier.root != self.checkpoint.root:
+            raise BundleInvalid("the events do not give the root of the checkpoint")
+
+    @property
+    def place_of_events(self) -> range:
+        """Which bytes of the file are the events."""
+        member = self._members[EVENTS]
+        return range(member.offset, member.offset + member.size)
+
+    def events(self) -> Iterator[BundledEvent]:
+        """The events of a bundle that was verified."""
+        return self._parsed()
+
+    def _note(self, name: str) -> str:
+        try:
+            return content(self._file, self._members[name], SMALL_BYTES).decode()
+        except UnicodeDecodeError as error:
+            raise BundleInvalid(f"{name} is no text") from error
+
+    def _require_digest(self, name: str) -> None:
+        if digest_of(self._file, self._members[name]) != self.manifest.files[name]:
+            raise BundleInvalid(f"{name} is damaged")
+
+    def _require_coverage(self, held: Checkpoint | None) -> None:
+        if held is None:
+            return
+        if held.origin != self.manifest.origin:
+            raise BundleInvalid(f"the checkpoint held is of {held.origin}")
+        if not self.manifest.first - 1 <= held.size <= self.manifest.last:
+            raise BundleInvalid(
+                f"the checkpoint held covers {held.size} events: export from {held.size + 1} or"
+                " before, so that the two meet"
+            )
+
+    def _beside(self) -> tuple[Frontier, list[tuple[int, bytes]]]:
+        """The tree left of the events, and the subtrees right of them."""
+        manifest, stored = self.manifest, content(self._file, self._members[RANGE], SMALL_BYTES)
+        before, after = [
+            [level for level, _ in full_subtrees(begin, end)]
+            for begin, end in ((0, manifest.first - 1), (manifest.last, manifest.size))
+        ]
+        try:
+            proof = msgspec.json.decode(stored, type=RangeProof)
+            left = [*zip(before, map(bytes.fromhex, proof.left), strict=True)]
+            right = [*zip(after, map(bytes.fromhex, proof.right), strict=True)]
+        except ValueError as error:
+            raise BundleInvalid(f"{RANGE} does not fit the events: {error}") from error
+        frontier = Frontier()
+        for level, root in left:
+            frontier = frontier.with_subtree(level, root)
+        return frontier, right
+
+    def _leaves(self) -> Iterator[bytes]:
+        member = self._members[LEAVES]
+        for at in range(0, member.size, SMALL_BYTES):
+            size = min(SMALL_BYTES, member.size - at)
+            part = content(self._file, Member(member.offset + at, size), SMALL_BYTES)
+            for begin in range(0, size, HASH_BYTES):
+                yield part[begin : begin + HASH_BYTES]
+
+    def _parsed(self) -> Iterator[BundledEvent]:
+        decoder = msgspec.json.Decoder(BundledEvent)
+        stored = lines(self._events, self._members[EVENTS], LINE_BYTES_MAX)
+        for position, line in enumerate(stored, self.manifest.first):
+            try:
+                yield decoder.decode(line)
+            except ValueError as error:
+                raise BundleInvalid(
+                    f"event {position} does not read: {error}", position
+                ) from None
+
+
+def _leaf_of(event: BundledEvent, position: int) -> bytes:
+    if event.position != position:
+        raise BundleInvalid(f"event {position} is missing: {event.position} follows", position)
+    try:
+        return event.leaf
+    except (ValueError, OverflowError) as error:
+        raise BundleInvalid(f"event {position} is no event: {error}", position) from error
+
+
+def _require_root(frontier: Frontier, held: Checkpoint) -> None:
+    if frontier.root != held.root:
+        raise BundleInvalid(
+            f"the history forked: the first {held.size} events are not those of the checkpoint"
+            " that you hold"
+        )

@@ -1,0 +1,149 @@
+"""A tar file in one canonical form: no byte of it is free, so no byte can be changed unseen."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import IO, Final
+
+from msgspec import Struct
+
+from domain.audit.bundle import BundleInvalid, FileDigest
+
+BLOCK: Final = 512
+END: Final = bytes(2 * BLOCK)
+COPY_BYTES: Final = 1 << 20
+MODE: Final = 0o444
+
+
+class Member(Struct, frozen=True):
+    """Where a file stands in the container."""
+
+    offset: int
+    size: int
+
+
+class ContainerWriter:
+    """Appends files one after another; the output must be seekable."""
+
+    def __init__(self, output: IO[bytes]) -> None:
+        self._output = output
+        self.digests: dict[str, FileDigest] = {}
+
+    def add(self, name: str, content: bytes) -> None:
+        """A file that is at hand."""
+        with self.writing(name) as file:
+            file.write(content)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[MemberWriter]:
+        """A file that is being made: its header is written when its size is known."""
+        start = self._output.tell()
+        self._output.write(bytes(BLOCK))
+        member = MemberWriter(self._output)
+        yield member
+        self._output.write(bytes(-member.size % BLOCK))
+        end = self._output.tell()
+        self._output.seek(start)
+        self._output.write(header(name, member.size))
+        self._output.seek(end)
+        self.digests[name] = FileDigest(member.sha256, member.size)
+
+    def close(self) -> None:
+        """End the container."""
+        self._output.write(END)
+
+
+class MemberWriter:
+    """Writes one file, and knows its size and digest."""
+
+    def __init__(self, output: IO[bytes]) -> None:
+        self._output = output
+        self._digest = sha256()
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        """The digest so far."""
+        return self._digest.hexdigest()
+
+    def write(self, content: bytes) -> None:
+        """Append."""
+        self._output.write(content)
+        self._digest.update(content)
+        self.size += len(content)
+
+
+def header(name: str, size: int) -> bytes:
+    """The one header that a file of this name and size may have."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, MODE
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def members(file: IO[bytes], names: Iterable[str]) -> dict[str, Member]:
+    """Where each of these files is; they must be there in this order, and nothing else.
+
+    Raises:
+        BundleInvalid: it is no such container, to the byte.
+    """
+    found = {}
+    file.seek(0)
+    for name in names:
+        block = file.read(BLOCK)
+        try:
+            size = tarfile.TarInfo.frombuf(block, "utf-8", "strict").size
+        except tarfile.HeaderError as error:
+            raise BundleInvalid(f"the bundle is cut off or damaged before {name}") from error
+        if size < 0 or block != header(name, size):
+            raise BundleInvalid(f"the bundle is damaged at the head of {name}")
+        found[name] = Member(file.tell(), size)
+        file.seek(size, 1)
+        if file.read(-size % BLOCK) != bytes(-size % BLOCK):
+            raise BundleInvalid(f"the bundle is cut off or damaged behind {name}")
+    if file.read(len(END) + 1) != END:
+        raise BundleInvalid("the bundle is cut off or damaged at its end")
+    return found
+
+
+def content(file: IO[bytes], member: Member, size_max: int) -> bytes:
+    """A small file whole.
+
+    Raises:
+        BundleInvalid: it is larger than such a file ever is.
+    """
+    if member.size > size_max:
+        raise BundleInvalid("a file of the bundle is larger than it can be")
+    file.seek(member.offset)
+    return file.read(member.size)
+
+
+def digest_of(file: IO[bytes], member: Member) -> FileDigest:
+    """The digest of a file of any size."""
+    file.seek(member.offset)
+    digest, left = sha256(), member.size
+    while left:
+        part = file.read(min(left, COPY_BYTES))
+        if not part:
+            break
+        digest.update(part)
+        left -= len(part)
+    return FileDigest(digest.hexdigest(), member.size - left)
+
+
+def lines(file: IO[bytes], member: Member, line_max: int) -> Iterator[bytes]:
+    """The lines of a file, without their ends.
+
+    Raises:
+        BundleInvalid: one is too long, or the last has no end.
+    """
+    file.seek(member.offset)
+    left = member.size
+    while left:
+        line = file.readline(min(left, line_max))
+        if not line.endswith(b"\n"):
+            raise BundleInvalid("a line of the bundle is too long or cut off")
+        left -= len(line)
+        yield line[:-1]

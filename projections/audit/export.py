@@ -1,0 +1,127 @@
+"""``owl audit export``: writes a stretch of the log as a bundle that proves itself."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import IO, Final
+
+import msgspec
+from msgspec import Struct
+
+from domain.audit.bundle import (
+    CHECKPOINT,
+    EVENTS,
+    LEAVES,
+    MANIFEST,
+    RANGE,
+    BundledEvent,
+    Manifest,
+    RangeProof,
+)
+from domain.audit.canonical import StoredEvent, leaves_of
+from domain.audit.checkpoint import Sign, VerifierKey, checkpoint_in, signed
+from domain.audit.merkle import Frontier, full_subtrees, range_nodes
+from projections.audit.container import COPY_BYTES, ContainerWriter
+from projections.audit.proving import NotSigned
+from projections.audit.signature import is_signed
+from projections.audit.stored import StoredLog
+
+NO_PROGRESS: Final = "the log does not give its own checkpoint: run `owl audit verify`"
+
+
+class HistoryDiffers(Exception):
+    """What is stored is not what was signed, so it is not handed on."""
+
+
+class Stretch(Struct, frozen=True, kw_only=True):
+    """Which events; the states of those whose tag matches ``withhold`` are left out."""
+
+    first: int
+    last: int
+    withhold: tuple[str, ...] = ()
+
+
+def export(
+    log: StoredLog,
+    output: IO[bytes],
+    stretch: Stretch,
+    *,
+    key: VerifierKey,
+    sign: Sign,
+    progress: Callable[[int, int], None] | None = None,
+) -> Manifest:
+    """Write a bundle into ``output``, which must be seekable.
+
+    Raises:
+        NotSigned: no checkpoint covers the stretch.
+        HistoryDiffers: the stored events are not those that were signed.
+    """
+    note = log.checkpoint_for(stretch.last)
+    if not 1 <= stretch.first <= stretch.last or note is None:
+        raise NotSigned(f"no checkpoint covers events {stretch.first} to {stretch.last}")
+    checkpoint = checkpoint_in(note, key, is_signed)
+    node, before = log.node(), stretch.first - 1
+    left = range_nodes(0, before, node)
+    right = range_nodes(stretch.last, checkpoint.size, node)
+    writer = ContainerWriter(output)
+    writer.add(CHECKPOINT, note.encode())
+    proof = RangeProof([each.hex() for each in left], [each.hex() for each in right])
+    writer.add(RANGE, msgspec.json.encode(proof))
+    frontier = Frontier()
+    for (level, _), each in zip(full_subtrees(0, before), left, strict=True):
+        frontier = frontier.with_subtree(level, each)
+    with tempfile.TemporaryFile() as leaves:
+        frontier, withheld = _write_events(log, writer, stretch, frontier, leaves, progress)
+        leaves.seek(0)
+        with writer.writing(LEAVES) as file:
+            while part := leaves.read(COPY_BYTES):
+                file.write(part)
+    for (level, _), each in zip(
+        full_subtrees(stretch.last, checkpoint.size), right, strict=True
+    ):
+        frontier = frontier.with_subtree(level, each)
+    if frontier.root != checkpoint.root:
+        raise HistoryDiffers(NO_PROGRESS)
+    manifest = Manifest(
+        origin=checkpoint.origin,
+        first=stretch.first,
+        last=stretch.last,
+        size=checkpoint.size,
+        withheld=withheld,
+        files=dict(writer.digests),
+    )
+    writer.add(MANIFEST, signed(manifest.text, key, sign).encode())
+    writer.close()
+    return manifest
+
+
+def _write_events(
+    log: StoredLog,
+    writer: ContainerWriter,
+    stretch: Stretch,
+    frontier: Frontier,
+    leaves: IO[bytes],
+    progress: Callable[[int, int], None] | None,
+) -> tuple[Frontier, int]:
+    encode, withheld = msgspec.json.Encoder().encode, 0
+    with writer.writing(EVENTS) as file:
+        for rows in log.chunks(stretch.first - 1, stretch.last):
+            hashes = leaves_of(rows)
+            frontier = frontier.with_leaves(hashes)
+            leaves.write(b"".join(hashes))
+            for event in map(StoredEvent._make, rows):
+                secret = any(fnmatchcase(event.tag, tag) for tag in stretch.withhold)
+                withheld += secret
+                try:
+                    file.write(encode(BundledEvent.of(event, withheld=secret)) + b"\n")
+                except UnicodeDecodeError as error:
+                    raise HistoryDiffers(NO_PROGRESS) from error
+            if not rows or frontier.size != rows[-1][0]:
+                raise HistoryDiffers(NO_PROGRESS)
+            if progress is not None:
+                progress(frontier.size, stretch.last)
+    if frontier.size != stretch.last:
+        raise HistoryDiffers(NO_PROGRESS)
+    return frontier, withheld

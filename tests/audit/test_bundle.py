@@ -1,0 +1,242 @@
+"""A bundle is checked far from the log, with a public key alone, by two programs that agree."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from commands.event_log.migrate import migrate
+from commands.log_import import import_log
+from domain.audit.bundle import BundleInvalid
+from domain.audit.checkpoint import Checkpoint, checkpoint_in, signed
+from projections.audit.bundle import Bundle
+from projections.audit.export import HistoryDiffers, Stretch, export
+from projections.audit.signature import is_signed
+from projections.audit.stored import StoredLog
+from projections.audit.verify import Verification
+from tests.audit.conftest import AS_OWNER, KEY, Notarised, Owl, answer, notarise, sign_all
+from tests.house.tree import ROOT
+
+SCRIPT = ROOT / "docs" / "verify" / "owl_verify.py"
+FLIPS = 1_000
+
+
+@pytest.fixture(scope="module")
+def log(session_stack: Any) -> Any:
+    conninfo = session_stack.create_database()
+    yield notarise(conninfo, 600)
+    session_stack.drop_database(conninfo)
+
+
+def bundled(log: Notarised, path: Path, first: int = 1, last: int = 600, **how: Any) -> Path:
+    with StoredLog.open(log.conninfo) as stored, path.open("wb") as file:
+        stretch = Stretch(first=first, last=last, **how)
+        export(stored, file, stretch, key=log.key, sign=KEY.sign)
+    return path
+
+
+def checked(log: Notarised, path: Path, held: Checkpoint | None = None) -> None:
+    with Bundle(path, log.key) as bundle:
+        bundle.verify(held=held)
+
+
+def script(path: Path, key: str, *more: str) -> subprocess.CompletedProcess[str]:
+    """The verifier alone, in the bundle's own folder, without our packages."""
+    alone = path.parent / "owl_verify.py"
+    shutil.copy(SCRIPT, alone)
+    command = [sys.executable, "-I", str(alone), str(path), key, *more]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=path.parent)
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [(1, 600), (1, 1), (600, 600), (256, 257), (2, 599), (513, 600)]
+)
+def test_any_stretch_proves_itself_to_both_programs(
+    log: Notarised, tmp_path: Path, first: int, last: int
+) -> None:
+    path = bundled(log, tmp_path / "b.owlb", first, last)
+    checked(log, path)
+    said = script(path, str(log.key))
+    assert (said.returncode, said.stderr) == (0, "")
+    assert f"events {first} to {last}" in said.stdout
+    with Bundle(path, log.key) as bundle:
+        assert [event.stored for event in bundle.events()] == log.events[first - 1 : last]
+
+
+def test_the_same_stretch_gives_the_same_bytes(log: Notarised, tmp_path: Path) -> None:
+    one = bundled(log, tmp_path / "one", 7, 311)
+    two = bundled(log, tmp_path / "two", 7, 311)
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_withheld_states_leave_the_proof_whole(log: Notarised, tmp_path: Path) -> None:
+    path = bundled(log, tmp_path / "b.owlb", withhold=("accounts.*", "tasks.*"))
+    checked(log, path)
+    assert script(path, str(log.key)).returncode == 0
+    assert b"alice@example.com" not in path.read_bytes()
+    assert b"tasks.task_submitted/1" in path.read_bytes()
+
+
+def test_no_bit_of_a_bundle_can_be_flipped_and_a_changed_event_is_named(
+    log: Notarised, tmp_path: Path
+) -> None:
+    path = bundled(log, tmp_path / "b.owlb", 300, 420)
+    honest, dice = path.read_bytes(), random.Random(5)
+    with Bundle(path, log.key) as bundle:
+        place = bundle.place_of_events
+    named = 0
+    for _ in range(FLIPS):
+        at, bit = dice.randrange(len(honest)), dice.randrange(8)
+        flipped = bytearray(honest)
+        flipped[at] ^= 1 << bit
+        path.write_bytes(flipped)
+        with pytest.raises(BundleInvalid) as found:
+            checked(log, path)
+        if at in place:
+            named += 1
+            line = honest.count(b"\n", place.start, at)
+            assert found.value.position in {300 + line, None}, (at, bit)
+            is_structure = found.value.position is None
+            assert not is_structure or honest[at : at + 1] == b"\n" or flipped[at] == 10
+    assert named > FLIPS / 2
+
+
+def test_the_single_file_sees_what_the_program_sees(log: Notarised, tmp_path: Path) -> None:
+    path = bundled(log, tmp_path / "b.owlb", 300, 330)
+    honest, dice = path.read_bytes(), random.Random(6)
+    for _ in range(25):
+        flipped = bytearray(honest)
+        flipped[dice.randrange(len(honest))] ^= 1 << dice.randrange(8)
+        path.write_bytes(flipped)
+        said = script(path, str(log.key))
+        assert said.returncode == 1
+        assert "WRONG" in said.stderr
+        assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize("part", [0, 1, 512, 1_000, 5_000, -1, -1_024])
+def test_a_bundle_that_was_cut_off_is_refused(
+    log: Notarised, tmp_path: Path, part: int
+) -> None:
+    path = bundled(log, tmp_path / "b.owlb", 1, 50)
+    path.write_bytes(path.read_bytes()[:part])
+    with pytest.raises(BundleInvalid):
+        checked(log, path)
+    assert script(path, str(log.key)).returncode == 1
+
+
+def test_a_bundle_goes_on_from_a_checkpoint_that_was_kept(
+    log: Notarised, tmp_path: Path
+) -> None:
+    path = bundled(log, tmp_path / "b.owlb", 301, 600)
+    kept = tmp_path / "kept"
+    with StoredLog.open(log.conninfo) as stored:
+        notes = {note.size: note.note for note in stored.checkpoints()}
+    for size in (300, 400, 600):
+        kept.write_text(notes[size])
+        checked(log, path, checkpoint_in(notes[size], log.key, is_signed))
+        assert script(path, str(log.key), str(kept)).returncode == 0
+    forged = Checkpoint(log.key.name, 400, bytes(32))
+    with pytest.raises(BundleInvalid, match="forked"):
+        checked(log, path, forged)
+    kept.write_text(signed(forged.text, log.key, KEY.sign))
+    assert "forked" in script(path, str(log.key), str(kept)).stderr
+    with pytest.raises(BundleInvalid, match="export from 201 or before"):
+        checked(log, path, checkpoint_in(notes[200], log.key, is_signed))
+
+
+def test_another_log_s_key_opens_nothing(log: Notarised, tmp_path: Path) -> None:
+    path = bundled(log, tmp_path / "b.owlb", 1, 20)
+    stranger = str(log.key).replace(log.key.name, "owl-factory/another")
+    assert script(path, stranger).returncode == 1
+    assert script(path, "no key").returncode == 1
+
+
+def test_an_altered_log_is_not_handed_on(notarised: Notarised, tmp_path: Path) -> None:
+    with psycopg.connect(notarised.conninfo) as connection:
+        connection.execute(AS_OWNER)
+        connection.execute(
+            "UPDATE owl_log.events SET actor = 'user:x' WHERE notification_id = 500"
+        )
+    with pytest.raises(HistoryDiffers):
+        bundled(notarised, tmp_path / "b.owlb")
+
+
+def test_a_bundle_made_and_checked_by_the_programs_becomes_the_same_log_elsewhere(
+    owl: Owl, notarised: Notarised, tmp_path: Path, session_stack: Any
+) -> None:
+    path, key, note = tmp_path / "b.owlb", tmp_path / "key", tmp_path / "note"
+    size = len(notarised.events)
+    key.write_text(owl("key").stdout)
+    note.write_text(owl("checkpoint").stdout)
+    assert f"events      1 to {size}" in owl("export", "-o", str(path)).stdout
+    bundle = (str(path), "--pub", str(key))
+    assert "nothing was altered" in owl("verify-bundle", *bundle).stdout
+    assert answer(owl("verify-bundle", *bundle, "--prev", str(note), "--json"))["last"] == size
+    conninfo = session_stack.create_database()
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA owl_log CASCADE; DROP SCHEMA owl_private CASCADE")
+    elsewhere = ("--database-url", conninfo)
+    owl("import", *bundle, *elsewhere)
+    kept = ("--checkpoint", str(note), "--pub", str(key))
+    found = answer(owl("verify", *kept, *elsewhere, "--json"))
+    assert (found["is_right"], found["head"], found["signed"]) == (True, size, 0)
+    again = owl("import", *bundle, *elsewhere, code=1)
+    assert "into an empty one" in again.stderr
+    session_stack.drop_database(conninfo)
+
+
+@pytest.mark.anyio
+async def test_an_imported_log_is_signed_by_its_new_notary_to_the_same_root(
+    log: Notarised, tmp_path: Path, session_stack: Any
+) -> None:
+    path = bundled(log, tmp_path / "b.owlb")
+    conninfo = session_stack.create_database()
+    migrate(conninfo)
+    with Bundle(path, log.key) as bundle:
+        count = import_log(conninfo, log.key.name, (e.stored for e in bundle.events()))
+    assert count == await sign_all(conninfo) == len(log.events)
+    with StoredLog.open(conninfo) as stored, StoredLog.open(log.conninfo) as original:
+        note = stored.last_checkpoint()
+        assert note == original.last_checkpoint()
+        assert Verification(stored, key=log.key).run().findings == ()
+    session_stack.drop_database(conninfo)
+
+
+def test_a_damaged_withheld_or_partial_bundle_imports_nothing(
+    owl: Owl, log: Notarised, tmp_path: Path, session_stack: Any
+) -> None:
+    conninfo = session_stack.create_database()
+    key, elsewhere = str(log.key), ("--database-url", conninfo)
+    whole = bundled(log, tmp_path / "whole")
+    damaged = bytearray(whole.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (tmp_path / "damaged").write_bytes(damaged)
+    bundled(log, tmp_path / "partial", 2)
+    bundled(log, tmp_path / "withheld", withhold=("tasks.*",))
+    (tmp_path / "hostile").write_bytes(random.Random(1).randbytes(10_000))
+    (tmp_path / "nothing").write_bytes(b"")
+    for name in ("damaged", "partial", "withheld", "hostile", "nothing"):
+        result = owl("import", str(tmp_path / name), "--pub", key, *elsewhere, code=1)
+        assert result.stderr.startswith("Error: ")
+    with StoredLog.open(conninfo) as stored:
+        assert stored.head() == 0
+    session_stack.drop_database(conninfo)
+
+
+def test_the_verifier_is_short_and_needs_one_library() -> None:
+    text = SCRIPT.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 200
+    imported = {
+        line.split()[1].partition(".")[0]
+        for line in text.splitlines()
+        if line.startswith(("import ", "from "))
+    }
+    assert imported - sys.stdlib_module_names == {"cryptography"}
