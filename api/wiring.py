@@ -28,6 +28,7 @@ from api.keys import Keys
 from api.passwords import CHEAP, Passwords
 from api.platform import HttpConfig, Platform
 from api.reading import open_pool
+from api.refreshing import Refreshing
 from api.settings import Settings
 from commands.artifact_store import open_store
 from commands.event_log.log import EventLog
@@ -164,6 +165,7 @@ def open_loops(core: Core) -> list[Supervised]:
         [
             Projecting("business", core, broker.committed, BUSINESS, broker.projected),
             Projecting("telemetry", core, appended, TELEMETRY, None),
+            Refreshing(core.log, core.writer, new_id),
         ],
         Lease(core.database_url, "projections", holder),
         clock=now,

@@ -16,18 +16,17 @@ from api.keys import load_keys
 from api.logging_setup import set_up_logging
 from api.programs.failing import ProgramFailed, in_words
 from api.programs.options import database_of, settings_from, with_database
+from api.refreshing import build_beside, note
 from api.settings import Settings
 from api.wiring import new_id, now, prepare_database
-from commands.event_log.batch import APPEND_LOCK
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
-from commands.read_models import NoteSwitch, note_switch
 from commands.writer import Writer
-from domain.envelope import Actor, Context
+from domain.envelope import Actor
 from projections.catalogue import READ_MODELS
 from projections.read_model import ReadModel, Source
 from projections.rebuild import Progress as Rebuilding
-from projections.rebuild import RebuildFailed, Rebuilt, rebuild
+from projections.rebuild import RebuildFailed, Rebuilt
 from projections.status import ReadModelStatus, read_statuses
 
 _NAMES = [model.name for model in READ_MODELS]
@@ -113,26 +112,19 @@ async def _rebuild_all(
                 rebuilt = await asyncio.to_thread(
                     _rebuild_one,
                     log,
-                    database_url,
                     model,
                     accept_difference=accept_difference,
                     quiet=quiet,
                 )
-                await writer.run(note_switch, _switch_of(rebuilt), _by_operator())
+                await note(writer, new_id(), rebuilt, _operator())
                 done.append(rebuilt)
     return done
 
 
 def _rebuild_one(
-    log: EventLog,
-    database_url: str,
-    model: ReadModel,
-    *,
-    accept_difference: bool,
-    quiet: bool,
+    log: EventLog, model: ReadModel, *, accept_difference: bool, quiet: bool
 ) -> Rebuilt:
     console = Console(stderr=True, quiet=quiet)
-    feed = log.feed() if model.source == "business" else log.telemetry.feed()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, TextColumn("{task.fields[pace]}"), console=console) as display:
         bar = display.add_task(model.name, total=100.0, pace="")
@@ -143,13 +135,8 @@ def _rebuild_one(
             display.update(bar, completed=at.percent, pace=pace)
 
         try:
-            rebuilt = rebuild(
-                database_url,
-                feed,
-                model,
-                append_lock=APPEND_LOCK,
-                progress=show,
-                switch_if_different=accept_difference,
+            rebuilt = build_beside(
+                log, model, progress=show, accept_difference=accept_difference
             )
         except RebuildFailed as failure:
             raise ProgramFailed(f"{model.name}: {failure}") from failure
@@ -170,20 +157,8 @@ def _log(settings: Settings) -> EventLog:
     )
 
 
-def _switch_of(rebuilt: Rebuilt) -> NoteSwitch:
-    return NoteSwitch(
-        read_model=rebuilt.read_model,
-        before_generation=rebuilt.before_generation,
-        after_generation=rebuilt.after_generation,
-        at_position=rebuilt.at_position,
-        checksum=rebuilt.checksum,
-    )
-
-
-def _by_operator() -> Context:
-    command_id = new_id()
-    actor = Actor("system", f"owl-projections/{getpass.getuser()}")
-    return Context(command_id=command_id, actor=actor, correlation_id=str(command_id))
+def _operator() -> Actor:
+    return Actor("system", f"owl-projections/{getpass.getuser()}")
 
 
 def _table(statuses: tuple[ReadModelStatus, ...]) -> Table:
