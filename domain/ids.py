@@ -13,7 +13,7 @@ CONFIGURATION_STREAM = UUID("8f0c6f0e-6a39-5d0c-9a53-0b1f6c6d7a02")
 """The one stream of the platform's configuration."""
 ADMINS_STREAM = UUID("8f0c6f0e-6a39-5d0c-9a53-0b1f6c6d7a03")
 """The one stream that says who the active admins are."""
-READ_MODELS_STREAM = UUID("8f0c6f0e-6a39-5d0c-9a53-0b1f6c6d7a03")
+READ_MODELS_STREAM = UUID("8f0c6f0e-6a39-5d0c-9a53-0b1f6c6d7a04")
 """The one stream of what operators do with read models."""
 
 _VERSION_7 = 0x7 << 76

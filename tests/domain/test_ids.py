@@ -5,6 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain import ids
 from domain.ids import CONFIGURATION_STREAM, account_stream, uuid7, uuid8
 
 MS = st.integers(0, 2**48 - 1)
@@ -36,3 +37,9 @@ def test_a_derived_id_is_a_version_8_uuid(digest: bytes) -> None:
 def test_the_streams_of_money_and_configuration_never_move() -> None:
     assert account_stream(UUID(int=1)) == UUID("d06b6d61-b4e7-5dd7-a17e-9fa1f818e320")
     assert UUID("8f0c6f0e-6a39-5d0c-9a53-0b1f6c6d7a02") == CONFIGURATION_STREAM
+
+
+def test_no_two_of_the_platforms_own_streams_share_an_id() -> None:
+    own = {name: value for name, value in vars(ids).items() if isinstance(value, UUID)}
+    assert len(own) >= 4
+    assert len(set(own.values())) == len(own)
