@@ -28,7 +28,7 @@ Connection: TypeAlias = psycopg.AsyncConnection[Any]
 CONNECT_S = 3
 
 
-class EntityType(click.ParamType):
+class EntityType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has none
     """``user:ID``, ``task:ID``, ``server:ID``, ``code:ID``."""
 
     name = "entity"
@@ -40,7 +40,7 @@ class EntityType(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class MomentType(click.ParamType):
+class MomentType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has none
     """A position, or a time such as 2026-03-01T12:00:00Z (without a zone: UTC)."""
 
     name = "position|time"
@@ -55,7 +55,7 @@ class MomentType(click.ParamType):
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-class YuanType(click.ParamType):
+class YuanType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has none
     """Yuan, given in fen."""
 
     name = "yuan"
