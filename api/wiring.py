@@ -34,8 +34,9 @@ from commands.artifact_store import open_store
 from commands.event_log.log import EventLog
 from commands.event_log.migrate import migrate
 from commands.event_log.secrets import Secrets
+from commands.housekeeping import Housekeeping
 from commands.lease import Lease
-from commands.loop import Supervised
+from commands.loop import Loop, Supervised
 from commands.notary import Notary, SigningKey
 from commands.signals import LocalSignal
 from commands.worker import Worker, build_loops
@@ -160,26 +161,30 @@ def open_loops(core: Core) -> list[Supervised]:
         holder=holder,
         issuer_seed=core.keys.issuer_seed,
     )
-    projections = Supervised(
-        "projections",
-        [
-            Projecting("business", core, broker.committed, BUSINESS, broker.projected),
-            Projecting("telemetry", core, appended, TELEMETRY, None),
-            Refreshing(core.log, core.writer, new_id),
-        ],
-        Lease(core.database_url, "projections", holder),
-        clock=now,
-    )
+    projections = [
+        Projecting("business", core, broker.committed, BUSINESS, broker.projected),
+        Projecting("telemetry", core, appended, TELEMETRY, None),
+    ]
     notary = Notary(
         core.database_url,
         SigningKey(core.keys.audit_seed),
         clock=now,
         committed=broker.committed,
     )
-    signing = Supervised(
-        "notary", [notary], Lease(core.database_url, "notary", holder), clock=now
-    )
-    return [projections, signing, *build_loops(worker)]
+    housekeeping: list[Loop] = [
+        Refreshing(core.log, core.writer, new_id),
+        Housekeeping(core.database_url, clock=now),
+    ]
+
+    def team(name: str, loops: Sequence[Loop]) -> Supervised:
+        return Supervised(name, loops, Lease(core.database_url, name, holder), clock=now)
+
+    return [
+        team("projections", projections),
+        team("notary", [notary]),
+        team("housekeeping", housekeeping),
+        *build_loops(worker),
+    ]
 
 
 class Projecting:
