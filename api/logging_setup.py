@@ -1,23 +1,31 @@
 """How this process writes its log: JSON for machines, plain lines for a person's terminal.
 
-Library loggers run through the same chain; no e-mail, password or token is ever passed to it.
+Library loggers run through the same chain. No e-mail, password or token is ever passed to it;
+``redaction`` is the net below, and tracebacks show no variables.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import structlog
 from structlog.typing import Processor
 
+from api.redaction import redact
 from api.settings import Settings
 
-_WITHOUT_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-"""A frame's variables may hold passwords, tokens and e-mail addresses."""
 _QUIET = ("uvicorn.access", "nats", "httpx", "httpcore", "psycopg.pool")
 """Loggers whose own lines repeat what we log better."""
+
+_SHARED: Final[tuple[Processor, ...]] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+)
 
 
 def set_up_logging(settings: Settings, *, program: str, stream: IO[str] | None = None) -> None:
@@ -26,40 +34,41 @@ def set_up_logging(settings: Settings, *, program: str, stream: IO[str] | None =
     as_text = settings.log_format == "text" or (
         settings.log_format == "auto" and stream is None and target.isatty()
     )
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-    ]
-    last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=target.isatty())]
+    last: Processor = (
+        structlog.dev.ConsoleRenderer(
+            colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
         if as_text
-        else [
-            structlog.processors.ExceptionRenderer(_WITHOUT_LOCALS),
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ]
+        else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
     handler = logging.StreamHandler(target)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-        )
-    )
+    handler.setLevel(settings.log_level)
+    handler.setFormatter(formatter(last))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(program=program)
+
+
+def formatter(last: Processor) -> structlog.stdlib.ProcessorFormatter:
+    """What makes a line of a record; ``last`` writes it, with everything redacted."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_SHARED,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            redact,
+            last,
+        ],
+    )
 
 
 def logger(name: str) -> Any:
