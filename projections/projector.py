@@ -9,8 +9,10 @@ chapter 11, with the sink's own transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import psycopg
@@ -49,8 +51,23 @@ ERROR_KEPT = 2_000
 """Characters of an error that are kept in the checkpoint."""
 
 
+UNFIT: Final = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.ProgrammingError,
+    psycopg.NotSupportedError,
+)
+"""What Postgres says of rows that it will never take; anything else may pass by itself."""
+
+Statement: TypeAlias = tuple[str, Sequence[Any]]
+
+
 class Overtaken(Exception):
     """Somebody else moved a checkpoint: forget everything and look again."""
+
+
+class Unwritten(Exception):
+    """A write that was left under way was not taken: look again, and wait for each write."""
 
 
 class Generation:
@@ -73,9 +90,9 @@ class Generation:
             (tally, add_statement(schema, tally)) for tally in read_model.tallies
         )
 
-    def writes(self) -> list[tuple[str, str]]:
+    def writes(self) -> list[Statement]:
         """The statements, with their parameter, that write what the batch has changed."""
-        statements: list[tuple[str, Sequence[Any]]] = []
+        statements: list[Statement] = []
         for table in self.tables:
             changes = table.folding.changes()
             statements.append((table.statements.delete, changes.deleted))
@@ -83,7 +100,7 @@ class Generation:
             statements.append((table.statements.insert, changes.added))
         for tally, add in self.tallies:
             statements.append((add, self.folding.tally(tally)))
-        return [(statement, as_parameter(rows)) for statement, rows in statements if rows]
+        return [(statement, [as_parameter(rows)]) for statement, rows in statements if rows]
 
 
 class _OpenTable(Struct, frozen=True):
@@ -92,17 +109,26 @@ class _OpenTable(Struct, frozen=True):
 
 
 class Projector:
-    """Folds and writes on one connection, which it owns."""
+    """Folds and writes on one connection, which it owns.
+
+    Catching up, the next batch is folded while this one is written: the client and the server
+    each have their share of the work, about equal.
+    """
 
     def __init__(self, connection: psycopg.Connection[Any], *, rows_kept: int) -> None:
         self._connection = connection
         self._rows_kept = rows_kept
+        self._writer = ThreadPoolExecutor(1, "projections-writer")
+        self._under_way: Future[None] | None = None
         connection.execute(SESSION)
 
     def project(
-        self, generations: Sequence[Generation], events: Sequence[Event]
+        self, generations: Sequence[Generation], events: Sequence[Event], *, wait: bool = True
     ) -> dict[Generation, Poisoned]:
         """Bring generations that stand at one position past ``events``, all or none.
+
+        Without ``wait`` the write is left under way, and how it ended is known at the next
+        call. A failure then means that of ``generations`` the positions are wrong as well.
 
         Returns:
             Those that a fold failed for. They went as far as the event before the one that
@@ -110,17 +136,54 @@ class Projector:
 
         Raises:
             Overtaken: somebody else moved a checkpoint.
+            Unwritten: the write that was left under way was not taken.
             psycopg.Error: nothing was written. Of ``generations`` nothing is remembered.
         """
         try:
             self._load(generations, events)
             poisoned = self._fold(generations, events)
-            self._write(generations, events, poisoned)
+            reached = {
+                each: poisoned[each].position - 1 if each in poisoned else events[-1].position
+                for each in generations
+            }
+            statements = _advances(reached)
+            for generation in generations:
+                statements += generation.writes()
+            self.join()
+            if wait or poisoned:
+                self._commit(statements)
+            else:
+                self._under_way = self._writer.submit(self._commit, statements)
         except BaseException:
             for generation in generations:
                 generation.folding.forget()
             raise
+        for generation in generations:
+            generation.position = reached[generation]
+            generation.folding.settle(self._rows_kept)
         return poisoned
+
+    def join(self) -> None:
+        """Wait for the write that was left under way.
+
+        Raises:
+            Overtaken: somebody else moved a checkpoint.
+            Unwritten: it was not taken.
+            psycopg.OperationalError: Postgres is out of reach.
+        """
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            try:
+                under_way.result()
+            except UNFIT as error:
+                raise Unwritten from error
+
+    def close(self) -> None:
+        """Let what is under way end, then close the connection."""
+        with suppress(Overtaken, Unwritten, psycopg.Error):
+            self.join()
+        self._writer.shutdown()
+        self._connection.close()
 
     def stop(self, generation: Generation, at: int, error: str) -> None:
         """Note in the checkpoint that the event ``at`` cannot be projected."""
@@ -145,6 +208,7 @@ class Projector:
         ]
         if not wanted:
             return
+        self.join()
         with self._connection.pipeline():
             cursors = [
                 self._connection.execute(
@@ -169,53 +233,44 @@ class Projector:
                 generation.folding.apply(events)
             except Poisoned as poison:
                 poisoned[generation] = poison
+                self.join()
                 generation.folding.forget()
-                sound = events[: poison.index]
-                self._load([generation], sound)
-                generation.folding.apply(sound)
+                self._fold_sound(generation, events[: poison.index])
         return poisoned
 
-    def _write(
-        self,
-        generations: Sequence[Generation],
-        events: Sequence[Event],
-        poisoned: dict[Generation, Poisoned],
-    ) -> None:
-        expected, head = generations[0].position, events[-1].position
-        reached = {
-            generation: poisoned[generation].position - 1 if generation in poisoned else head
-            for generation in generations
-        }
+    def _fold_sound(self, generation: Generation, events: Sequence[Event]) -> None:
+        """Fold again, from what is stored, events that were folded without a fault."""
+        self._load([generation], events)
+        try:
+            generation.folding.apply(events)
+        except Poisoned as error:
+            # so the stored rows are no longer those of our position: it was no poison at all
+            raise Overtaken from error
+
+    def _commit(self, statements: Sequence[Statement]) -> None:
         try:
             with self._connection.pipeline(), self._connection.transaction():
-                for target in sorted(set(reached.values())):
-                    self._advance(
-                        [each for each in generations if reached[each] == target],
-                        expected,
-                        target,
-                    )
-                for generation in generations:
-                    for statement, parameter in generation.writes():
-                        self._connection.execute(statement, (parameter,), prepare=True)
+                for statement, parameters in statements:
+                    self._connection.execute(statement, parameters, prepare=True)
         except psycopg.errors.DeadlockDetected as error:
             raise Overtaken from error
         except psycopg.Error as error:
             if error.sqlstate == OVERTAKEN:
                 raise Overtaken from error
             raise
-        for generation in generations:
-            generation.position = reached[generation]
-            generation.folding.settle(self._rows_kept)
 
-    def _advance(self, generations: Sequence[Generation], expected: int, to: int) -> None:
-        self._connection.execute(
-            ADVANCE,
-            (
-                [each.read_model.name for each in generations],
-                [each.generation for each in generations],
-                [each.state for each in generations],
-                expected,
-                to,
-            ),
-            prepare=True,
+
+def _advances(reached: Mapping[Generation, int]) -> list[Statement]:
+    """The compare-and-sets; those that are poisoned do not go as far as the others."""
+    statements: list[Statement] = []
+    for position in sorted(set(reached.values())):
+        generations = [each for each in reached if reached[each] == position]
+        parameters = (
+            [each.read_model.name for each in generations],
+            [each.generation for each in generations],
+            [each.state for each in generations],
+            generations[0].position,
+            position,
         )
+        statements.append((ADVANCE, parameters))
+    return statements

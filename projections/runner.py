@@ -19,7 +19,7 @@ from msgspec import Struct
 from domain.ports import EventFeed, Signal
 from projections.fingerprint import fingerprint
 from projections.folding import Event
-from projections.projector import Generation, Overtaken, Projector
+from projections.projector import UNFIT, Generation, Overtaken, Projector, Unwritten
 from projections.read_model import ReadModel
 
 OPEN: Final = """
@@ -28,14 +28,6 @@ OPEN: Final = """
         AND (read_model, fingerprint) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
     ORDER BY read_model, generation
 """
-UNFIT: Final = (
-    psycopg.DataError,
-    psycopg.IntegrityError,
-    psycopg.ProgrammingError,
-    psycopg.NotSupportedError,
-)
-"""What Postgres says of rows that it will never take; anything else may pass by itself."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -76,10 +68,14 @@ class Runner:
         self._read_upto = 0
         self._reader = ThreadPoolExecutor(1, "projections-reader")
         self._ahead: tuple[int, Future[Sequence[Event]]] | None = None
+        self._careful = False
 
     @property
     def position(self) -> int:
-        """What every live read model that has not stopped has reached."""
+        """What every live read model that has not stopped has reached.
+
+        While steps still say that there was something to do, the last of it may be under way.
+        """
         live = [each.position for each in self._generations if each.state == "live"]
         return min(live, default=0)
 
@@ -105,25 +101,37 @@ class Runner:
             thread.shutdown(wait=False)
 
     def step(self) -> int:
-        """Project at most one batch into each read model; how many events went into any."""
+        """Project at most one batch into each read model; how many events went into any.
+
+        When it says 0, everything is committed.
+        """
         try:
             projector = self._opened()
-            return sum(
-                self._advance(projector, group, below) for group, below in self._groups()
+            groups = self._groups()
+            done = sum(
+                self._advance(projector, group, upto, alone=len(groups) == 1)
+                for group, upto in groups
             )
+            if not done:
+                projector.join()
+                self._tell(self.position)
         except Overtaken:
             self._generations = []
             return 0
+        except Unwritten:
+            self._generations, self._careful = [], True
+            return 1
         except psycopg.OperationalError:
             self.close()
             raise
+        return done
 
     def close(self) -> None:
         """Let go of the connection and of all that is remembered."""
-        connection, self._connection = self._connection, None
-        self._projector, self._generations, self._ahead = None, [], None
-        if connection is not None:
-            connection.close()
+        projector, self._projector = self._projector, None
+        self._connection, self._generations, self._ahead = None, [], None
+        if projector is not None:
+            projector.close()
 
     def _opened(self) -> Projector:
         if self._connection is None or self._projector is None:
@@ -162,7 +170,12 @@ class Runner:
         ]
 
     def _advance(
-        self, projector: Projector, generations: list[Generation], upto: int | None
+        self,
+        projector: Projector,
+        generations: list[Generation],
+        upto: int | None,
+        *,
+        alone: bool,
     ) -> int:
         after = generations[0].position
         limit = self._config.batch_events
@@ -172,14 +185,24 @@ class Runner:
         if not events:
             return 0
         self._read_upto = max(self._read_upto, events[-1].position)
+        before = self.position
+        # only behind a full batch is there more to fold while this one is written
+        wait = self._careful or not alone or len(events) < self._config.batch_events
+        if wait:
+            projector.join()
         try:
-            self._project(projector, generations, events)
+            self._project(projector, generations, events, wait=wait)
         except UNFIT:
             for generation in generations:
                 self._find_unfit(projector, generation, events)
-        if self._projected is not None:
-            self._projected.notify(self.position)
+        if wait:
+            self._careful = False
+        self._tell(self.position if wait else before)
         return len(events)
+
+    def _tell(self, position: int) -> None:
+        if self._projected is not None:
+            self._projected.notify(position)
 
     def _read(self, after: int, limit: int) -> Sequence[Event]:
         """The next events. After a full batch the one behind it is fetched meanwhile."""
@@ -196,9 +219,15 @@ class Runner:
         return events
 
     def _project(
-        self, projector: Projector, generations: list[Generation], events: Sequence[Event]
+        self,
+        projector: Projector,
+        generations: list[Generation],
+        events: Sequence[Event],
+        *,
+        wait: bool,
     ) -> None:
-        for generation, poison in projector.project(generations, events).items():
+        poisoned = projector.project(generations, events, wait=wait)
+        for generation, poison in poisoned.items():
             self._stop(projector, generation, poison.position, repr(poison.__cause__))
 
     def _find_unfit(
@@ -206,7 +235,7 @@ class Runner:
     ) -> None:
         """Project alone, by halves, until the one event is found whose rows are not taken."""
         try:
-            self._project(projector, [generation], events)
+            self._project(projector, [generation], events, wait=True)
         except UNFIT as error:
             if len(events) == 1:
                 self._stop(projector, generation, events[0].position, str(error))

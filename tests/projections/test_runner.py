@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,8 @@ from tests.projections.history import RandomFarm
 from tests.projections.tables import finish, naive, stored
 
 SMALL = RunnerConfig(batch_events=7, rows_kept=5)
+WAITING = RunnerConfig(batch_events=5_000)
+"""Never a full batch, so that no write is left under way."""
 
 
 def runner_of(feed: ListFeed, url: str, config: RunnerConfig = SMALL) -> Runner:
@@ -65,11 +68,13 @@ def test_two_runners_at_once_project_every_event_once(read_url: str) -> None:
 
 def test_the_loser_of_a_race_forgets_what_it_remembers(read_url: str) -> None:
     feed = ListFeed(RandomFarm(2).happen(200))
-    slow, fast = runner_of(feed, read_url), runner_of(feed, read_url)
-    slow.step()
+    longer = RandomFarm(2).happen(230)
+    slow, fast = runner_of(feed, read_url, WAITING), runner_of(feed, read_url)
+    finish(slow)
+    feed.events = longer[: len(feed.events) + 20]
     finish(fast)
     assert slow.step() == 0, "another runner was faster"
-    feed.events = RandomFarm(2).happen(230)
+    feed.events = longer
     finish(slow)
     for runner in (slow, fast):
         runner.close()
@@ -120,7 +125,7 @@ def test_a_runner_that_dies_before_its_commit_leaves_nothing_behind(read_url: st
     with psycopg.connect(read_url) as blocker:
         # the runner reaches its last statements and waits there, when it is cut off
         blocker.execute("LOCK TABLE rm_users_g1.users IN ACCESS EXCLUSIVE MODE")
-        runner = runner_of(feed, read_url)
+        runner = runner_of(feed, read_url, WAITING)
         errors: list[BaseException] = []
 
         def one_step() -> None:
@@ -146,6 +151,24 @@ def test_a_runner_that_dies_before_its_commit_leaves_nothing_behind(read_url: st
     assert_exact(read_url, feed.events)
 
 
+def test_a_write_left_under_way_that_fails_is_done_again(read_url: str) -> None:
+    feed = ListFeed(RandomFarm(10).happen(200))
+    runner = runner_of(feed, read_url)
+    with psycopg.connect(read_url, autocommit=True) as killer:
+        for _ in range(5):
+            with suppress(psycopg.OperationalError):
+                runner.step()
+                killer.execute(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND usename = current_user"
+                    " AND pid <> pg_backend_pid()"
+                )
+                runner.step()
+    finish(runner)
+    runner.close()
+    assert_exact(read_url, feed.events)
+
+
 def test_a_poison_event_stops_its_read_model_there_and_no_other(
     read_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -158,7 +181,7 @@ def test_a_poison_event_stops_its_read_model_there_and_no_other(
     later = RandomFarm(5).happen(90)[sound:]
     for event in later:
         feed.append(event.stream, event.fact, at=event.recorded_at)
-    runner = runner_of(feed, read_url, RunnerConfig(batch_events=500))
+    runner = runner_of(feed, read_url, WAITING)
     with caplog.at_level(logging.CRITICAL):
         finish(runner)
     runner.close()
@@ -170,8 +193,9 @@ def test_a_poison_event_stops_its_read_model_there_and_no_other(
             assert stored(read_url, model) == naive(model, feed.events)
 
 
+@pytest.mark.parametrize("config", [SMALL, WAITING], ids=["under way", "waited for"])
 def test_rows_that_postgres_refuses_stop_the_read_model_at_the_very_event(
-    read_url: str, caplog: pytest.LogCaptureFixture
+    read_url: str, caplog: pytest.LogCaptureFixture, config: RunnerConfig
 ) -> None:
     farm = RandomFarm(6)
     farm.happen(40)
@@ -189,7 +213,7 @@ def test_rows_that_postgres_refuses_stop_the_read_model_at_the_very_event(
     feed.append(user, overdraft)
     for event in RandomFarm(6).happen(80)[sound:]:
         feed.append(event.stream, event.fact, at=event.recorded_at)
-    runner = runner_of(feed, read_url, RunnerConfig(batch_events=500))
+    runner = runner_of(feed, read_url, config)
     finish(runner)
     runner.close()
     assert stopped(read_url) == {"users": (sound, sound + 1)}
