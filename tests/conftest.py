@@ -1,13 +1,21 @@
 """Fixtures of every test: one cluster and one broker per worker, a fresh database per test.
 
 Real servers, always. Durability is off where no test kills them; ``durable_stack`` has it on.
+Properties try the same examples every time, so that a change is judged by what it changed;
+``--hypothesis-profile=search`` draws new ones and keeps what failed.
 """
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.stack import LiveStack, live_stack, postgres15_binaries
+
+# a machine with other work is slow, not wrong: pytest's own timeout is what ends a test
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("search"), derandomize=True)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")
