@@ -88,7 +88,7 @@ class Supervised:
         config: Config | None = None,
     ) -> None:
         self.name = name
-        self._loops = loops
+        self.loops = loops
         self._lease = lease
         self._clock = clock
         self._config = Config() if config is None else config
@@ -135,7 +135,7 @@ class Supervised:
         LOG.info("team.leads", team=self.name, epoch=fence.epoch)
         tasks = [
             asyncio.create_task(self._restart(loop, status, fence), name=loop.name)
-            for loop, status in zip(self._loops, self.status.loops, strict=True)
+            for loop, status in zip(self.loops, self.status.loops, strict=True)
         ]
         if lease is not None:
             renewing = self._renew(lease, fence)

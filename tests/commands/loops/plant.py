@@ -74,13 +74,13 @@ class RunningWorker:
 
     @property
     def reader(self) -> BoardReader:
-        reader = self.teams["everywhere"]._loops[0]
+        reader = self.teams["everywhere"].loops[0]
         assert isinstance(reader, BoardReader)
         return reader
 
     def loop(self, name: str) -> Any:
         """The loop of that name."""
-        every = [loop for team in self.teams.values() for loop in team._loops]
+        every = [loop for team in self.teams.values() for loop in team.loops]
         return next(loop for loop in every if loop.name == name)
 
     def leads(self, team: str = "dispatch") -> bool:
