@@ -37,7 +37,7 @@ class RunnerConfig(Struct, frozen=True, kw_only=True):
     Between the two polls the pause doubles while nothing happens and no signal comes.
     """
 
-    batch_events: int = 1_000
+    batch_events: int = 2_000
     rows_kept: int = 20_000
     poll_first_s: float = 0.02
     poll_longest_s: float = 0.5
