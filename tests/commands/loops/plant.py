@@ -137,7 +137,7 @@ class Plant:
             ids=new_id,
             holder=str(uuid4()),
             issuer_seed=self.issuer_seed,
-            config=WorkerConfig(supervision=QUICK, **config),
+            config=WorkerConfig(**{"supervision": QUICK, **config}),
         )
         running = RunningWorker(build_loops(worker), client)
         self._stack.push_async_callback(running.stop)
