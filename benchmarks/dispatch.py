@@ -107,7 +107,7 @@ class Procrastinate:
         self._app = procrastinate.App(
             connector=procrastinate.PsycopgConnector(conninfo=url, min_size=4, max_size=32)
         )
-        self._task = self._app.task(_never_here, name="noop")
+        self._task = self._app.task(name="noop")(_never_here)
 
     async def open(self) -> list[str]:
         await self._app.open_async()
