@@ -12,6 +12,7 @@ from projections.recharge_records import RECHARGE_RECORDS
 from projections.task_events import TASK_EVENTS
 from projections.task_output import TASK_OUTPUT
 from projections.tasks import TASKS
+from projections.user_actions import USER_ACTIONS
 from projections.users import USERS
 
 READ_MODELS: Final[tuple[ReadModel, ...]] = (
@@ -21,6 +22,7 @@ READ_MODELS: Final[tuple[ReadModel, ...]] = (
     GPU_SERVERS,
     RECHARGE_CODES,
     RECHARGE_RECORDS,
+    USER_ACTIONS,
     GPU_STATUS,
     TASK_OUTPUT,
 )

@@ -183,7 +183,9 @@ def _handler(folding: TableFolding, fold: Fold) -> _Handler:
 def _apply(handler: _Handler, event: Event) -> None:
     folding = handler.folding
     if handler.append_only:
-        folding.added.append(handler.change(None, event))
+        row = handler.change(None, event)
+        if row is not None:
+            folding.added.append(row)
         return
     key = handler.key_of(event)
     rows = folding.rows

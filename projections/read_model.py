@@ -33,8 +33,11 @@ class Fold(Struct, frozen=True):
     change: Callable[[Any, Any], Any]
 
 
-def first(fact: type[F], make: Callable[[Recorded[F]], R]) -> Fold:
-    """The fact that makes a row which never was: nothing is looked up before it."""
+def first(fact: type[F], make: Callable[[Recorded[F]], R | None]) -> Fold:
+    """The fact that makes a row which never was: nothing is looked up before it.
+
+    In a table whose rows are written once, ``None`` means that this event makes no row.
+    """
     return Fold(fact, "first", lambda _row, event: make(event))
 
 

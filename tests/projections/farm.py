@@ -35,6 +35,7 @@ class Farm:
         self.log = MemoryLog()
         self.events: list[Recorded[Any]] = []
         self.now = NOON
+        self.actor = "system:test"
         self.users: list[UUID] = []
         self.codes: list[UUID] = []
         self.servers: list[UUID] = []
@@ -50,14 +51,17 @@ class Farm:
         with suppress(Refused):
             self.log.run(handler, command)
         for stream, fact in self.log.story[before:]:
-            self.events.append(recorded(fact, stream, len(self.events) + 1, self.now))
+            self.events.append(self._recorded(fact, stream))
         self.now += timedelta(seconds=1)
 
     def say(self, stream: UUID, *facts: Fact) -> None:
         """Facts for which there is no command yet."""
         self.log.given(stream, *facts)
         for fact in facts:
-            self.events.append(recorded(fact, stream, len(self.events) + 1, self.now))
+            self.events.append(self._recorded(fact, stream))
+
+    def _recorded(self, fact: Fact, stream: UUID) -> Recorded[Any]:
+        return recorded(fact, stream, len(self.events) + 1, self.now, self.actor)
 
     def register(self) -> UUID:
         user = self.fresh()

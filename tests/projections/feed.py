@@ -30,13 +30,15 @@ class ListFeed:
             self.events.append(recorded(fact, stream, len(self.events) + 1, at))
 
 
-def recorded(fact: Fact, stream: UUID, position: int, at: datetime) -> Recorded[Any]:
+def recorded(
+    fact: Fact, stream: UUID, position: int, at: datetime, actor: str = "system:test"
+) -> Recorded[Any]:
     return Recorded(
         position=position,
         stream=stream,
         version=position,
         recorded_at=at,
-        actor="system:test",
+        actor=actor,
         command_id=UUID(int=position),
         correlation_id="test",
         causation_id=None,

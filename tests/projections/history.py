@@ -8,13 +8,15 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from commands import accounts, dispatching, fleet, recharge, tasks
+from commands import accounts, configuration, dispatching, fleet, profile, recharge, tasks
 from domain.accounts.events import (
     ProfileChanged,
     RoleChanged,
     UserDeactivated,
+    UserErased,
     UserReactivated,
 )
+from domain.accounts.user import USER
 from domain.envelope import Recorded
 from domain.facts import Fact
 from domain.fleet.messages import (
@@ -22,7 +24,8 @@ from domain.fleet.messages import (
     OutputLine,
     RunningTask,
 )
-from domain.ids import account_stream
+from domain.ids import READ_MODELS_STREAM, account_stream
+from domain.system.events import ReadModelSwitched
 from domain.tasks.task import TASK
 from domain.telemetry.events import HeartbeatReceived, TaskOutputReceived
 from domain.wallet.wallet import WALLET, adjust
@@ -43,6 +46,7 @@ class RandomFarm(Farm):
 
     def _anything(self) -> None:
         random = self.random
+        self.actor = random.choice(("system:test", "agent:gpu-1", "policy:x", self._somebody()))
         user, code = random.choice(self.users), random.choice(self.codes)
         server = random.choice(self.servers)
         task = random.choice(self.tasks[-6:]) if self.tasks else self.fresh()
@@ -67,6 +71,7 @@ class RandomFarm(Farm):
                 UserDeactivated(user_id=user, token_version=3),
                 UserReactivated(user_id=user),
             ),
+            lambda: self.say(user, UserErased(user_id=user, token_version=4, reason="wish")),
             lambda: self.say(
                 wallet,
                 adjust(
@@ -80,6 +85,29 @@ class RandomFarm(Farm):
                 fleet.change_server, fleet.ChangeServer(server_id=server, name="renamed")
             ),
             lambda: self._remove(server),
+            lambda: self._new_password(user),
+            lambda: self.run(recharge.reveal_code, recharge.RevealCode(code_id=code)),
+            lambda: self.run(
+                fleet.issue_enrolment_token,
+                fleet.IssueEnrolmentToken(
+                    server_id=server, token_digest="other", token_expires_at=self.now
+                ),
+            ),
+            lambda: self.run(
+                configuration.change_configuration,
+                configuration.ChangeConfiguration(
+                    changes={"requeue_budget": random.randint(0, 5)}
+                ),
+            ),
+            lambda: self.say(
+                READ_MODELS_STREAM,
+                ReadModelSwitched(
+                    read_model="users",
+                    before_generation=1,
+                    after_generation=2,
+                    at_position=len(self.events),
+                ),
+            ),
             lambda: self._let_pass(timedelta(seconds=100)),
             lambda: self.register() if len(self.users) < 5 else None,
             lambda: self.issue(
@@ -129,6 +157,19 @@ class RandomFarm(Farm):
             * 3,
         ]
         random.choice(choices)()
+
+    def _new_password(self, user: UUID) -> None:
+        state = self.log.state(USER, user)
+        assert state is not None
+        self.run(
+            profile.change_password,
+            profile.ChangePassword(
+                user_id=user, password_hash="-", token_version=state.token_version
+            ),
+        )
+
+    def _somebody(self) -> str:
+        return f"{self.random.choice(('user', 'admin'))}:{self.random.choice(self.users)}"
 
     def _let_pass(self, time: timedelta) -> None:
         self.now += time

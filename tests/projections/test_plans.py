@@ -21,6 +21,7 @@ from projections import (
     task_lists,
     task_logs,
     task_queue,
+    user_action_pages,
     users,
 )
 from projections.migrate import prepare
@@ -67,12 +68,26 @@ FILL = f"""
     SELECT lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex(n % {USERS}), 32, '0')::uuid,
         lpad(to_hex(n), 32, '0')::uuid, 1, now(), n
     FROM generate_series(1, {ROWS}) AS n;
+    INSERT INTO rm_user_actions_g1.user_actions
+    SELECT n, lpad('7', 32, '0')::uuid, n, 'tag', 'user:x',
+        lpad(to_hex(n % {USERS}), 32, '0')::uuid,
+        lpad(CASE WHEN n % 50 = 0 THEN to_hex(n % 997) ELSE '0' END, 32, '0')::uuid,
+        'r', now() - ({ROWS} - n) * interval '1 minute', '{{}}'
+    FROM generate_series(1, {ROWS}) AS n;
+    INSERT INTO rm_user_actions_g1.action_counts
+    SELECT recorded_at::date, count(*) FROM rm_user_actions_g1.user_actions GROUP BY 1;
+    INSERT INTO rm_user_actions_g1.actor_action_counts
+    SELECT actor_id, recorded_at::date, count(*) FROM rm_user_actions_g1.user_actions
+    GROUP BY 1, 2;
     INSERT INTO rm_gpu_servers_g1.gpu_servers
     SELECT lpad(to_hex(n), 32, '0')::uuid, 'gpu-' || n, 'host', 4, true, false, false, '', NULL,
         NULL, '[]', '{{}}', now(), now(), now(), now(), NULL
     FROM generate_series(1, 5) AS n;
 """
-GROWN = ("users", "tasks", "task_events", "task_output", "recharge_codes", "recharge_records")
+GROWN = (
+    *("users", "tasks", "task_events", "task_output", "recharge_codes", "recharge_records"),
+    *("user_actions", "actor_action_counts"),
+)
 PARAMETERS: dict[str, Any] = {
     "user_id": SOMEBODY,
     "task_id": SOMETHING,
@@ -91,6 +106,11 @@ PARAMETERS: dict[str, Any] = {
     "source": 0,
     "position": 5,
     "line": 0,
+    "reach": 60,
+    "start": datetime(2000, 1, 1, tzinfo=UTC),
+    "end": datetime(2100, 1, 1, tzinfo=UTC),
+    "first_day": datetime(2000, 1, 1, tzinfo=UTC).date(),
+    "last_day": datetime(2100, 1, 1, tzinfo=UTC).date(),
 }
 
 
@@ -125,6 +145,7 @@ QUERIES = {
     "codes revoked": recharge_codes.STATEMENTS["revoked"],
     "codes active": recharge_codes.STATEMENTS["active"],
     "records of a user": recharge_records.PAGE,
+    **{f"user actions: {name}": text for name, text in user_action_pages.STATEMENTS.items()},
     "servers": gpu_cluster.SERVERS + gpu_cluster.ALL,
     "server now": gpu_cluster.SERVERS + gpu_cluster.NOW,
     "overview": gpu_cluster.OVERVIEW,

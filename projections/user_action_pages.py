@@ -1,0 +1,183 @@
+"""Queries of user actions: pages, the newest first, and lines in order for a download.
+
+Totals come from the tallies; what operators did to one user's account is little and counted.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import AsyncConnection
+
+from projections.page import Found, Page, offset, one
+from projections.user_actions import UserActionRow
+
+DURING: Final = "recorded_at >= %(start)s AND recorded_at < %(end)s"
+BEYOND: Final = "(recorded_at, position) > (%(recorded_at)s, %(position)s)"
+DAYS: Final = "day >= %(first_day)s AND day <= %(last_day)s"
+ABOUT: Final = """
+    subject_id = %(user_id)s AND subject_id <> '00000000-0000-0000-0000-000000000000'
+"""
+SHOWN: Final = """
+    SELECT action.*, action.stream || '/' || action.version AS event_id,
+        (SELECT username FROM read.users WHERE user_id = action.actor_id) AS actor_username,
+        (SELECT username FROM read.users WHERE user_id = action.subject_id)
+            AS subject_username
+"""
+PAGE: Final = """
+    SELECT json_build_object(
+        'total', (SELECT coalesce(sum(n), 0) FROM read.action_counts WHERE {days}),
+        'items', coalesce((
+            SELECT json_agg(to_json(found)) FROM (
+                {shown} FROM (
+                    SELECT * FROM read.user_actions WHERE {during}
+                    ORDER BY recorded_at DESC, position DESC
+                    LIMIT %(page_size)s OFFSET %(offset)s
+                ) AS action ORDER BY recorded_at DESC, position DESC
+            ) AS found
+        ), '[]'::json)
+    )::text
+"""
+PAGE_OF_USER: Final = """
+    SELECT json_build_object(
+        'total', (
+            SELECT coalesce(sum(n), 0) FROM read.actor_action_counts
+            WHERE actor_id = %(user_id)s AND {days}
+        ) + (SELECT count(*) FROM read.user_actions WHERE {about} AND {during}),
+        'items', coalesce((
+            SELECT json_agg(to_json(found)) FROM (
+                {shown} FROM (
+                    (
+                        SELECT * FROM read.user_actions
+                        WHERE actor_id = %(user_id)s AND {during}
+                        ORDER BY recorded_at DESC, position DESC LIMIT %(reach)s
+                    ) UNION ALL (
+                        SELECT * FROM read.user_actions WHERE {about} AND {during}
+                        ORDER BY recorded_at DESC, position DESC LIMIT %(reach)s
+                    )
+                    ORDER BY recorded_at DESC, position DESC
+                    LIMIT %(page_size)s OFFSET %(offset)s
+                ) AS action ORDER BY recorded_at DESC, position DESC
+            ) AS found
+        ), '[]'::json)
+    )::text
+"""
+AFTER: Final = """
+    SELECT coalesce(json_agg(to_json(found)), '[]')::text FROM (
+        {shown} FROM (
+            SELECT * FROM read.user_actions WHERE {during} AND {beyond}
+            ORDER BY recorded_at, position LIMIT %(limit)s
+        ) AS action ORDER BY recorded_at, position
+    ) AS found
+"""
+AFTER_OF_USER: Final = """
+    SELECT coalesce(json_agg(to_json(found)), '[]')::text FROM (
+        {shown} FROM (
+            (
+                SELECT * FROM read.user_actions
+                WHERE actor_id = %(user_id)s AND {during} AND {beyond}
+                ORDER BY recorded_at, position LIMIT %(limit)s
+            ) UNION ALL (
+                SELECT * FROM read.user_actions WHERE {about} AND {during} AND {beyond}
+                ORDER BY recorded_at, position LIMIT %(limit)s
+            )
+            ORDER BY recorded_at, position LIMIT %(limit)s
+        ) AS action ORDER BY recorded_at, position
+    ) AS found
+"""
+_PARTS: Final = {
+    "shown": SHOWN,
+    "during": DURING,
+    "beyond": BEYOND,
+    "days": DAYS,
+    "about": ABOUT,
+}
+STATEMENTS: Final = {
+    "page": PAGE.format_map(_PARTS),
+    "page of a user": PAGE_OF_USER.format_map(_PARTS),
+    "after": AFTER.format_map(_PARTS),
+    "after, of a user": AFTER_OF_USER.format_map(_PARTS),
+}
+_FIRST_DAY: Final = date(2000, 1, 1)
+_LAST_DAY: Final = date(2199, 12, 31)
+
+
+class ActionCursor(Struct, frozen=True):
+    """The place of an action in the order of recording."""
+
+    recorded_at: datetime
+    position: int
+
+
+class UserAction(UserActionRow, frozen=True, kw_only=True):
+    """One action with the names that its people have now."""
+
+    event_id: str
+    actor_username: str | None
+    subject_username: str | None
+
+    @property
+    def cursor(self) -> ActionCursor:
+        """What to give for the actions after this one."""
+        return ActionCursor(self.recorded_at, self.position)
+
+
+async def user_action_page(
+    connection: AsyncConnection[Any],
+    *,
+    user_id: UUID | None = None,
+    start_date: date | None = None,
+    end_date: date | None = None,
+    page: int,
+    page_size: int,
+) -> Page[UserAction]:
+    """One page of everybody's actions, or of those by and about one user, the newest first.
+
+    Days are UTC days, both included.
+    """
+    parameters = _during(start_date, end_date) | {
+        "user_id": user_id,
+        "page_size": page_size,
+        "offset": offset(page, page_size),
+        "reach": offset(page, page_size) + page_size,
+    }
+    statement = STATEMENTS["page" if user_id is None else "page of a user"]
+    found = await one(connection, Found[UserAction], statement, parameters)
+    assert found is not None, "an aggregate gives one row"
+    return Page(items=found.items, total=found.total, page=page, page_size=page_size)
+
+
+async def user_actions_after(
+    connection: AsyncConnection[Any],
+    cursor: ActionCursor | None = None,
+    *,
+    user_id: UUID | None = None,
+    start_date: date | None = None,
+    end_date: date | None = None,
+    limit: int,
+) -> tuple[UserAction, ...]:
+    """The actions that follow ``cursor``, the oldest first: what a download reads."""
+    during = _during(start_date, end_date)
+    parameters = during | {
+        "user_id": user_id,
+        "recorded_at": cursor.recorded_at if cursor else during["start"],
+        "position": cursor.position if cursor else 0,
+        "limit": limit,
+    }
+    statement = STATEMENTS["after" if user_id is None else "after, of a user"]
+    found = await one(connection, tuple[UserAction, ...], statement, parameters)
+    assert found is not None, "an aggregate gives one row"
+    return found
+
+
+def _during(start_date: date | None, end_date: date | None) -> dict[str, Any]:
+    first_day, last_day = start_date or _FIRST_DAY, end_date or _LAST_DAY
+    return {
+        "first_day": first_day,
+        "last_day": last_day,
+        "start": datetime.combine(first_day, time(), UTC),
+        "end": datetime.combine(last_day + timedelta(days=1), time(), UTC),
+    }

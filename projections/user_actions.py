@@ -1,0 +1,171 @@
+"""User actions: what people did, and what operators did to people's accounts.
+
+Only what a person caused: what agents report and loops decide is in the logs of tasks. No name,
+address or e-mail is kept here; names are looked up when a page is read.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.accounts.events import (
+    PasswordChanged,
+    ProfileChanged,
+    RoleChanged,
+    UserDeactivated,
+    UserLoggedIn,
+    UserReactivated,
+    UserRegistered,
+)
+from domain.catalogue import personal_fields
+from domain.envelope import Recorded
+from domain.facts import Fact, tag_of
+from domain.fleet.events import (
+    EnrolmentTokenIssued,
+    ServerChanged,
+    ServerDrained,
+    ServerRegistered,
+    ServerRemoved,
+    ServerResumed,
+)
+from domain.recharge.events import CodeIssued, CodeRedeemed, CodeRevealed, CodeRevoked
+from domain.system.events import ConfigurationChanged, ReadModelSwitched
+from domain.tasks.events import (
+    TaskCancelled,
+    TaskCancelRequested,
+    TaskDeleted,
+    TaskRetried,
+    TaskSubmitted,
+)
+from domain.wallet.events import BalanceAdjusted
+from projections.read_model import ReadModel, Table, Tally, first
+
+NOBODY: Final = UUID(int=0)
+"""In the place of a user where there is none."""
+
+ACTIONS: Final[tuple[type[Fact], ...]] = (
+    UserRegistered,
+    UserLoggedIn,
+    ProfileChanged,
+    PasswordChanged,
+    RoleChanged,
+    UserDeactivated,
+    UserReactivated,
+    BalanceAdjusted,
+    CodeIssued,
+    CodeRedeemed,
+    CodeRevealed,
+    CodeRevoked,
+    TaskSubmitted,
+    TaskCancelRequested,
+    TaskCancelled,
+    TaskRetried,
+    TaskDeleted,
+    ServerRegistered,
+    EnrolmentTokenIssued,
+    ServerChanged,
+    ServerDrained,
+    ServerResumed,
+    ServerRemoved,
+    ConfigurationChanged,
+    ReadModelSwitched,
+)
+_LEFT_OUT: Final = frozenset(
+    {
+        *("user_id", "username_claim", "postings", "sealed", "token_digest"),
+        *("description", "config", "checksum"),
+    }
+)
+_FIELDS: Final = {
+    fact: tuple(
+        name
+        for name in fact.__struct_fields__
+        if name not in _LEFT_OUT and name not in personal_fields(fact)
+    )
+    for fact in ACTIONS
+}
+_PEOPLE: Final = frozenset({"user", "admin"})
+_OPERATOR: Final = "system"
+
+
+class UserActionRow(Struct, frozen=True, kw_only=True, gc=False):
+    """One action.
+
+    ``subject_id`` is whom an operator's action was about; ``NOBODY`` where that is nobody, or
+    the actor. ``stream`` at ``version`` is the event's id.
+    """
+
+    position: int
+    stream: UUID
+    version: int
+    tag: str
+    actor: str
+    actor_id: UUID
+    subject_id: UUID
+    request_id: str
+    recorded_at: datetime
+    data: dict[str, Any]
+
+
+def _noted(event: Recorded[Any]) -> UserActionRow | None:
+    kind, _, name = event.actor.partition(":")
+    if kind not in _PEOPLE and kind != _OPERATOR:
+        return None
+    fact = event.fact
+    actor_id = _id_in(name) if kind in _PEOPLE else NOBODY
+    user_id = getattr(fact, "user_id", NOBODY)
+    return UserActionRow(
+        position=event.position,
+        stream=event.stream,
+        version=event.version,
+        tag=tag_of(fact),
+        actor=event.actor,
+        actor_id=actor_id,
+        subject_id=NOBODY if user_id == actor_id else user_id,
+        request_id=event.correlation_id,
+        recorded_at=event.recorded_at,
+        data={field: getattr(fact, field) for field in _FIELDS[type(fact)]},
+    )
+
+
+def _id_in(name: str) -> UUID:
+    try:
+        return UUID(name)
+    except ValueError:  # an actor that was named otherwise is no reason to stop
+        return NOBODY
+
+
+def _day_of(row: UserActionRow) -> date:
+    return row.recorded_at.astimezone(UTC).date()
+
+
+_TABLE: Final = Table(
+    name="user_actions",
+    row=UserActionRow,
+    key=("position",),
+    folds=tuple(first(fact, _noted) for fact in ACTIONS),
+)
+USER_ACTIONS: Final = ReadModel(
+    name="user_actions",
+    ddl=Path(__file__).with_suffix(".sql"),
+    tables=(_TABLE,),
+    tallies=(
+        Tally(
+            name="action_counts",
+            of=_TABLE,
+            columns=("day",),
+            group=lambda row: (_day_of(row),),
+        ),
+        Tally(
+            name="actor_action_counts",
+            of=_TABLE,
+            columns=("actor_id", "day"),
+            group=lambda row: (row.actor_id, _day_of(row)),
+        ),
+    ),
+)

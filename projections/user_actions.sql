@@ -1,0 +1,34 @@
+-- What people did. One row an event that a person caused, never changed.
+
+CREATE TABLE user_actions (
+    position    bigint      NOT NULL,
+    stream      uuid        NOT NULL,
+    version     bigint      NOT NULL,
+    tag         text        NOT NULL,
+    actor       text        NOT NULL,
+    actor_id    uuid        NOT NULL,
+    subject_id  uuid        NOT NULL,
+    request_id  text        NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    data        jsonb       NOT NULL
+);
+
+CREATE TABLE action_counts (
+    day date   NOT NULL PRIMARY KEY,
+    n   bigint NOT NULL
+) WITH (fillfactor = 20);  -- today's row is rewritten by every batch
+
+CREATE TABLE actor_action_counts (
+    actor_id uuid   NOT NULL,
+    day      date   NOT NULL,
+    n        bigint NOT NULL,
+    PRIMARY KEY (actor_id, day)
+) WITH (fillfactor = 50);
+
+-- after the rows
+
+ALTER TABLE user_actions ADD PRIMARY KEY (position);
+CREATE INDEX user_actions_time ON user_actions (recorded_at, position);
+CREATE INDEX user_actions_of_actor ON user_actions (actor_id, recorded_at, position);
+CREATE INDEX user_actions_about ON user_actions (subject_id, recorded_at, position)
+    WHERE subject_id <> '00000000-0000-0000-0000-000000000000';
