@@ -22,8 +22,10 @@ from api.openapi import Document
 from api.platform import Platform
 from api.policy import gate
 from api.routes import (
+    admin,
     artifacts,
     auth,
+    configuration,
     documents,
     fleet,
     gpu,
@@ -34,7 +36,18 @@ from api.routes import (
     users,
 )
 
-_CHAPTERS = (auth, users, tasks, artifacts, gpu, fleet, recharge, logs)
+_CHAPTERS = (
+    auth,
+    users,
+    tasks,
+    artifacts,
+    gpu,
+    fleet,
+    recharge,
+    admin,
+    configuration,
+    logs,
+)
 
 
 def create_app(platform: Platform) -> Litestar:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any, Final
+from collections.abc import Collection, Mapping
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
 from msgspec import Struct
@@ -23,6 +23,11 @@ BY_EMAIL: Final = """
 SELECT user_id, role, is_active, token_version, password_hash
 FROM owl_private.credentials
 WHERE email_claim = %(email_claim)s
+"""
+BY_ID: Final = """
+SELECT user_id, role, is_active, token_version, password_hash
+FROM owl_private.credentials
+WHERE user_id = %(user_id)s
 """
 
 
@@ -67,9 +72,21 @@ class Credentials:
         Raises:
             OutOfReach: Postgres did not answer in time.
         """
+        return await self._credential(BY_EMAIL, {"email_claim": email_claim})
+
+    async def by_id(self, user_id: UUID) -> Credential | None:
+        """The credential of a user.
+
+        Raises:
+            OutOfReach: Postgres did not answer in time.
+        """
+        return await self._credential(BY_ID, {"user_id": user_id})
+
+    async def _credential(
+        self, statement: LiteralString, parameters: Mapping[str, UUID]
+    ) -> Credential | None:
         async with reading(self._pool, self._deadline_s) as connection:
-            cursor = await connection.execute(BY_EMAIL, {"email_claim": email_claim})
-            row = await cursor.fetchone()
+            row = await (await connection.execute(statement, parameters)).fetchone()
         if row is None:
             return None
         return Credential(

@@ -198,6 +198,14 @@ FAULTS: Final[dict[str, Text]] = {
     "body_encoding": Text("请求体不是有效的 UTF-8", "The request body is not valid UTF-8"),
     "body_object": Text("请求体必须是 JSON 对象", "The request body must be a JSON object"),
     "query_encoding": Text("查询参数不是有效的 UTF-8", "The query is not valid UTF-8"),
+    "same": Text(
+        "新密码不能与当前密码相同", "The new password must differ from the current one"
+    ),
+    "longer_than": Text("{label}必须大于 {other}", "{label} must be longer than {other}"),
+    "task_types": Text(
+        "任务类型只能包含小写字母、数字和下划线，并以字母开头",
+        "A task type has lower-case letters, digits and underscores, a letter first",
+    ),
     "nothing": Text("请至少填写一个字段", "Give at least one field"),
     "invalid": Text("{label}无效", "{label} is not valid"),
 }
@@ -238,6 +246,12 @@ LABELS: Final[dict[str, Text]] = {
     "search": Text("搜索关键词", "The search text"),
     "start_date": Text("开始日期", "The start date"),
     "end_date": Text("结束日期", "The end date"),
+    "is_active": Text("启用状态", "The activity"),
+    "reason": Text("原因", "The reason"),
+    "max_concurrent_tasks_per_user": Text("每位用户的任务上限", "The task limit per user"),
+    "default_task_timeout": Text("默认任务超时（秒）", "The default task timeout"),
+    "maintenance_mode": Text("维护模式", "The maintenance mode"),
+    "prices_per_minute": Text("每分钟价格", "Each price per minute"),
     "body": Text("请求体", "The body"),
 }
 """What a field is called in a sentence; others go by their own name."""

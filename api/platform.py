@@ -14,6 +14,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from api.passwords import Passwords
+from commands.throttle import Throttle
 from domain.accounts.claim import ClaimKind
 from domain.ports import Clock, CommandWriter, Ids
 
@@ -93,4 +94,5 @@ class Platform(Struct, frozen=True, kw_only=True):
     config: HttpConfig
     artifacts: ArtifactStore
     passwords: Passwords
+    throttle: Throttle
     broker_connected: Callable[[], bool]

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 from uuid import UUID
 
 from api.fields import username_form
-from api.platform import Platform
+from api.messages import Fault
+from api.platform import HttpConfig, Platform
 from commands.accounts import RegisterUser, register_user
 from domain.accounts.claim import EmailTaken
 from domain.accounts.events import Role
@@ -24,6 +26,15 @@ DEV_ADMIN_EMAIL: Final = "admin@example.com"
 DEV_ADMIN_PASSWORD: Final = "admin123"  # noqa: S105 - printed in the published contract
 _SUBJECT_KEY_BYTES: Final = 32
 _OPERATOR: Final = Actor("system", "owl")
+
+
+def password_faults(
+    field: str, given: Mapping[str, Any], config: HttpConfig
+) -> Iterator[tuple[str, Fault]]:
+    """What is wrong with a new password: shorter than the operator asks for."""
+    least = config.password_min_length
+    if field in given and len(given[field]) < least:
+        yield field, Fault("too_short", {"limit": least})
 
 
 async def registration(

@@ -23,6 +23,7 @@ import psycopg
 import structlog
 from msgspec import Struct
 
+from api import system_log
 from api.broker import Broker
 from api.keys import Keys
 from api.passwords import CHEAP, Passwords
@@ -30,6 +31,7 @@ from api.platform import HttpConfig, Platform
 from api.reading import open_pool
 from api.refreshing import Refreshing
 from api.settings import Settings
+from api.system_log import SystemLog
 from commands.artifact_store import open_store
 from commands.event_log.log import EventLog
 from commands.event_log.migrate import migrate
@@ -39,6 +41,7 @@ from commands.lease import Lease
 from commands.loop import Loop, Supervised
 from commands.notary import Notary, SigningKey
 from commands.signals import LocalSignal
+from commands.throttle import Throttle
 from commands.worker import Worker, build_loops
 from commands.writer import Writer
 from domain.envelope import Fence
@@ -101,6 +104,10 @@ async def open_core(
         NotDurable: it may lose what it has acknowledged.
     """
     async with AsyncExitStack() as opened:
+        kept = system_log.Config(days_kept=settings.system_log_days)
+        opened.enter_context(
+            SystemLog(database_url, program=name, level=settings.system_log_level, config=kept)
+        )
         secrets = Secrets(pepper=keys.pepper, sealing_key=keys.sealing)
         log = await asyncio.to_thread(
             EventLog.open,
@@ -125,7 +132,10 @@ async def open_core(
 async def open_platform(core: Core, *, agent_nats_url: str) -> AsyncIterator[Platform]:
     """Open what routes stand on; ``agent_nats_url`` is what an enrolling agent is told."""
     settings, keys = core.settings, core.keys
-    async with open_pool(core.database_url, most=settings.database_pool_max) as pool:
+    async with (
+        open_pool(core.database_url, most=settings.database_pool_max) as pool,
+        Throttle(core.database_url, core.log.secrets, now) as throttle,
+    ):
         yield Platform(
             writer=core.writer,
             pool=pool,
@@ -141,6 +151,7 @@ async def open_platform(core: Core, *, agent_nats_url: str) -> AsyncIterator[Pla
             ),
             artifacts=open_store(settings.artifacts),
             passwords=Passwords(CHEAP if settings.profile == "test" else None),
+            throttle=throttle,
             broker_connected=core.broker.is_connected,
         )
 

@@ -49,6 +49,7 @@ from commands.configuration import ChangeConfiguration, change_configuration
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
 from commands.tasks import Queued
+from commands.throttle import Throttle
 from commands.writer import Writer
 from domain.envelope import Actor, Context
 from domain.ports import Committed
@@ -106,6 +107,7 @@ async def platform_on(database_url: str, nats_url: str) -> AsyncIterator[Platfor
             Broker(nats_url, name="benchmark") as broker,
             Writer(log, now, committed=broker.committed) as writer,
             open_pool(database_url, most=10) as pool,
+            Throttle(database_url, SECRETS, now) as throttle,
         ):
             yield Platform(
                 writer=writer,
@@ -117,6 +119,7 @@ async def platform_on(database_url: str, nats_url: str) -> AsyncIterator[Platfor
                 config=CONFIG,
                 artifacts=cast("Any", None),
                 passwords=Passwords(CHEAP),
+                throttle=throttle,
                 broker_connected=broker.is_connected,
             )
 

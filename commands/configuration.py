@@ -1,4 +1,4 @@
-"""Command about the platform's configuration: change it."""
+"""Commands about the platform's configuration: read it exactly, change it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ class ChangeConfiguration(Struct, frozen=True, kw_only=True):
         return (CONFIGURATION_STREAM,)
 
 
+class ReadConfiguration(Struct, frozen=True, kw_only=True):
+    """Ask for the configuration that the next command will be decided with."""
+
+    def streams(self) -> tuple[UUID, ...]:
+        """What to fetch ahead."""
+        return (CONFIGURATION_STREAM,)
+
+
 class ConfigurationNow(Struct, frozen=True):
     """The whole configuration after the command."""
 
@@ -37,3 +45,8 @@ def change_configuration(command: ChangeConfiguration, work: UnitOfWork) -> Conf
     configuration = work.load(CONFIGURATION, CONFIGURATION_STREAM)
     configuration.append(*change(configuration.state, command.changes))
     return ConfigurationNow(configuration.state)
+
+
+def read_configuration(_command: ReadConfiguration, work: UnitOfWork) -> ConfigurationNow:
+    """Change nothing."""
+    return ConfigurationNow(work.load(CONFIGURATION, CONFIGURATION_STREAM).state)

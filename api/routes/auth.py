@@ -19,7 +19,7 @@ from api.fields import Email, FullName, Password, Username
 from api.messages import Fault, Text
 from api.platform import HttpConfig
 from api.policy import PUBLIC
-from api.registration import registration
+from api.registration import password_faults, registration
 from api.rejection import Unauthenticated
 from commands.accounts import LoggedIn, LogIn, Registered, log_in, register_user
 from domain.accounts.events import Role
@@ -45,10 +45,7 @@ class RegisterRequest(RequestBody):
         cls, given: Mapping[str, Any], config: HttpConfig
     ) -> Iterator[tuple[str, Fault]]:
         """A new password has the length that the operator asks for."""
-        if len(given.get("password", " " * config.password_min_length)) < (
-            config.password_min_length
-        ):
-            yield "password", Fault("too_short", {"limit": config.password_min_length})
+        yield from password_faults("password", given, config)
 
 
 class LoginRequest(RequestBody):
@@ -122,14 +119,18 @@ async def login(
 ) -> Envelope[LoginAnswer]:
     """登录: give a token for a password. Unknown, wrong and inactive are one answer."""
     platform, tokens = exchange.platform, exchange.desk.tokens
+    address = exchange.client_address
     claim = platform.secrets.claim_id("email", data.email)
+    platform.throttle.check_login(claim, address)
     found = await exchange.desk.credentials.by_email(claim)
-    right = await platform.passwords.verify(
+    matches = await platform.passwords.verify(
         found.password_hash if found else None, data.password
     )
-    if found is None or not right or not found.is_active:
+    right = matches and found is not None and found.is_active
+    await platform.throttle.judge_login(claim, address, right=right)
+    if found is None or not right:
         raise Unauthenticated(WRONG)
-    command = LogIn(user_id=found.user_id, address=exchange.client_address)
+    command = LogIn(user_id=found.user_id, address=address)
     await exchange.run(log_in, command, LoggedIn, actor=Actor("user", str(found.user_id)))
     user = await _readable(exchange, found.user_id)
     token = tokens.issue(

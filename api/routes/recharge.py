@@ -182,10 +182,12 @@ async def redeem(
     symbols = read(data.code)
     if symbols is None:
         raise InvalidRequest({"code": [Fault("code")]})
-    platform = exchange.platform
+    platform, user_id = exchange.platform, exchange.user.user_id
+    code_id = platform.secrets.code_id(symbols)
+    await platform.throttle.judge_code(code_id, user_id, exchange.client_address)
     command = RedeemCode(
-        code_id=platform.secrets.code_id(symbols),
-        user_id=exchange.user.user_id,
+        code_id=code_id,
+        user_id=user_id,
         record_id=platform.ids(),
         at=platform.clock(),
     )

@@ -2,64 +2,186 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from uuid import UUID
+from typing import Any, Final
 
-from litestar import Router, get
+from litestar import Router, get, post, put
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
 from msgspec import Struct
 
+from api.body import RequestBody
 from api.envelope import Envelope, shown
 from api.exchange import Exchange
-from api.policy import ANYONE
-from domain.accounts.events import Role
+from api.fields import FullName, Password, Username, username_form
+from api.messages import Fault, Text
+from api.platform import HttpConfig
+from api.policy import ANYONE, MEMBER
+from api.registration import password_faults
+from api.rejection import Unauthenticated
+from api.user_shapes import Me, me_of
+from commands.profile import (
+    ChangePassword,
+    ChangeProfile,
+    PasswordNow,
+    ProfileNow,
+    change_password,
+    change_profile,
+)
 from domain.errors import NotFound
 from domain.money import to_yuan
-from projections.users import UserRow
+from projections.users import UserRow, user_by_id, user_statistics
+
+CHANGED: Final = Text("用户信息已更新", "Profile changed")
+PASSWORD_CHANGED: Final = Text(
+    "密码已修改，其他登录已失效，请改用新令牌",
+    "Password changed: every token given before is void, use the new one",
+)
+WRONG: Final = Text("当前密码不正确", "The current password is wrong")
 
 
-class Me(Struct, kw_only=True):
-    """The account. ``balance`` in yuan is the money not yet settled, holds included."""
+class ProfileRequest(RequestBody):
+    """What changes; at least one field."""
 
-    id: UUID
-    email: str
-    username: str
-    full_name: str
-    role: Role
-    is_active: bool
-    balance: float
-    held_balance: float
-    available_balance: float
+    full_name: FullName | None = None
+    username: Username | None = None
+
+    @classmethod
+    def cross_check(
+        cls, given: Mapping[str, Any], _config: HttpConfig
+    ) -> Iterator[tuple[str, Fault]]:
+        """Something changes."""
+        if all(value is None for value in given.values()):
+            yield "body", Fault("nothing")
+
+
+class PasswordRequest(RequestBody):
+    """The password as it is and as it shall be."""
+
+    current_password: Password
+    new_password: Password
+
+    @classmethod
+    def cross_check(
+        cls, given: Mapping[str, Any], config: HttpConfig
+    ) -> Iterator[tuple[str, Fault]]:
+        """The new one is another one, of the length that the operator asks for."""
+        yield from password_faults("new_password", given, config)
+        if given.get("new_password", "") == given.get("current_password"):
+            yield "new_password", Fault("same")
+
+
+class FreshToken(Struct, kw_only=True):
+    """A token in place of all that were given before, good for ``expires_in`` seconds."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+
+
+class Statistics(Struct, kw_only=True):
+    """Totals, money in yuan. A task counts by what it is now; deleted tasks count on."""
+
     total_tasks: int
-    created_at: datetime | None
-    last_login: datetime | None
-
-
-def me_of(user: UserRow) -> Me:
-    """The row in the contract's shape."""
-    return Me(
-        id=user.user_id,
-        email=user.email,
-        username=user.username,
-        full_name=user.full_name,
-        role=user.role,
-        is_active=user.is_active,
-        balance=to_yuan(user.balance_fen),
-        held_balance=to_yuan(user.held_fen),
-        available_balance=to_yuan(user.available_fen),
-        total_tasks=user.total_tasks,
-        created_at=shown(user.created_at),
-        last_login=shown(user.last_login_at),
-    )
+    completed_tasks: int
+    failed_tasks: int
+    cancelled_tasks: int
+    total_cost: float
+    current_balance: float
+    last_task_date: datetime | None
 
 
 @get("/me", opt=ANYONE)
 async def read_me(exchange: NamedDependency[Exchange]) -> Envelope[Me]:
     """获取当前用户信息: the signed-in user."""
     user = await exchange.desk.profiles.get(exchange.user.user_id)
+    return exchange.reply(me_of(_found(user)))
+
+
+@put("/me", opt=MEMBER)
+async def change_me(
+    data: JSONBody[ProfileRequest], exchange: NamedDependency[Exchange]
+) -> Envelope[Me]:
+    """更新用户信息: change what the signed-in user is called. The username stays unique."""
+    user_id = exchange.user.user_id
+    username = None if data.username is None else username_form(data.username)
+    claim_id = exchange.platform.secrets.claim_id
+    command = ChangeProfile(
+        user_id=user_id,
+        full_name=data.full_name,
+        username=username,
+        username_claim=None if username is None else claim_id("username", username),
+    )
+    await exchange.run(change_profile, command, ProfileNow)
+    async with exchange.reading() as connection:
+        user = await user_by_id(connection, user_id)
+    return exchange.reply(me_of(_found(user)), CHANGED)
+
+
+@post("/change-password", opt=ANYONE, status_code=200)
+async def change_own_password(
+    data: JSONBody[PasswordRequest], exchange: NamedDependency[Exchange]
+) -> Envelope[FreshToken]:
+    """修改密码: replace the password. Every older token is void; the answer has a new one."""
+    platform, tokens = exchange.platform, exchange.desk.tokens
+    user_id, address = exchange.user.user_id, exchange.client_address
+    account = await platform.throttle.account_of(user_id)
+    platform.throttle.check_login(account, address)
+    found = await exchange.desk.credentials.by_id(user_id)
+    right = await platform.passwords.verify(
+        found.password_hash if found else None, data.current_password
+    )
+    await platform.throttle.judge_login(account, address, right=right)
+    if found is None or not right:
+        raise Unauthenticated(WRONG)
+    command = ChangePassword(
+        user_id=user_id,
+        password_hash=await platform.passwords.hash(data.new_password),
+        token_version=found.token_version,
+    )
+    changed = await exchange.run(change_password, command, PasswordNow)
+    token = tokens.issue(
+        user_id, changed.token_version, now=platform.clock(), token_id=platform.ids()
+    )
+    return exchange.reply(
+        FreshToken(
+            access_token=token,
+            token_type="bearer",  # noqa: S106 - RFC 6750's name for the kind of token
+            expires_in=tokens.lifetime_s,
+        ),
+        PASSWORD_CHANGED,
+    )
+
+
+@get("/stats", opt=ANYONE)
+async def read_statistics(exchange: NamedDependency[Exchange]) -> Envelope[Statistics]:
+    """获取用户统计信息: the signed-in user's totals."""
+    async with exchange.reading() as connection:
+        found = await user_statistics(connection, exchange.user.user_id)
+    if found is None:
+        raise NotFound
+    return exchange.reply(
+        Statistics(
+            total_tasks=found.total_tasks,
+            completed_tasks=found.completed_tasks,
+            failed_tasks=found.failed_tasks,
+            cancelled_tasks=found.cancelled_tasks,
+            total_cost=to_yuan(found.total_cost_fen),
+            current_balance=to_yuan(found.balance_fen),
+            last_task_date=shown(found.last_task_at),
+        )
+    )
+
+
+def _found(user: UserRow | None) -> UserRow:
     if user is None:
         raise NotFound
-    return exchange.reply(me_of(user))
+    return user
 
 
-ROUTER = Router(path="/users", route_handlers=[read_me], tags=["用户 Users"])
+ROUTER = Router(
+    path="/users",
+    route_handlers=[read_me, change_me, change_own_password, read_statistics],
+    tags=["用户 Users"],
+)

@@ -28,6 +28,7 @@ from api.registration import create_admin
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
 from commands.signals import LocalSignal
+from commands.throttle import Config, Limit, Throttle
 from commands.writer import Writer
 from domain.accounts.events import Role
 from domain.ids import uuid7
@@ -43,6 +44,12 @@ PASSWORD = "password123"
 KEY = b"k" * 32
 REQUEST_KEY = b"r" * 32
 SECRETS = Secrets(pepper=b"p" * 32, sealing_key=b"s" * 32)
+UNHURRIED = Config(
+    login_address=Limit(10_000, 900),
+    redeem_address=Limit(10_000, 900),
+    redeem_all=Limit(10_000, 60),
+)
+"""All tests guess from one address."""
 
 
 def now() -> datetime:
@@ -71,7 +78,9 @@ class Files:
 
 
 @asynccontextmanager
-async def open_platform(database_url: str, files: Files) -> AsyncIterator[Platform]:
+async def open_platform(
+    database_url: str, files: Files, throttles: Config
+) -> AsyncIterator[Platform]:
     """Everything that ``owl serve`` stands on, with the projections in the same process."""
     prepare(database_url)
     async with AsyncExitStack() as stack:
@@ -81,6 +90,9 @@ async def open_platform(database_url: str, files: Files) -> AsyncIterator[Platfo
         committed, projected = LocalSignal(), LocalSignal()
         writer = await stack.enter_async_context(Writer(log, now, committed=committed))
         pool = await stack.enter_async_context(open_pool(database_url, most=8))
+        throttle = await stack.enter_async_context(
+            Throttle(database_url, SECRETS, now, config=throttles)
+        )
         runners = [
             Runner(log.feed(), database_url, BUSINESS, projected=projected),
             Runner(log.telemetry.feed(), database_url, TELEMETRY, projected=None),
@@ -104,6 +116,7 @@ async def open_platform(database_url: str, files: Files) -> AsyncIterator[Platfo
             ),
             artifacts=files,
             passwords=passwords,
+            throttle=throttle,
             broker_connected=lambda: False,
         )
 
@@ -124,8 +137,11 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 class LiveApi:
     """A server on a free port; use it as a context manager."""
 
-    def __init__(self, database_url: str, **config: Any) -> None:
+    def __init__(
+        self, database_url: str, *, throttles: Config = UNHURRIED, **config: Any
+    ) -> None:
         self.database_url = database_url
+        self._throttles = throttles
         self.files = Files()
         self._config = config
         self._socket = listen("127.0.0.1", 0)
@@ -168,7 +184,8 @@ class LiveApi:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         try:
-            async with open_platform(self.database_url, self.files) as platform:
+            opening = open_platform(self.database_url, self.files, self._throttles)
+            async with opening as platform:
                 self.platform = replace(
                     platform, config=replace(platform.config, **self._config)
                 )

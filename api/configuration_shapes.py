@@ -1,0 +1,200 @@
+"""The configuration as the contract prints it: its three keys, and ours with units in names.
+
+``KEYS`` pairs each published name with the domain's; money is yuan outside and fen inside.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from api.body import RequestBody
+from api.fields import fen_of, yuan_between
+from api.messages import Fault
+from api.platform import HttpConfig
+from api.validation import Faults, checked
+from domain.errors import InvalidInput
+from domain.money import to_yuan
+from domain.system.configuration import LEASE_ORDER, Configuration
+
+TYPES_MAX: Final = 64
+_TASK_TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_affordable = yuan_between("0.00", "10000.00")
+
+KEYS: Final[dict[str, str]] = {
+    "max_concurrent_tasks_per_user": "max_concurrent_tasks_per_user",
+    "default_task_timeout": "default_task_timeout_s",
+    "maintenance_mode": "maintenance_mode",
+    "prices_per_minute": "prices_fen_per_minute",
+    "default_hold_minutes": "default_hold_min",
+    "hold_extension_minutes": "hold_extension_min",
+    "heartbeat_interval_seconds": "heartbeat_interval_s",
+    "suspect_after_seconds": "suspect_after_s",
+    "offline_after_seconds": "offline_after_s",
+    "lease_lost_after_seconds": "lease_lost_after_s",
+    "start_deadline_seconds": "start_deadline_s",
+    "cancel_deadline_seconds": "cancel_deadline_s",
+    "requeue_budget": "requeue_budget",
+    "aging_minutes_per_step": "aging_minutes_per_step",
+    "aging_steps_max": "aging_steps_max",
+}
+_PUBLISHED: Final = {inside: outside for outside, inside in KEYS.items()}
+
+
+def _prices(prices: Mapping[str, Decimal]) -> Fault | None:
+    if not all(_TASK_TYPE.fullmatch(task_type) for task_type in prices):
+        return Fault("task_types")
+    return next((fault for price in prices.values() if (fault := _affordable(price))), None)
+
+
+Seconds: TypeAlias = Annotated[int, Meta(ge=1, le=86_400)]
+Minutes: TypeAlias = Annotated[int, Meta(ge=1, le=1_440)]
+_OPEN = "How many open tasks a user may have at once."
+_TIMEOUT = "Seconds after which a task is killed that names no timeout of its own."
+_MAINTENANCE = "While true, only admins may create and rerun tasks."
+_PRICES = "Yuan per minute of each enabled task type; the given table replaces the old one."
+_HOLD = "Minutes that are set aside for a task without an estimate."
+_EXTENSION = "Minutes by which the hold of a running task is extended."
+_HEARTBEAT = "Seconds between two heartbeats of a server."
+_SUSPECT = "Seconds of silence after which a server gets no new work."
+_OFFLINE = "Seconds of silence after which a server is offline."
+_LOST = "Seconds of silence after which a server's tasks are given to others."
+_START = "Seconds within which a server must begin a task that was assigned to it."
+_CANCEL = "Seconds within which an agent must confirm a cancellation."
+_REQUEUE = "How often a task is queued again after faults of the platform."
+_AGING = "Minutes of waiting that raise a task by one step of priority."
+_STEPS = "By how many steps waiting may raise a task's priority."
+
+
+class ConfigurationRequest(RequestBody):
+    """The keys to change; at least one."""
+
+    max_concurrent_tasks_per_user: (
+        Annotated[int, Meta(ge=1, le=1_000, description=_OPEN, examples=[5])] | None
+    ) = None
+    default_task_timeout: (
+        Annotated[int, Meta(ge=10, le=86_400, description=_TIMEOUT, examples=[3600])] | None
+    ) = None
+    maintenance_mode: (
+        Annotated[bool, Meta(description=_MAINTENANCE, examples=[False])] | None
+    ) = None
+    prices_per_minute: (
+        Annotated[
+            dict[str, Decimal],
+            Meta(
+                min_length=1,
+                max_length=TYPES_MAX,
+                description=_PRICES,
+                examples=[{"video_analysis": 1.05, "test": 0}],
+            ),
+            checked(_prices),
+        ]
+        | None
+    ) = None
+    default_hold_minutes: Annotated[Minutes, Meta(description=_HOLD, examples=[10])] | None = (
+        None
+    )
+    hold_extension_minutes: (
+        Annotated[Minutes, Meta(description=_EXTENSION, examples=[5])] | None
+    ) = None
+    heartbeat_interval_seconds: (
+        Annotated[Seconds, Meta(description=_HEARTBEAT, examples=[5])] | None
+    ) = None
+    suspect_after_seconds: (
+        Annotated[Seconds, Meta(description=_SUSPECT, examples=[15])] | None
+    ) = None
+    offline_after_seconds: (
+        Annotated[Seconds, Meta(description=_OFFLINE, examples=[30])] | None
+    ) = None
+    lease_lost_after_seconds: (
+        Annotated[Seconds, Meta(description=_LOST, examples=[120])] | None
+    ) = None
+    start_deadline_seconds: (
+        Annotated[Seconds, Meta(description=_START, examples=[15])] | None
+    ) = None
+    cancel_deadline_seconds: (
+        Annotated[Seconds, Meta(description=_CANCEL, examples=[30])] | None
+    ) = None
+    requeue_budget: (
+        Annotated[int, Meta(ge=0, le=20, description=_REQUEUE, examples=[3])] | None
+    ) = None
+    aging_minutes_per_step: (
+        Annotated[Minutes, Meta(description=_AGING, examples=[10])] | None
+    ) = None
+    aging_steps_max: (
+        Annotated[int, Meta(ge=0, le=10, description=_STEPS, examples=[3])] | None
+    ) = None
+
+    @classmethod
+    def cross_check(
+        cls, given: Mapping[str, Any], _config: HttpConfig
+    ) -> Iterator[tuple[str, Fault]]:
+        """Something changes."""
+        if all(value is None for value in given.values()):
+            yield "body", Fault("nothing")
+
+
+class ConfigurationItem(Struct, kw_only=True):
+    """The whole configuration."""
+
+    max_concurrent_tasks_per_user: Annotated[int, Meta(description=_OPEN, examples=[5])]
+    default_task_timeout: Annotated[int, Meta(description=_TIMEOUT, examples=[3600])]
+    maintenance_mode: Annotated[bool, Meta(description=_MAINTENANCE, examples=[False])]
+    prices_per_minute: Annotated[
+        dict[str, float],
+        Meta(
+            description="Yuan per minute of each enabled task type.",
+            examples=[{"video_analysis": 1.05, "test": 0}],
+        ),
+    ]
+    default_hold_minutes: Annotated[int, Meta(description=_HOLD, examples=[10])]
+    hold_extension_minutes: Annotated[int, Meta(description=_EXTENSION, examples=[5])]
+    heartbeat_interval_seconds: Annotated[int, Meta(description=_HEARTBEAT, examples=[5])]
+    suspect_after_seconds: Annotated[int, Meta(description=_SUSPECT, examples=[15])]
+    offline_after_seconds: Annotated[int, Meta(description=_OFFLINE, examples=[30])]
+    lease_lost_after_seconds: Annotated[int, Meta(description=_LOST, examples=[120])]
+    start_deadline_seconds: Annotated[int, Meta(description=_START, examples=[15])]
+    cancel_deadline_seconds: Annotated[int, Meta(description=_CANCEL, examples=[30])]
+    requeue_budget: Annotated[int, Meta(description=_REQUEUE, examples=[3])]
+    aging_minutes_per_step: Annotated[int, Meta(description=_AGING, examples=[10])]
+    aging_steps_max: Annotated[int, Meta(description=_STEPS, examples=[3])]
+
+
+def changes_of(request: ConfigurationRequest) -> dict[str, Any]:
+    """The named keys as the domain calls them."""
+    return {
+        inside: _in_fen(value) if outside == "prices_per_minute" else value
+        for outside, inside in KEYS.items()
+        if (value := getattr(request, outside)) is not None
+    }
+
+
+def configuration_of(configuration: Configuration) -> ConfigurationItem:
+    """The configuration in the contract's shape."""
+    values = msgspec.structs.asdict(configuration)
+    prices = {
+        task_type: to_yuan(price)
+        for task_type, price in configuration.prices_fen_per_minute.items()
+    }
+    return ConfigurationItem(
+        **{outside: values[inside] for outside, inside in KEYS.items()}
+        | {"prices_per_minute": prices}
+    )
+
+
+def faults_of_order(refusal: InvalidInput) -> Faults:
+    """Which times would stand in the wrong order; each range was checked before."""
+    later = {key: LEASE_ORDER[place - 1] for place, key in enumerate(LEASE_ORDER) if place}
+    return {
+        _PUBLISHED[key]: [Fault("longer_than", {"other": _PUBLISHED[later[key]]})]
+        for key in refusal.details["field_errors"]
+    }
+
+
+def _in_fen(prices: Mapping[str, Decimal]) -> dict[str, int]:
+    return {task_type: fen_of(price) for task_type, price in prices.items()}
