@@ -20,6 +20,7 @@ _PROGRAMS: Final[dict[str, tuple[str, str]]] = {
     "admin": ("api.programs.admin", "Make an administrator."),
     "projections": ("api.programs.projections", "How far the read models are; rebuild them."),
     "audit": ("api.programs.audit", "Prove the log; ask what happened, to whom and why."),
+    "privacy": ("api.programs.privacy", "Forget a person, keep every proof and balance."),
     "doctor": ("api.programs.doctor", "Check what this machine has and what is in the way."),
     "register": ("api.programs.register", "Open an account."),
     "login": ("api.programs.login", "Sign in to an API."),

@@ -20,7 +20,7 @@ from commands.event_log.personal import KeyOf, sealed
 from commands.event_log.secrets import Secrets
 from commands.event_log.session import Facts
 from commands.event_log.wire import Call
-from commands.rows import SubjectKey
+from commands.rows import SubjectErasure, SubjectKey
 from commands.unit_of_work import StreamMissing, Work
 from domain.catalogue import encode
 from domain.decider import Decider
@@ -53,6 +53,7 @@ class Round:
         self.facts: list[tuple[Fact, Context]] = []
         self.batch = Batch()
         self.new_keys: dict[UUID, bytes] = {}
+        self.erased: list[UUID] = []
 
     @property
     def guards(self) -> list[tuple[UUID, int]]:
@@ -85,9 +86,14 @@ class Round:
         batch.rows(decision.rows)
         if context.fence is not None:
             batch.fences.add(context.fence)
-        for row in work.kept:
+        self._mind_keys(work.kept)
+
+    def _mind_keys(self, kept: Iterable[Struct]) -> None:
+        for row in kept:
             if isinstance(row, SubjectKey):
                 self.new_keys[row.user_id] = row.key
+            elif isinstance(row, SubjectErasure):
+                self.erased.append(row.user_id)
 
     def refuse(self, command: Any, work: Work, refusal: Exception) -> None:
         """Take a refusal or a defect over: it holds if what it was decided on still holds."""

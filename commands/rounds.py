@@ -136,6 +136,8 @@ class Rounds:
         self._states.landed(flying.overlay)
         for user_id, key in flying.new_keys.items():
             self._session.keys.put(user_id, key)
+        for user_id in flying.erased:
+            self._session.keys.forget(user_id)
         recorded_at = self._recorded_at if flying.facts else None
         if recorded_at is not None:
             self._ring.committed(recorded(first, flying, recorded_at))

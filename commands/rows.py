@@ -38,3 +38,9 @@ class SubjectKey(Struct, frozen=True, kw_only=True):
 
     user_id: UUID
     key: bytes
+
+
+class SubjectErasure(Struct, frozen=True, kw_only=True):
+    """A user's key and way in, to be destroyed."""
+
+    user_id: UUID

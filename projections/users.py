@@ -22,11 +22,13 @@ from domain.accounts.events import (
     Role,
     RoleChanged,
     UserDeactivated,
+    UserErased,
     UserLoggedIn,
     UserReactivated,
     UserRegistered,
 )
 from domain.envelope import Recorded
+from domain.facts import ERASED
 from domain.money import Fen
 from domain.tasks.events import TaskSubmitted
 from domain.wallet.events import (
@@ -100,6 +102,10 @@ def _reactivated(row: UserRow, _: Recorded[UserReactivated]) -> UserRow:
     return replace(row, is_active=True)
 
 
+def _erased(row: UserRow, _: Recorded[UserErased]) -> UserRow:
+    return replace(row, email=ERASED, username=ERASED, full_name=ERASED, is_active=False)
+
+
 def _recharged(row: UserRow, event: Recorded[AccountRecharged]) -> UserRow:
     return replace(row, balance_fen=row.balance_fen + event.fact.amount_fen)
 
@@ -141,6 +147,7 @@ USERS: Final = ReadModel(
                 on(RoleChanged, _role_changed),
                 on(UserDeactivated, _deactivated),
                 on(UserReactivated, _reactivated),
+                on(UserErased, _erased),
                 on(AccountRecharged, _recharged),
                 on(BalanceAdjusted, _adjusted),
                 on(HoldPlaced, _held),

@@ -24,7 +24,7 @@ from commands.event_log.columns import (
 )
 from commands.event_log.secrets import Secrets
 from commands.event_log.wire import Call, Statement
-from commands.rows import Credential, CredentialChange, SubjectKey
+from commands.rows import Credential, CredentialChange, SubjectErasure, SubjectKey
 from domain.catalogue import BY_TAG
 from domain.envelope import Fence
 
@@ -86,9 +86,16 @@ INSERT_SUBJECT_KEY = Statement(
     b"insert_subject_key",
     "INSERT INTO owl_private.subject_keys (user_id, key) VALUES ($1::uuid, $2::bytea)",
 )
+ERASE_SUBJECT = Statement(
+    b"erase_subject",
+    """
+    WITH destroyed AS (DELETE FROM owl_private.subject_keys WHERE user_id = $1::uuid)
+    DELETE FROM owl_private.credentials WHERE user_id = $1::uuid
+    """,
+)
 STATEMENTS = (
     *(LOCK, REQUIRE_HEADS, REQUIRE_LEASE, INSERT_EVENTS, INSERT_RECEIPTS),
-    *(INSERT_CREDENTIAL, CHANGE_CREDENTIAL, INSERT_SUBJECT_KEY),
+    *(INSERT_CREDENTIAL, CHANGE_CREDENTIAL, INSERT_SUBJECT_KEY, ERASE_SUBJECT),
 )
 
 TAGS = {kind: element(tag.encode()) for tag, kind in BY_TAG.items()}
@@ -252,6 +259,8 @@ def row_call(row: Struct, secrets: Secrets) -> Call:
             )
         case SubjectKey(user_id=user_id, key=key):
             return Call(INSERT_SUBJECT_KEY, (user_id.bytes, secrets.wrap_key(user_id, key)))
+        case SubjectErasure(user_id=user_id):
+            return Call(ERASE_SUBJECT, (user_id.bytes,))
         case _:
             raise TypeError(f"no table for a {type(row).__name__}")
 

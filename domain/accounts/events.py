@@ -79,6 +79,17 @@ class UserReactivated(Fact, frozen=True, tag="accounts.user_reactivated/1", kw_o
     reason: str = ""
 
 
+class UserErased(Fact, frozen=True, tag="accounts.user_erased/1", kw_only=True):
+    """The user's key was destroyed: what is personal in all facts about them reads as erased.
+
+    Money, tasks and proofs stay. Tokens below ``token_version`` are dead.
+    """
+
+    user_id: UUID
+    token_version: int
+    reason: str
+
+
 UserFact: TypeAlias = (
     UserRegistered
     | UserLoggedIn
@@ -87,6 +98,7 @@ UserFact: TypeAlias = (
     | RoleChanged
     | UserDeactivated
     | UserReactivated
+    | UserErased
 )
 
 

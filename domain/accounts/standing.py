@@ -53,9 +53,15 @@ def change_role(user: User, role: Role, *, reason: str) -> tuple[RoleChanged, ..
 def set_active(
     user: User, *, is_active: bool, reason: str
 ) -> tuple[UserDeactivated | UserReactivated, ...]:
-    """Switch the user off or on; nothing happens when they are."""
+    """Switch the user off or on; nothing happens when they are.
+
+    Raises:
+        InvalidState: the user was erased, and cannot come back.
+    """
     if is_active == user.is_active:
         return ()
+    if user.is_erased:
+        raise InvalidState("the user was erased")
     if is_active:
         return (UserReactivated(user_id=user.user_id, reason=reason),)
     version = user.token_version + 1

@@ -17,6 +17,7 @@ from domain.accounts.events import (
     Role,
     RoleChanged,
     UserDeactivated,
+    UserErased,
     UserFact,
     UserLoggedIn,
     UserReactivated,
@@ -40,6 +41,7 @@ class User(Struct, frozen=True, kw_only=True):
     is_active: bool = True
     token_version: int = 1
     username_claim: UUID | None = None
+    is_erased: bool = False
 
 
 def evolve(user: User | None, fact: UserFact) -> User:
@@ -60,6 +62,14 @@ def evolve(user: User | None, fact: UserFact) -> User:
             return replace(user, is_active=False, token_version=version)
         case UserReactivated():
             return replace(user, is_active=True)
+        case UserErased(token_version=version):
+            return replace(
+                user,
+                is_active=False,
+                token_version=version,
+                username_claim=None,
+                is_erased=True,
+            )
         case _:
             assert_never(fact)
 

@@ -121,6 +121,7 @@ def test_consistency_proofs_are_those_of_the_reference(
     assert starts(consistency_proof(*case, node_over(REFERENCE))) == path
 
 
+@settings(deadline=None)
 @given(SIZES, SIZES)
 def test_a_frontier_grown_in_two_steps_has_the_root_of_the_definition(a: int, b: int) -> None:
     hashes = leaves(a + b)
@@ -129,6 +130,7 @@ def test_a_frontier_grown_in_two_steps_has_the_root_of_the_definition(a: int, b:
     assert frontier.root == tree_hash(hashes) == root_of(a + b, node_over(hashes))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 700), st.data())
 def test_every_leaf_is_proved_and_no_other_leaf_place_or_path_is(
     size: int, data: st.DataObject
@@ -151,6 +153,7 @@ def test_every_leaf_is_proved_and_no_other_leaf_place_or_path_is(
             verify_inclusion(**asdict(wrong))
 
 
+@settings(deadline=None)
 @given(SIZES, SIZES)
 def test_growth_is_proved_and_a_fork_is_not(old: int, more: int) -> None:
     new, hashes = old + more, leaves(old + more)
@@ -171,6 +174,7 @@ def test_growth_is_proved_and_a_fork_is_not(old: int, more: int) -> None:
             )
 
 
+@settings(deadline=None)
 @given(SIZES, SIZES, SIZES)
 def test_a_range_and_what_stands_left_and_right_of_it_give_the_root(
     left: int, inside: int, right: int
@@ -188,7 +192,7 @@ def test_a_range_and_what_stands_left_and_right_of_it_give_the_root(
     assert frontier.root == tree_hash(hashes)
 
 
-@settings(max_examples=30)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 400), max_size=6), st.sampled_from([0, WIDTH, WIDTH * WIDTH]))
 def test_tiles_grown_in_any_steps_hold_every_node(steps: list[int], start: int) -> None:
     base = [leaf_hash(b"x")] * start

@@ -1,0 +1,93 @@
+"""``owl privacy``: forget a person, and keep every proof and balance."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+from uuid import UUID
+
+import click
+import psycopg
+from msgspec.structs import asdict
+
+from api.keys import load_keys
+from api.logging_setup import set_up_logging
+from api.programs.audit_log import as_json, print_json
+from api.programs.failing import in_words
+from api.programs.options import servers_of, settings_from, with_servers
+from api.settings import Settings
+from api.wiring import new_id, open_core, prepare_database
+from commands.privacy import Erased, EraseUser, erase_user
+from domain.envelope import Actor, Context
+
+EMAIL_CLAIM: Final = """
+    SELECT email_claim FROM owl_private.credentials WHERE user_id = %(user_id)s
+"""
+
+
+@click.group()
+def command() -> None:
+    """Forget a person."""
+
+
+@command.command()
+@click.argument("user", type=click.UUID)
+@click.option("--reason", required=True, help="Why; it is recorded for ever.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+@with_servers
+def erase(
+    user: UUID,
+    reason: str,
+    yes: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+    **options: Any,
+) -> None:
+    """Destroy the key of USER: nobody can read any more who that was. There is no way back.
+
+    E-mail address, names and addresses of logins become unreadable in the log, in the read
+    models, in every bundle and every backup of the log. Money, tasks and proofs stay. A backup
+    of the keys themselves is yours to destroy.
+    """
+    if not yes:
+        click.confirm(f"forget user {user} for ever?", abort=True, err=True)
+    with in_words():
+        settings = settings_from(**options)
+        set_up_logging(settings, program="privacy")
+        erased = asyncio.run(_erase(settings, user, reason))
+    if as_json:
+        print_json(asdict(erased))
+    elif erased.changed:
+        click.echo(f"{user} is forgotten")
+    else:
+        click.echo(f"{user} was forgotten before; nothing was changed")
+
+
+async def _erase(settings: Settings, user: UUID, reason: str) -> Erased:
+    database_url, nats_url = servers_of(settings)
+    keys = load_keys(settings.secrets_path, make=settings.profile == "dev")
+    await prepare_database(database_url)
+    async with open_core(
+        settings, keys, database_url=database_url, nats_url=nats_url, name="owl privacy"
+    ) as core:
+        command_id = new_id()
+        committed = await core.writer.run(
+            erase_user,
+            EraseUser(
+                user_id=user, email_claim=await _email_claim(database_url, user), reason=reason
+            ),
+            Context(
+                command_id=command_id,
+                actor=Actor("admin", "operator"),
+                correlation_id=str(command_id),
+            ),
+        )
+        erased: Erased = committed.result
+        return erased
+
+
+async def _email_claim(database_url: str, user: UUID) -> UUID | None:
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        cursor = await connection.execute(EMAIL_CLAIM, {"user_id": user})
+        row = await cursor.fetchone()
+    return None if row is None else row[0]

@@ -1,0 +1,184 @@
+"""A person is forgotten, and everything still proves and adds up."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from commands.accounts import LogIn, RegisterUser, log_in, register_user
+from commands.event_log.log import EventLog
+from commands.privacy import EraseUser, erase_user
+from commands.recharge import IssueCodes, NewCode, RedeemCode, issue_codes, redeem_code
+from commands.writer import Writer
+from domain.audit.checkpoint import checkpoint_in
+from domain.audit.refold import Refold
+from domain.errors import InvalidState
+from domain.facts import ERASED
+from projections.audit.bundle import Bundle
+from projections.audit.export import Stretch, export
+from projections.audit.reconcile import reconcile
+from projections.audit.signature import is_signed
+from projections.audit.stored import StoredLog
+from projections.audit.verify import Verification
+from projections.catalogue import BUSINESS
+from projections.migrate import prepare
+from projections.runner import Runner
+from tests.audit.conftest import KEY, sign_all, verifier_key
+from tests.commands.accounting import NOON, SECRETS, clock, context, opened
+
+pytestmark = pytest.mark.anyio
+
+EMAIL, NAME, FULL_NAME = "mei.canary@example.com", "mei-canary", "梅金丝雀"
+ADDRESS = "203.0.113.77"
+WORDS = (EMAIL, NAME, FULL_NAME, ADDRESS)
+TABLES = """
+    SELECT schemaname, tablename FROM pg_tables
+    WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+"""
+
+
+async def registered(writer: Writer, user: UUID) -> RegisterUser:
+    command = RegisterUser(
+        user_id=user,
+        email=EMAIL,
+        username=NAME,
+        full_name=FULL_NAME,
+        password_hash="-",
+        email_claim=SECRETS.claim_id("email", EMAIL),
+        username_claim=SECRETS.claim_id("username", NAME),
+        subject_key=user.bytes * 2,
+    )
+    await writer.run(register_user, command, context())
+    return command
+
+
+async def recharged(writer: Writer, user: UUID) -> None:
+    code = uuid4()
+    order = IssueCodes(
+        batch_id=code,
+        codes=(NewCode(code, "OWL-ABCD-****-****", "sealed"),),
+        amount_fen=5_000,
+        max_uses=1,
+        expires_at=None,
+        description="",
+        at=NOON,
+    )
+    await writer.run(issue_codes, order, context())
+    redeem = RedeemCode(code_id=code, user_id=user, record_id=uuid4(), at=NOON)
+    await writer.run(redeem_code, redeem, context())
+
+
+def project(log: EventLog) -> None:
+    runner = Runner(log.feed(), log.conninfo, BUSINESS, projected=None)
+    while runner.step():
+        pass
+    runner.close()
+
+
+def plaintext(conninfo: str) -> set[str]:
+    """Which of the words any row of any table shows."""
+    found = set()
+    with psycopg.connect(conninfo) as connection:
+        for schema, table in connection.execute(TABLES).fetchall():
+            name = sql.Identifier(schema, table)
+            query = sql.SQL("SELECT convert_to(t::text, 'UTF8') FROM {} AS t").format(name)
+            if (schema, table) == ("owl_log", "events"):
+                query = sql.SQL("SELECT state FROM {}").format(name)
+            for (row,) in connection.execute(query):
+                found |= {word for word in WORDS if word.encode() in bytes(row)}
+    return found
+
+
+async def test_nothing_tells_who_it_was_and_every_proof_and_balance_holds(
+    database_url: str, tmp_path: Path
+) -> None:
+    prepare(database_url)
+    user, bundle, later = uuid4(), tmp_path / "before.owlb", tmp_path / "after.owlb"
+    with opened(database_url) as log:
+        async with Writer(log, clock) as writer:
+            command = await registered(writer, user)
+            await writer.run(log_in, LogIn(user_id=user, address=ADDRESS), context())
+            await recharged(writer, user)
+            await asyncio.to_thread(project, log)
+            size = await sign_all(database_url)
+            assert plaintext(database_url) == {EMAIL, NAME, FULL_NAME}  # the read model's
+            key = verifier_key(database_url)
+            with StoredLog.open(database_url) as stored:
+                note = stored.last_checkpoint() or ""
+                with bundle.open("wb") as file:
+                    stretch = Stretch(first=1, last=size)
+                    export(stored, file, stretch, key=key, sign=KEY.sign)
+            erase = EraseUser(user_id=user, email_claim=command.email_claim, reason="wish")
+            erased = await writer.run(erase_user, erase, context())
+            assert erased.result.changed
+            with pytest.raises(InvalidState):
+                await writer.run(log_in, LogIn(user_id=user, address=ADDRESS), context())
+            assert not (await writer.run(erase_user, erase, context())).result.changed
+        log.forget_key(user)
+        await asyncio.to_thread(project, log)
+        said = [event.fact for event in log.read_streams([user])]
+        assert {said[0].email, said[0].username, said[1].address} == {ERASED}
+    assert plaintext(database_url) == set()
+    await sign_all(database_url)
+    held = checkpoint_in(note, key, is_signed)
+    with StoredLog.open(database_url) as stored:
+        found = Verification(stored, key=key, held=held, refold=Refold()).run()
+        assert found.findings == ()
+        added_up = reconcile(stored)
+        assert (added_up.findings, added_up.wallets_fen) == ((), 5_000)
+        with later.open("wb") as file:
+            stretch = Stretch(first=1, last=found.signed)
+            export(stored, file, stretch, key=key, sign=KEY.sign)
+    for path, checkpoint in ((bundle, held), (later, held)):
+        with Bundle(path, key) as whole:
+            whole.verify(held=checkpoint)
+        content = path.read_bytes()
+        assert not any(word.encode() in content for word in WORDS)
+
+
+async def test_the_names_are_free_again(database_url: str) -> None:
+    first, second = uuid4(), uuid4()
+    with opened(database_url) as log:
+        async with Writer(log, clock) as writer:
+            command = await registered(writer, first)
+            erase = EraseUser(user_id=first, email_claim=command.email_claim, reason="wish")
+            await writer.run(erase_user, erase, context())
+            await registered(writer, second)
+        assert [event.fact.user_id for event in log.read_streams([second])] == [second]
+
+
+async def test_what_was_rebuilt_after_an_erasure_is_what_lives(database_url: str) -> None:
+    prepare(database_url)
+    user = uuid4()
+    with opened(database_url) as log:
+        async with Writer(log, clock) as writer:
+            command = await registered(writer, user)
+            await asyncio.to_thread(project, log)
+            erase = EraseUser(user_id=user, email_claim=command.email_claim, reason="wish")
+            await writer.run(erase_user, erase, context())
+        await asyncio.to_thread(project, log)
+    live = rows(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "DROP SCHEMA owl_read, read CASCADE; DROP SCHEMA rm_users_g1 CASCADE"
+        )
+        for (schema,) in connection.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'rm\\_%'"
+        ).fetchall():
+            connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+    prepare(database_url)
+    with opened(database_url) as log:
+        await asyncio.to_thread(project, log)
+    assert rows(database_url) == live
+    assert live[0][1:4] == (ERASED, ERASED, ERASED)
+
+
+def rows(conninfo: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(conninfo) as connection:
+        return connection.execute("SELECT * FROM read.users").fetchall()
