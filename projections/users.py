@@ -6,7 +6,7 @@ in the command's own commit.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -39,11 +39,14 @@ from domain.wallet.events import (
     HoldSettled,
 )
 from projections.page import one
-from projections.read_model import ReadModel, Table, first, on
+from projections.read_model import ReadModel, Table, Tally, first, on
 
 
 class UserRow(Struct, frozen=True, kw_only=True, gc=False):
-    """One user. ``balance_fen`` is the money not yet settled, holds included."""
+    """One user. ``balance_fen`` is the money not yet settled, holds included.
+
+    It is ``recharged_fen`` with ``granted_fen``, less ``total_cost_fen``.
+    """
 
     user_id: UUID
     email: str
@@ -53,6 +56,8 @@ class UserRow(Struct, frozen=True, kw_only=True, gc=False):
     is_active: bool = True
     balance_fen: Fen = 0
     held_fen: Fen = 0
+    recharged_fen: Fen = 0
+    granted_fen: Fen = 0
     total_tasks: int = 0
     total_cost_fen: Fen = 0
     last_task_at: datetime | None = None
@@ -107,11 +112,19 @@ def _erased(row: UserRow, _: Recorded[UserErased]) -> UserRow:
 
 
 def _recharged(row: UserRow, event: Recorded[AccountRecharged]) -> UserRow:
-    return replace(row, balance_fen=row.balance_fen + event.fact.amount_fen)
+    amount = event.fact.amount_fen
+    return replace(
+        row,
+        balance_fen=row.balance_fen + amount,
+        recharged_fen=row.recharged_fen + amount,
+    )
 
 
 def _adjusted(row: UserRow, event: Recorded[BalanceAdjusted]) -> UserRow:
-    return replace(row, balance_fen=row.balance_fen + event.fact.delta_fen)
+    delta = event.fact.delta_fen
+    return replace(
+        row, balance_fen=row.balance_fen + delta, granted_fen=row.granted_fen + delta
+    )
 
 
 def _held(row: UserRow, event: Recorded[HoldPlaced] | Recorded[HoldExtended]) -> UserRow:
@@ -132,30 +145,48 @@ def _task_submitted(row: UserRow, event: Recorded[TaskSubmitted]) -> UserRow:
     return replace(row, total_tasks=row.total_tasks + 1, last_task_at=event.recorded_at)
 
 
+_TABLE: Final = Table(
+    name="users",
+    row=UserRow,
+    key=("user_id",),
+    folds=(
+        first(UserRegistered, _registered),
+        on(UserLoggedIn, _logged_in),
+        on(ProfileChanged, _profile_changed),
+        on(RoleChanged, _role_changed),
+        on(UserDeactivated, _deactivated),
+        on(UserReactivated, _reactivated),
+        on(UserErased, _erased),
+        on(AccountRecharged, _recharged),
+        on(BalanceAdjusted, _adjusted),
+        on(HoldPlaced, _held),
+        on(HoldExtended, _held),
+        on(HoldSettled, _settled),
+        on(TaskSubmitted, _task_submitted),
+    ),
+)
+
+
+def _by_standing(name: str, amount: Callable[[UserRow], int]) -> Tally:
+    """A sum over users by role and activity."""
+    return Tally(
+        name=name,
+        of=_TABLE,
+        columns=("role", "is_active"),
+        group=lambda row: (row.role, row.is_active),
+        amount=amount,
+    )
+
+
 USERS: Final = ReadModel(
     name="users",
     ddl=Path(__file__).with_suffix(".sql"),
-    tables=(
-        Table(
-            name="users",
-            row=UserRow,
-            key=("user_id",),
-            folds=(
-                first(UserRegistered, _registered),
-                on(UserLoggedIn, _logged_in),
-                on(ProfileChanged, _profile_changed),
-                on(RoleChanged, _role_changed),
-                on(UserDeactivated, _deactivated),
-                on(UserReactivated, _reactivated),
-                on(UserErased, _erased),
-                on(AccountRecharged, _recharged),
-                on(BalanceAdjusted, _adjusted),
-                on(HoldPlaced, _held),
-                on(HoldExtended, _held),
-                on(HoldSettled, _settled),
-                on(TaskSubmitted, _task_submitted),
-            ),
-        ),
+    tables=(_TABLE,),
+    tallies=(
+        _by_standing("user_totals", lambda _row: 1),
+        _by_standing("recharged_totals", lambda row: row.recharged_fen),
+        _by_standing("granted_totals", lambda row: row.granted_fen),
+        _by_standing("spent_totals", lambda row: row.total_cost_fen),
     ),
 )
 

@@ -9,14 +9,33 @@ CREATE TABLE users (
     is_active      boolean     NOT NULL,
     balance_fen    bigint      NOT NULL,
     held_fen       bigint      NOT NULL CHECK (held_fen >= 0),
+    recharged_fen  bigint      NOT NULL CHECK (recharged_fen >= 0),
+    granted_fen    bigint      NOT NULL,
     total_tasks    bigint      NOT NULL CHECK (total_tasks >= 0),
     total_cost_fen bigint      NOT NULL CHECK (total_cost_fen >= 0),
     last_task_at   timestamptz,
     created_at     timestamptz NOT NULL,
     last_login_at  timestamptz,
-    CHECK (balance_fen >= held_fen)
+    CHECK (balance_fen >= held_fen),
+    CHECK (balance_fen = recharged_fen + granted_fen - total_cost_fen)
 ) WITH (fillfactor = 70);  -- a balance changes often: room for the new version on its page
+
+-- How many users there are, and what they brought in, were given and spent.
+CREATE TABLE user_totals (
+    role      text    NOT NULL,
+    is_active boolean NOT NULL,
+    n         bigint  NOT NULL,
+    PRIMARY KEY (role, is_active)
+) WITH (fillfactor = 10);
+CREATE TABLE recharged_totals (LIKE user_totals INCLUDING ALL) WITH (fillfactor = 10);
+CREATE TABLE granted_totals (LIKE user_totals INCLUDING ALL) WITH (fillfactor = 10);
+CREATE TABLE spent_totals (LIKE user_totals INCLUDING ALL) WITH (fillfactor = 10);
 
 -- after the rows
 
 ALTER TABLE users ADD PRIMARY KEY (user_id);
+
+-- an administrator's list, the newest first, and its filters
+CREATE INDEX users_created ON users (created_at, user_id);
+CREATE INDEX users_role ON users (role, created_at, user_id);
+CREATE INDEX users_inactive ON users (created_at, user_id) WHERE NOT is_active;

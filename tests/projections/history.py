@@ -108,7 +108,7 @@ class RandomFarm(Farm):
                     at_position=len(self.events),
                 ),
             ),
-            lambda: self._let_pass(timedelta(seconds=100)),
+            *[lambda: self._let_pass(timedelta(seconds=100))] * 2,
             lambda: self.register() if len(self.users) < 5 else None,
             lambda: self.issue(
                 max_uses=random.randint(1, 3), lifetime_s=random.choice((None, 9))
@@ -154,7 +154,7 @@ class RandomFarm(Farm):
                     ),
                 )
             ]
-            * 3,
+            * 6,
         ]
         random.choice(choices)()
 

@@ -18,10 +18,12 @@ from projections import (
     gpu_cluster,
     recharge_codes,
     recharge_records,
+    system_stats,
     task_lists,
     task_logs,
     task_queue,
     user_action_pages,
+    user_lists,
     users,
 )
 from projections.migrate import prepare
@@ -35,8 +37,9 @@ SOMETHING = UUID(int=70)
 
 FILL = f"""
     INSERT INTO rm_users_g1.users
-    SELECT lpad(to_hex(n), 32, '0')::uuid, 'e' || n, 'u' || n, 'n', 'user', true, 0, 0, 0, 0,
-        NULL, now(), NULL
+    SELECT lpad(to_hex(n), 32, '0')::uuid, 'e' || n, 'u' || n, 'n',
+        CASE WHEN n % 90 = 0 THEN 'admin' ELSE 'user' END, n % 80 <> 0, 0, 0, 0, 0, 0, 0,
+        NULL, now() - n * interval '1 second', NULL
     FROM generate_series(1, {ROWS}) AS n;
     INSERT INTO rm_tasks_g1.tasks
     SELECT lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex(n % {USERS}), 32, '0')::uuid, 't', 'd',
@@ -107,6 +110,7 @@ PARAMETERS: dict[str, Any] = {
     "position": 5,
     "line": 0,
     "reach": 60,
+    "role": "admin",
     "start": datetime(2000, 1, 1, tzinfo=UTC),
     "end": datetime(2100, 1, 1, tzinfo=UTC),
     "first_day": datetime(2000, 1, 1, tzinfo=UTC).date(),
@@ -135,6 +139,8 @@ def pages() -> Iterator[tuple[str, str]]:
 QUERIES = {
     "users by id": users.BY_ID,
     "user statistics": users.STATISTICS,
+    **{f"users {asked}": text for asked, text in user_lists.PAGES.items()},
+    "system statistics": system_stats.STATISTICS,
     "task by id": task_lists.BY_ID,
     **dict(pages()),
     "place in the queue": task_queue.PLACE,
