@@ -14,6 +14,7 @@ ACTIONS: Final[dict[str, Text]] = {
     "accounts.role_changed/1": Text("变更用户角色", "Changed a user's role"),
     "accounts.user_deactivated/1": Text("停用用户", "Deactivated a user"),
     "accounts.user_reactivated/1": Text("启用用户", "Reactivated a user"),
+    "accounts.user_erased/1": Text("清除用户个人数据", "Erased a user's personal data"),
     "wallet.balance_adjusted/1": Text("调整用户余额", "Adjusted a user's balance"),
     "recharge.code_issued/1": Text("生成充值码", "Issued a recharge code"),
     "recharge.code_redeemed/1": Text("使用充值码", "Redeemed a recharge code"),
