@@ -58,10 +58,7 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 
 def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """The structlog processor: run it after exceptions have become text."""
-    return {
-        name: value if name.startswith("_") else _redacted_field(name, value, 0)
-        for name, value in event.items()
-    }
+    return dict(_redacted_field(name, value, 0) for name, value in event.items())
 
 
 def redacted(text: str) -> str:
@@ -75,12 +72,13 @@ def redacted(text: str) -> str:
     return text
 
 
-def _redacted_field(name: str, value: Any, depth: int) -> Any:
+def _redacted_field(name: str, value: Any, depth: int) -> tuple[str, Any]:
     if value is None or isinstance(value, bool):
-        return value
-    if name not in _HARMLESS and _SECRET_NAME.search(name):
-        return REDACTED
-    return _redacted_value(value, depth)
+        return redacted(name), value
+    shown = redacted(name)
+    if shown != name or (name not in _HARMLESS and _SECRET_NAME.search(name)):
+        return shown, REDACTED
+    return shown, _redacted_value(value, depth)
 
 
 def _redacted_value(value: Any, depth: int) -> Any:
@@ -94,10 +92,9 @@ def _redacted_value(value: Any, depth: int) -> Any:
         case _ if depth >= DEPTH_MAX:
             return _TOO_DEEP
         case Mapping():
-            return {
-                redacted(str(name)): _redacted_field(str(name), inner, depth + 1)
-                for name, inner in value.items()
-            }
+            return dict(
+                _redacted_field(str(name), inner, depth + 1) for name, inner in value.items()
+            )
         case list() | tuple() | set() | frozenset():
             return [_redacted_value(inner, depth + 1) for inner in value]
         case _:

@@ -1,9 +1,14 @@
 """One server for each module of tests; ``fresh_api`` is one on a database of its own."""
 
+import logging
 from collections.abc import Iterator
+from io import StringIO
 
 import pytest
+import structlog
 
+from api.logging_setup import set_up_logging
+from api.settings import Settings
 from tests.api.live import LiveApi, Person
 from tests.stack import LiveStack
 
@@ -38,3 +43,17 @@ def admin(api: LiveApi) -> Iterator[Person]:
 def auditor(api: LiveApi) -> Iterator[Person]:
     with api.someone("auditor") as person:
         yield person
+
+
+@pytest.fixture
+def terminal() -> Iterator[StringIO]:
+    """A process whose logging is set up, down to the last detail; what it writes."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    stream = StringIO()
+    settings = Settings(profile="test", log_format="json", log_level="DEBUG")
+    set_up_logging(settings, program="t", stream=stream)
+    yield stream
+    root.handlers[:], root.level = before
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()

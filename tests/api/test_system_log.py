@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
@@ -12,8 +12,6 @@ import psycopg
 import pytest
 import structlog
 
-from api.logging_setup import set_up_logging
-from api.settings import Settings
 from api.system_log import Config, SystemLog
 from tests.stack import LiveStack
 
@@ -24,19 +22,6 @@ LINES = """
 COUNTS = "SELECT day, level, n FROM owl_log.system_log_counts ORDER BY day, level"
 FAST = Config(gather_s=0.01, retry_first_s=0.05, retry_most_s=0.1)
 NOWHERE = "host=127.0.0.1 port=1 dbname=none"
-
-
-@pytest.fixture
-def terminal() -> Iterator[StringIO]:
-    """A process whose logging is set up; what it writes to its terminal."""
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    stream = StringIO()
-    set_up_logging(Settings(profile="test", log_format="json"), program="t", stream=stream)
-    yield stream
-    root.handlers[:], root.level = before
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
 
 
 def logger(name: str = "tests.owl") -> Any:
