@@ -165,6 +165,19 @@ FAULTS: Final[dict[str, Text]] = {
         "{label}的年份必须在 2000 到 2100 之间",
         "The year of {label} must be between 2000 and 2100",
     ),
+    "before_start": Text(
+        "{label}不能早于开始日期", "{label} must not be before the start date"
+    ),
+    "too_many_days": Text(
+        "时间范围过长，最多 {limit} 天", "The span is too long: at most {limit} days"
+    ),
+    "date_or_span": Text(
+        "date 与 start_date、end_date 只能选择其一",
+        "Give either date, or start_date and end_date",
+    ),
+    "other_log": Text(
+        "{label}仅适用于 log_type={log_type}", "{label} is only for log_type={log_type}"
+    ),
     "past": Text("{label}必须是将来的时间", "{label} must be in the future"),
     "date": Text(
         "{label}必须是日期，例如 2024-01-31", "{label} must be a date such as 2024-01-31"
@@ -243,6 +256,10 @@ LABELS: Final[dict[str, Text]] = {
     "public_key": Text("公钥", "The public key"),
     "user_id": Text("用户编号", "The user id"),
     "role": Text("角色", "The role"),
+    "task_id": Text("任务编号", "The task id"),
+    "level": Text("日志级别", "The level"),
+    "log_type": Text("日志类型", "The log type"),
+    "date": Text("日期", "The date"),
     "search": Text("搜索关键词", "The search text"),
     "start_date": Text("开始日期", "The start date"),
     "end_date": Text("结束日期", "The end date"),

@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from litestar import Router, put
+from litestar import Router, get, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
-from msgspec import Meta
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from api.body import RequestBody
@@ -18,13 +18,17 @@ from api.envelope import Envelope
 from api.exchange import Exchange
 from api.fields import fen_of, yuan_between
 from api.messages import Fault, Text
+from api.pagination import Page, PageNumber, PageSize, page_of
 from api.platform import HttpConfig
-from api.policy import ADMIN
+from api.policy import ADMIN, READER
 from api.user_shapes import Me, me_of
 from api.validation import checked
 from commands.administration import UpdateUser, UserNow, update_user
 from domain.accounts.events import Role
+from domain.money import to_yuan
 from domain.ports import OutOfReach
+from projections.system_stats import system_statistics
+from projections.user_lists import user_page
 from projections.users import user_by_id
 
 UPDATED: Final = Text("用户已更新", "User changed")
@@ -58,6 +62,76 @@ class UserRequest(RequestBody):
             yield "body", Fault("nothing")
 
 
+class SystemItem(Struct, kw_only=True):
+    """The platform at a glance; money in yuan.
+
+    A top-up is no revenue until it is used: ``total_revenue`` is what was charged, net of
+    refunds, and ``outstanding_balance`` what users may still use.
+    """
+
+    total_users: int
+    active_users: int
+    total_tasks: int
+    pending_tasks: int
+    running_tasks: int
+    completed_tasks: int
+    failed_tasks: int
+    cancelled_tasks: int
+    total_gpu_servers: int
+    online_gpu_servers: int
+    total_revenue: float
+    total_recharged: float
+    total_granted: float
+    outstanding_balance: float
+
+
+@get("/stats", opt=READER)
+async def read_statistics(exchange: NamedDependency[Exchange]) -> Envelope[SystemItem]:
+    """获取系统统计信息: users, tasks, servers and money of the whole platform."""
+    async with exchange.reading() as connection:
+        found = await system_statistics(connection)
+    return exchange.reply(
+        SystemItem(
+            total_users=found.total_users,
+            active_users=found.active_users,
+            total_tasks=found.total_tasks,
+            pending_tasks=found.pending_tasks,
+            running_tasks=found.running_tasks,
+            completed_tasks=found.completed_tasks,
+            failed_tasks=found.failed_tasks,
+            cancelled_tasks=found.cancelled_tasks,
+            total_gpu_servers=found.total_gpu_servers,
+            online_gpu_servers=found.online_gpu_servers,
+            total_revenue=to_yuan(found.revenue_fen),
+            total_recharged=to_yuan(found.recharged_fen),
+            total_granted=to_yuan(found.granted_fen),
+            outstanding_balance=to_yuan(found.outstanding_fen),
+        )
+    )
+
+
+@get("/users", opt=READER)
+async def list_users(
+    exchange: NamedDependency[Exchange],
+    page: FromQuery[PageNumber] = 1,
+    page_size: FromQuery[PageSize] = 20,
+    role: FromQuery[
+        Annotated[Role | None, QueryParameter(description="Users with this role. 角色")]
+    ] = None,
+    is_active: FromQuery[
+        Annotated[
+            bool | None, QueryParameter(description="Users who may log in, or not. 启用状态")
+        ]
+    ] = None,
+) -> Envelope[Page[Me]]:
+    """获取用户列表: all users, the newest first."""
+    async with exchange.reading() as connection:
+        found = await user_page(
+            connection, role=role, is_active=is_active, page=page, page_size=page_size
+        )
+    return exchange.reply(page_of(found, me_of))
+
+
 @put("/users/{user_id:uuid}", opt=ADMIN)
 async def change_user(
     user_id: FromPath[UUID],
@@ -87,4 +161,8 @@ async def change_user(
     return exchange.reply(me_of(user), UPDATED)
 
 
-ROUTER = Router(path="/admin", route_handlers=[change_user], tags=["管理 Administration"])
+ROUTER = Router(
+    path="/admin",
+    route_handlers=[read_statistics, list_users, change_user],
+    tags=["管理 Administration"],
+)

@@ -2,42 +2,108 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Mapping
+from datetime import date
+from typing import Annotated, Any, Final, TypeAlias
 from uuid import UUID
 
 from litestar import Router, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
-from msgspec import Struct
+from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.response import Stream
 
-from api.envelope import Envelope, shown
+from api.envelope import Envelope
 from api.exchange import Exchange
-from api.log_texts import said
-from api.messages import Language
+from api.log_download import (
+    MEDIA_TYPES,
+    ONLY_FOR,
+    Download,
+    Format,
+    LogType,
+    check_days,
+    check_span,
+    file_of,
+)
+from api.log_shapes import (
+    ActionLine,
+    SystemLine,
+    TaskLogLine,
+    action_line,
+    system_line,
+    task_line,
+)
+from api.messages import Fault
 from api.pagination import LogPageSize, Page, PageNumber, page_of
-from api.policy import ANYONE
+from api.policy import ANYONE, READER
+from api.rejection import InvalidRequest
+from api.system_log_lines import Level
+from api.system_log_pages import LogFilter, system_log_page
 from domain.errors import NotFound
 from projections.task_lists import task_by_id
-from projections.task_logs import LogLine, log_page
+from projections.task_logs import log_page
+from projections.user_action_pages import user_action_page
+
+SEARCH_MAX: Final = 100
+
+LogLevel: TypeAlias = Annotated[
+    Level | None, QueryParameter(description="Of this level. 日志级别")
+]
+FirstDay: TypeAlias = Annotated[
+    date | None, QueryParameter(description="The first UTC day, included. 开始日期")
+]
+LastDay: TypeAlias = Annotated[
+    date | None, QueryParameter(description="The last UTC day, included. 结束日期")
+]
+Search: TypeAlias = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=SEARCH_MAX, description="Literal text, Chinese included. 搜索关键词"
+    ),
+]
 
 
-class TaskLogLine(Struct, kw_only=True):
-    """One line: an event of the platform, or what the task itself wrote.
+@get("/system", opt=READER)
+async def read_system_log(
+    exchange: NamedDependency[Exchange],
+    page: FromQuery[PageNumber] = 1,
+    page_size: FromQuery[LogPageSize] = 50,
+    level: FromQuery[LogLevel] = None,
+    start_date: FromQuery[FirstDay] = None,
+    end_date: FromQuery[LastDay] = None,
+    search: FromQuery[Search] = None,
+) -> Envelope[Page[SystemLine]]:
+    """获取系统日志: what the processes of the platform say, the newest first."""
+    check_days(start_date, end_date)
+    wanted = LogFilter(level=level, start_date=start_date, end_date=end_date, search=search)
+    async with exchange.reading() as connection:
+        found = await system_log_page(connection, wanted, page=page, page_size=page_size)
+    return exchange.reply(page_of(found, system_line))
 
-    ``position`` and ``event_id`` name the event in its log.
-    """
 
-    timestamp: datetime | None
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
-    source: Literal["event", "output"]
-    message: str
-    attempt: int
-    actor: str
-    event: str | None
-    data: dict[str, Any] | None
-    position: int
-    event_id: str
+@get("/user-actions", opt=READER)
+async def read_user_actions(
+    exchange: NamedDependency[Exchange],
+    page: FromQuery[PageNumber] = 1,
+    page_size: FromQuery[LogPageSize] = 50,
+    user_id: FromQuery[
+        Annotated[UUID | None, QueryParameter(description="By or about this user. 用户编号")]
+    ] = None,
+    start_date: FromQuery[FirstDay] = None,
+    end_date: FromQuery[LastDay] = None,
+) -> Envelope[Page[ActionLine]]:
+    """获取用户操作日志: what people did, and what was done to their accounts, newest first."""
+    check_days(start_date, end_date)
+    async with exchange.reading() as connection:
+        found = await user_action_page(
+            connection,
+            user_id=user_id,
+            start_date=start_date,
+            end_date=end_date,
+            page=page,
+            page_size=page_size,
+        )
+    language = exchange.language
+    return exchange.reply(page_of(found, lambda action: action_line(action, language)))
 
 
 @get("/tasks/{task_id:uuid}", opt=ANYONE)
@@ -53,22 +119,81 @@ async def read_task_log(
             raise NotFound
         found = await log_page(connection, task_id, page=page, page_size=page_size)
     language = exchange.language
-    return exchange.reply(page_of(found, lambda line: _line(line, language)))
+    return exchange.reply(page_of(found, lambda line: task_line(line, language)))
 
 
-def _line(line: LogLine, language: Language) -> TaskLogLine:
-    return TaskLogLine(
-        timestamp=shown(line.at or line.recorded_at),
-        level=line.level,
-        source="output" if line.source else "event",
-        message=said(line, language),
-        attempt=line.attempt,
-        actor=line.actor,
-        event=line.tag,
-        data=line.data,
-        position=line.position,
-        event_id=line.event_id,
+@get("/download", opt=READER)
+async def download(
+    exchange: NamedDependency[Exchange],
+    log_type: FromQuery[Annotated[LogType, QueryParameter(description="Which log. 日志类型")]],
+    date: FromQuery[
+        Annotated[
+            date | None, QueryParameter(description="One UTC day; today unless told. 日期")
+        ]
+    ] = None,
+    start_date: FromQuery[FirstDay] = None,
+    end_date: FromQuery[LastDay] = None,
+    level: FromQuery[LogLevel] = None,
+    search: FromQuery[Search] = None,
+    user_id: FromQuery[
+        Annotated[UUID | None, QueryParameter(description="Of `user_actions`: this user's.")]
+    ] = None,
+    task_id: FromQuery[
+        Annotated[
+            UUID | None,
+            QueryParameter(description="Of `tasks`: all of this one, with what it wrote."),
+        ]
+    ] = None,
+    format: FromQuery[  # noqa: A002 - the parameter's published name
+        Annotated[Format, QueryParameter(description="One JSON object a line, or CSV.")]
+    ] = "ndjson",
+) -> Stream:
+    """下载日志文件: a log as a file, the oldest line first, at most 92 days of it."""
+    filters = {"level": level, "search": search, "user_id": user_id, "task_id": task_id}
+    _check_filters(log_type, filters)
+    if date is not None and (start_date or end_date):
+        raise InvalidRequest({"date": [Fault("date_or_span")]})
+    today = exchange.platform.clock().date()
+    first = date or start_date or end_date or today
+    wanted = Download(
+        log_type=log_type,
+        start_date=first,
+        end_date=date or end_date or max(first, today),
+        level=level,
+        search=search,
+        user_id=user_id,
+        task_id=task_id,
+    )
+    check_span(wanted.start_date, wanted.end_date)
+    pieces = file_of(exchange, wanted, format)
+    beginning = await anext(pieces, b"")  # what fails at once is still answered in words
+    return Stream(
+        _whole(beginning, pieces),
+        media_type=MEDIA_TYPES[format],
+        headers={"Content-Disposition": f'attachment; filename="{wanted.name}.{format}"'},
     )
 
 
-ROUTER = Router(path="/logs", route_handlers=[read_task_log], tags=["日志 Logs"])
+def _check_filters(log_type: LogType, filters: Mapping[str, Any]) -> None:
+    strange = [
+        name
+        for name, value in filters.items()
+        if value is not None and ONLY_FOR[name] != log_type
+    ]
+    if strange:
+        raise InvalidRequest(
+            {name: [Fault("other_log", {"log_type": ONLY_FOR[name]})] for name in strange}
+        )
+
+
+async def _whole(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece
+
+
+ROUTER = Router(
+    path="/logs",
+    route_handlers=[read_system_log, read_user_actions, read_task_log, download],
+    tags=["日志 Logs"],
+)

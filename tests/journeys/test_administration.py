@@ -9,6 +9,7 @@ import pytest
 from tests.api.live import PASSWORD, LiveApi, Person, ok, refused
 from tests.journeys.test_recharge import issued
 
+FREE = {"title": "x", "task_type": "test"}
 SEED_BODY = {"role": "admin", "is_active": False, "balance": 200.0}
 
 
@@ -141,3 +142,55 @@ def test_a_balance_never_falls_below_what_is_held(api: LiveApi, admin: Person) -
         refused(answer, 409, "INVALID_STATE")
         assert "冻结" in answer.json()["message"]
         assert ok(admin.client.put(path_of(person), json={"balance": 10.5}))["balance"] == 10.5
+
+
+def test_statistics_tell_revenue_from_what_is_still_owed(fresh_api: LiveApi) -> None:
+    with fresh_api.someone("admin") as boss, fresh_api.someone() as person:
+        (code,) = issued(boss, batch_size=1)
+        ok(person.client.post("/api/recharge/redeem", json={"code": code}))
+        ok(boss.client.put(path_of(person), json={"balance": 150}))
+        for _ in range(2):
+            task = ok(person.client.post("/api/tasks", json=FREE))["id"]
+        ok(person.client.post(f"/api/tasks/{task}/cancel"))
+        assert ok(boss.client.get("/api/admin/stats")) == {
+            "total_users": 2,
+            "active_users": 2,
+            "total_tasks": 2,
+            "pending_tasks": 1,
+            "running_tasks": 0,
+            "completed_tasks": 0,
+            "failed_tasks": 0,
+            "cancelled_tasks": 1,
+            "total_gpu_servers": 0,
+            "online_gpu_servers": 0,
+            "total_revenue": 0,
+            "total_recharged": 100,
+            "total_granted": 50,
+            "outstanding_balance": 150,
+        }
+
+
+def test_users_are_listed_by_role_and_activity(fresh_api: LiveApi) -> None:
+    with (
+        fresh_api.someone("admin") as boss,
+        fresh_api.someone() as one,
+        fresh_api.someone() as two,
+    ):
+        ok(boss.client.put(path_of(one), json={"is_active": False}))
+
+        def listed(query: str) -> list[str]:
+            page = ok(boss.client.get(f"/api/admin/users?{query}"))
+            assert page["total"] >= len(page["items"])
+            return [user["email"] for user in page["items"]]
+
+        assert listed("") == [two.email, one.email, boss.email]
+        assert listed("page=1&page_size=20&role=user&is_active=true") == [two.email]
+        assert listed("role=admin") == [boss.email]
+        assert listed("is_active=false") == [one.email]
+        assert listed("role=auditor") == []
+        assert listed("page=2&page_size=2") == [boss.email]
+        shown = ok(boss.client.get("/api/admin/users?page_size=1"))["items"][0]
+        assert shown == ok(two.client.get("/api/users/me"))
+        for query, field in (("role=root", "role"), ("is_active=perhaps", "is_active")):
+            answer = boss.client.get(f"/api/admin/users?{query}")
+            assert field in refused(answer, 422, "VALIDATION_ERROR")["field_errors"]

@@ -20,6 +20,7 @@ from projections import (
     recharge_records,
     system_stats,
     task_lists,
+    task_log_days,
     task_logs,
     task_queue,
     user_action_pages,
@@ -208,3 +209,13 @@ def test_a_heartbeat_is_written_over_in_place(grown: psycopg.Connection[Any]) ->
         "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'gpu_status'"
     ).fetchone()
     assert row == (100, 100)
+
+
+def test_a_days_tasks_are_read_by_ranges_of_blocks(grown: psycopg.Connection[Any]) -> None:
+    statement = "EXPLAIN (FORMAT JSON) " + task_log_days.WITHIN
+    window = {"first": 5_000, "beyond": 5_500}
+    row = grown.execute(statement.encode(), PARAMETERS | window).fetchone()
+    assert row is not None
+    found = list(nodes(row[0][0]["Plan"]))
+    assert "task_events_in_time" in {node.get("Index Name") for node in found}
+    assert "Seq Scan" not in {node["Node Type"] for node in found}

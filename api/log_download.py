@@ -1,0 +1,207 @@
+"""A log as a file: lines in order, a bounded part at a time, as NDJSON or as CSV.
+
+Log text is data from anywhere. In CSV a cell that a spreadsheet would take for a formula is
+disarmed (CWE-1236) and a line break is written out, so that one line stays one (CWE-117).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator, Iterable
+from datetime import date, timedelta
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from api.exchange import Exchange
+from api.log_shapes import (
+    ActionLine,
+    DayTaskLine,
+    SystemLine,
+    action_line,
+    day_task_line,
+    system_line,
+)
+from api.messages import Fault
+from api.reading import reading
+from api.rejection import InvalidRequest
+from api.system_log_lines import Level
+from api.system_log_pages import LineCursor, LogFilter, system_log_after
+from projections.task_log_days import task_lines_of_days
+from projections.task_logs import LogCursor, log_after
+from projections.user_action_pages import ActionCursor, user_actions_after
+
+LogType = Literal["system", "user_actions", "tasks"]
+Format = Literal["ndjson", "csv"]
+Part = AsyncIterator[list[Any]]
+
+LINES_AT_ONCE: Final = 1_000
+DAYS_MAX: Final = 92
+YEARS: Final = range(2000, 2101)
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_BOM: Final = "\ufeff"
+"""Without it a spreadsheet takes Chinese for another encoding."""
+MEDIA_TYPES: Final[dict[Format, str]] = {
+    "ndjson": "application/x-ndjson",
+    "csv": "text/csv",
+}
+LINES: Final[dict[LogType, type[Struct]]] = {
+    "system": SystemLine,
+    "user_actions": ActionLine,
+    "tasks": DayTaskLine,
+}
+ONLY_FOR: Final[dict[str, LogType]] = {
+    "level": "system",
+    "search": "system",
+    "user_id": "user_actions",
+    "task_id": "tasks",
+}
+
+
+class Download(Struct, frozen=True, kw_only=True):
+    """Which lines; days are UTC days, both included."""
+
+    log_type: LogType
+    start_date: date
+    end_date: date
+    level: Level | None = None
+    search: str | None = None
+    user_id: UUID | None = None
+    task_id: UUID | None = None
+
+    @property
+    def name(self) -> str:
+        """What the file is called, without its ending; made of nothing that a client wrote."""
+        days = sorted({self.start_date.isoformat(), self.end_date.isoformat()})
+        return f"owl-{self.log_type}-{'-to-'.join(days)}"
+
+
+def check_days(start_date: date | None, end_date: date | None) -> None:
+    """Refuse days that are none of this century, or stand in the wrong order.
+
+    Raises:
+        InvalidRequest: naming which.
+    """
+    for name, day in (("start_date", start_date), ("end_date", end_date)):
+        if day is not None and day.year not in YEARS:
+            raise InvalidRequest({name: [Fault("year")]})
+    if start_date is not None and end_date is not None and end_date < start_date:
+        raise InvalidRequest({"end_date": [Fault("before_start")]})
+
+
+def check_span(start_date: date, end_date: date) -> None:
+    """Refuse more days than a download may have.
+
+    Raises:
+        InvalidRequest: there are more.
+    """
+    check_days(start_date, end_date)
+    if end_date - start_date >= timedelta(days=DAYS_MAX):
+        raise InvalidRequest({"end_date": [Fault("too_many_days", {"limit": DAYS_MAX})]})
+
+
+async def file_of(exchange: Exchange, wanted: Download, form: Format) -> AsyncIterator[bytes]:
+    """The file, a part at a time."""
+    columns = LINES[wanted.log_type].__struct_fields__
+    head = (_BOM + _rows([columns])).encode() if form == "csv" else b""
+    async for lines in _parts(exchange, wanted):
+        if form == "csv":
+            body = _rows(_cells(line, columns) for line in lines).encode()
+        else:
+            body = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+        yield head + body
+        head = b""
+    if head:
+        yield head
+
+
+def _parts(exchange: Exchange, wanted: Download) -> Part:
+    if wanted.log_type == "system":
+        return _system(exchange, wanted)
+    if wanted.log_type == "user_actions":
+        return _actions(exchange, wanted)
+    if wanted.task_id is not None:
+        return _task(exchange, wanted.task_id)
+    return _tasks(exchange, wanted)
+
+
+async def _system(exchange: Exchange, wanted: Download) -> Part:
+    lines_of = LogFilter(
+        level=wanted.level,
+        start_date=wanted.start_date,
+        end_date=wanted.end_date,
+        search=wanted.search,
+    )
+    cursor: LineCursor | None = None
+    while True:
+        async with _reading(exchange) as connection:
+            found = await system_log_after(connection, lines_of, cursor, limit=LINES_AT_ONCE)
+        if not found:
+            return
+        cursor = found[-1].cursor
+        yield [system_line(line) for line in found]
+
+
+async def _actions(exchange: Exchange, wanted: Download) -> Part:
+    cursor: ActionCursor | None = None
+    while True:
+        async with _reading(exchange) as connection:
+            found = await user_actions_after(
+                connection,
+                cursor,
+                user_id=wanted.user_id,
+                start_date=wanted.start_date,
+                end_date=wanted.end_date,
+                limit=LINES_AT_ONCE,
+            )
+        if not found:
+            return
+        cursor = found[-1].cursor
+        yield [action_line(action, exchange.language) for action in found]
+
+
+async def _tasks(exchange: Exchange, wanted: Download) -> Part:
+    days = task_lines_of_days(lambda: _reading(exchange), wanted.start_date, wanted.end_date)
+    async for found in days:
+        yield [day_task_line(line, line.task_id, exchange.language) for line in found]
+
+
+async def _task(exchange: Exchange, task_id: UUID) -> Part:
+    cursor = LogCursor(exchange.platform.clock().replace(year=YEARS[0]), 0, 0, 0)
+    while True:
+        async with _reading(exchange) as connection:
+            found = await log_after(connection, task_id, cursor, limit=LINES_AT_ONCE)
+        if not found:
+            return
+        cursor = found[-1].cursor
+        yield [day_task_line(line, task_id, exchange.language) for line in found]
+
+
+def _reading(exchange: Exchange) -> Any:
+    """A connection for one part; the deadline of a request is not that of a long file."""
+    platform = exchange.platform
+    return reading(platform.pool, platform.config.read_deadline_s)
+
+
+def _cells(line: Struct, columns: Iterable[str]) -> list[str]:
+    values = msgspec.to_builtins(line)
+    return [cell(values[column]) for column in columns]
+
+
+def cell(value: Any) -> str:
+    """A value as text in a spreadsheet: nothing is run, nothing breaks the line."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    if isinstance(value, str) and text.startswith(_FORMULA):
+        text = f"'{text}"
+    return text.replace("\r", "\\r").replace("\n", "\\n")
+
+
+def _rows(rows: Iterable[Iterable[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    return text.getvalue()
