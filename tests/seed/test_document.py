@@ -6,6 +6,7 @@ import re
 from tests.seed.document import DOCUMENT, exchanges, request_of, samples
 from tests.seed.test_answers import ENVELOPES
 from tests.seed.test_programs import PROGRAMS
+from tests.seed.world import SCENES
 
 DIGEST = "5e93618e4dc31549ca6da6263afd9586d82293592cb53df8ccd3841179a7d494"
 
@@ -18,6 +19,10 @@ def test_the_published_contract_is_never_edited() -> None:
 def test_every_fenced_sample_is_found() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     assert len(samples()) == len(re.findall(r"^```\w+$", text, re.MULTILINE)) == 50
+
+
+def test_every_printed_request_is_sent_by_a_test() -> None:
+    assert [exchange.heading for exchange in exchanges()] == list(SCENES)
 
 
 def test_every_other_sample_is_run_or_compared_by_a_test() -> None:

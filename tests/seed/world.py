@@ -64,6 +64,12 @@ class World:
         with self.api.client() as client:
             ok(client.post("/api/auth/register", json=account))
 
+    def token_of(self, email: str, password: str) -> str:
+        """Sign in."""
+        with self.api.client() as client:
+            login = {"email": email, "password": password}
+            return str(ok(client.post("/api/auth/login", json=login))["access_token"])
+
     def task(self, person: Person, order: Mapping[str, Any] = VIDEO) -> UUID:
         """A task that waits."""
         return UUID(ok(person.client.post("/api/tasks", json=order))["id"])
@@ -96,6 +102,11 @@ def somebody(world: World) -> Scene:
 
 def somebody_with_money(world: World) -> Scene:
     return Scene(world.user(100).token)
+
+
+def with_the_old_password(world: World) -> Scene:
+    world.registered("old@example.com", "old_user", "old_password")
+    return Scene(world.token_of("old@example.com", "old_password"))
 
 
 def with_a_task_done(world: World) -> Scene:
@@ -137,13 +148,16 @@ def with_a_record(world: World) -> Scene:
 
 
 def operator(world: World) -> Scene:
-    return Scene(world.admin_token)
+    return Scene(world.admin_token, {"{user_id}": str(world.user(100).user_id)})
 
 
 SCENES: dict[str, Callable[[World], Scene]] = {
     "获取Token": newly_registered,
     "用户注册": nobody,
     "获取当前用户信息": somebody,
+    "更新用户信息": somebody,
+    "修改密码": with_the_old_password,
+    "获取用户统计信息": with_a_task_done,
     "创建任务": somebody_with_money,
     "获取任务列表": with_a_task_running,
     "获取任务详情": with_a_task_running,
@@ -158,7 +172,15 @@ SCENES: dict[str, Callable[[World], Scene]] = {
     "使用充值码": with_a_code,
     "获取充值记录": with_a_record,
     "获取充值码列表 (管理员)": operator,
+    "获取系统统计信息": operator,
+    "获取用户列表 (管理员)": operator,
+    "更新用户信息 (管理员)": operator,
+    "获取系统配置": operator,
+    "更新系统配置": operator,
+    "获取系统日志": operator,
+    "获取用户操作日志": operator,
     "获取任务执行日志": with_a_task_done,
+    "下载日志文件": operator,
 }
 
 
