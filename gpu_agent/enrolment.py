@@ -134,7 +134,10 @@ def _ask(api_url: str, token: str, public_key: str) -> _Enrolled:
     body = {"token": token, "public_key": public_key, "hostname": socket.gethostname()}
     try:
         response = httpx.post(
-            api_url.rstrip("/") + ENROL_PATH, json=body, timeout=ANSWER_TIMEOUT_S
+            # with or without the /api at its end, as `owl` takes the same address
+            api_url.rstrip("/").removesuffix("/api") + ENROL_PATH,
+            json=body,
+            timeout=ANSWER_TIMEOUT_S,
         )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         message = f"{api_url} cannot be reached: {error}"

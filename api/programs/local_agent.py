@@ -95,7 +95,7 @@ class LocalAgent:
     def _launch(self) -> Launch:
         plan = self._plan
         argv = [sys.executable, "-m", "gpu_agent", "run"]
-        argv += ["--api-url", plan.api_url.removesuffix("/api")]
+        argv += ["--api-url", plan.api_url]
         argv += ["--state-dir", str(plan.directory)]
         for directory in plan.media_dirs:
             argv += ["--media-dir", str(directory)]

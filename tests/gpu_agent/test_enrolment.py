@@ -88,6 +88,15 @@ def test_a_token_buys_an_identity_whose_seed_stays_here(tmp_path: Path) -> None:
     assert identity.seed not in repr(identity)
 
 
+@pytest.mark.parametrize("ending", ["", "/", "/api", "/api/"])
+def test_the_platform_s_address_is_that_of_its_api_with_or_without_the_path(
+    tmp_path: Path, ending: str
+) -> None:
+    with platform((200, GIVEN)) as (url, asked):
+        enrol(url + ending, "a-token", tmp_path, randomness=bytes(32))
+    assert asked[0]["path"] == "/api/gpu/servers/enroll"
+
+
 def test_only_the_owner_can_read_the_identity(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with platform((200, GIVEN)) as (url, _):
