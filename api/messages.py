@@ -2,6 +2,7 @@
 
 One table per kind: ``ERRORS`` by error code, ``REASONS`` by a refusal's own reason, ``FAULTS``
 by what is wrong with a field. Source: the published contract, chapter 错误处理.
+Long because a table: all that is said stands in one place, to be read in one voice.
 """
 
 from __future__ import annotations
@@ -127,6 +128,14 @@ REASONS: Final[dict[str, Text]] = {
     "the password was changed since it was checked": Text(
         "密码刚刚被修改，请重新登录", "The password was just changed: log in again"
     ),
+    "the user administers the platform: take the role away first": Text(
+        "该用户是管理员，请先撤销其角色",
+        "The user administers the platform: take the role away first",
+    ),
+    "the user has open tasks: cancel them first": Text(
+        "该用户还有未完成的任务，请先取消", "The user has open tasks: cancel them first"
+    ),
+    "the user was erased": Text("该用户的个人数据已被清除", "The user was erased"),
     "the task is not open": Text("任务已经结束", "The task has ended"),
 }
 
