@@ -202,12 +202,13 @@ class TelemetryLog:
     def _commit(self, call: Call) -> tuple[int, int]:
         with self._datastore.reach() as connection:
             try:
-                with connection.pipeline() as pipeline, connection.transaction():
+                # no pipeline: with some megabytes to send, psycopg's waits for ever for an
+                # answer while the server waits for the rest of the question
+                with connection.transaction():
                     cursor = RawCursor(connection, row_factory=tuple_row)
                     execute(cursor, Call(LOCK, ()))
                     execute(cursor, call)
-                    pipeline.sync()
-                head, tracked = cursor.fetchall()[0]
+                    head, tracked = cursor.fetchall()[0]
             except psycopg.errors.CheckViolation as error:
                 raise NoPartition(str(error)) from error
         return head, tracked
