@@ -128,7 +128,7 @@ class Agent:
         while True:
             try:
                 messages = await pull.fetch(256, timeout=REPEAT_S)
-            except (nats.errors.Error, nats.js.errors.Error):
+            except (nats.errors.Error, nats.js.errors.Error, TimeoutError):
                 await asyncio.sleep(0.05)
                 continue
             for message in messages:

@@ -36,6 +36,8 @@ from domain.fleet.messages import (
 from tests.commands.loops.plant import now
 
 GPU = "GPU-11111111-2222-3333-4444-555555555555"
+# what a broker that is slow or gone makes of a call; the client may give asyncio's own timeout
+LOST = (NatsError, JetStreamError, TimeoutError)
 
 
 class ScriptedAgent:
@@ -87,7 +89,7 @@ class ScriptedAgent:
     async def insist(self, report: Report) -> None:
         """Say it until it is receipted, as a spool does."""
         while report.report_id not in self.receipted:
-            with suppress(NatsError, JetStreamError):
+            with suppress(*LOST):
                 await self.say(report)
             for _ in range(50):
                 if report.report_id in self.receipted:
@@ -138,7 +140,7 @@ class ScriptedAgent:
 
     async def _beat(self) -> None:
         while True:
-            with suppress(NatsError, JetStreamError):
+            with suppress(*LOST):
                 await self.say(self.heartbeat())
             await asyncio.sleep(self._beat_every_s)
 
@@ -148,7 +150,7 @@ class ScriptedAgent:
         while True:
             try:
                 messages = await pull.fetch(16, timeout=0.5)
-            except (NatsError, JetStreamError):
+            except LOST:
                 await asyncio.sleep(0.02)
                 continue
             for message in messages:

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def own_database(durable_stack: LiveStack) -> Iterator[str]:
+    durable_stack.delete_streams()  # those of another log would be ahead of this one
     url = durable_stack.create_database()
     yield url
     durable_stack.drop_database(url)
