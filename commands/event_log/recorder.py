@@ -106,14 +106,16 @@ class EventRecorder(PostgresApplicationRecorder):
 
 
 def append(connection: psycopg.Connection[Any], batch: Batch, first: StoredRecord) -> list[int]:
-    """Send a batch in one round trip; gives the positions.
+    """Append a batch; gives the positions.
+
+    No pipeline: with some megabytes to send, psycopg's waits for ever for an answer while the
+    server waits for the rest of the question.
 
     Raises:
         IntegrityError: a stream has moved on.
     """
-    with connection.pipeline() as pipeline, connection.transaction():
+    with connection.transaction():
         cursor = RawCursor(connection)
         for call in batch.calls((), first.recorded_at):
             execute(cursor, call)
-        pipeline.sync()
     return [row["notification_id"] for row in cursor.fetchall()]
