@@ -107,6 +107,8 @@ class Builder:
         connection.execute(PATIENCE)
         self._generation = Generation(read_model, number, "building", 0)
         self._in_memory = True
+        for table in self._folding.tables:
+            table.complete = True
 
     @property
     def position(self) -> int:
@@ -146,7 +148,7 @@ class Builder:
         schema = schema_of(model.name, number)
         for table in self._generation.tables:
             changes = table.folding.changes()
-            self._insert(table.statements.insert, [*changes.written, *changes.added])
+            self._insert(table.statements.insert, [*changes.fresh, *changes.added])
         for tally, add in self._generation.tallies:
             self._insert(add, self._folding.tally(tally))
         with self._connection.transaction():

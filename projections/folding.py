@@ -6,44 +6,61 @@ once; a bounded number of rows is remembered between batches.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
 from msgspec import Struct
 
 from domain.envelope import Recorded
-from domain.facts import Fact
+from domain.facts import Fact, tag_of
 from projections.read_model import Fold, Key, ReadModel, Table, Tally
 
 Event: TypeAlias = Recorded[Any]
+Applying: TypeAlias = Callable[[Event], None]
 
 
 class Poisoned(Exception):
     """A fold failed at the event at ``position``; the cause is the failure itself."""
 
-    def __init__(self, position: int, index: int) -> None:
-        super().__init__(f"position {position} cannot be folded")
-        self.position = position
+    def __init__(self, event: Event, index: int, fold: str) -> None:
+        super().__init__(
+            f"position {event.position} cannot be folded: {fold} fails at"
+            f" {tag_of(event.fact)}, event {event.stream}/{event.version}"
+        )
+        self.position = event.position
         self.index = index
 
 
-class TableChanges(Struct):
-    """What a batch makes of one table."""
+class Missing(BaseException):
+    """The row is not remembered and may be in the table: load it and fold this event again.
 
-    written: list[Struct]
+    No ``Exception``, so that nothing takes it for a fold's failure.
+    """
+
+
+class TableChanges(Struct):
+    """What a batch makes of one table: rows that are new, changed, gone, and written once."""
+
+    fresh: list[Struct]
+    changed: list[Struct]
     deleted: list[dict[str, Any]]
     added: list[Struct]
 
 
 class TableFolding:
-    """One table's remembered rows, and which of them the batch has changed."""
+    """One table's remembered rows, and which of them the batch has changed.
+
+    ``complete``: no row is in the table that is not remembered.
+    """
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.rows: OrderedDict[Key, Struct | None] = OrderedDict()
+        self.rows: dict[Key, Struct | None] = {}
         self.before: dict[Key, Struct | None] = {}
         self.added: list[Struct] = []
+        self.complete = False
         self.key_of_row = table.key_of_row()
 
     def remember(self, rows: Iterable[Struct], wanted: Iterable[Key]) -> None:
@@ -60,11 +77,11 @@ class TableFolding:
 
     def changes(self) -> TableChanges:
         """What to write; a row that ended as it began is left alone."""
-        changes = TableChanges([], [], self.added)
+        changes = TableChanges([], [], [], self.added)
         for key, before in self.before.items():
             after = self.rows[key]
             if after is not None:
-                changes.written.append(after)
+                (changes.fresh if before is None else changes.changed).append(after)
             elif before is not None:
                 changes.deleted.append(self.key_columns(key))
         return changes
@@ -78,26 +95,102 @@ class TableFolding:
 
     def settle(self, rows_kept: int) -> None:
         """The batch is committed: keep at most ``rows_kept`` rows, the latest changed."""
+        rows = self.rows
         for key in self.before:
-            self.rows.move_to_end(key)
-        self.before = {}
+            rows[key] = rows.pop(key)
+        if len(rows) > rows_kept:
+            self.complete = False
+            for key in list(islice(rows, len(rows) - rows_kept)):
+                del rows[key]
+        self.before.clear()
         self.added = []
-        while len(self.rows) > rows_kept:
-            self.rows.popitem(last=False)
 
     def forget(self) -> None:
         """Nothing remembered can be trusted any more."""
+        self.complete = False
         self.rows.clear()
-        self.before = {}
+        self.before.clear()
         self.added = []
+
+    def applying(self, fold: Fold) -> Applying:
+        """What takes an event of this fold's fact to the row that it is about."""
+        if self.table.append_only:
+            return self._adding(fold)
+        match fold.kind:
+            case "first":
+                return self._making(fold)
+            case "later":
+                return self._changing(fold)
+            case "any":
+                return self._upserting(fold)
+
+    def _adding(self, fold: Fold) -> Applying:
+        change = fold.change
+
+        def add(event: Event) -> None:
+            row = change(None, event)
+            if row is not None:
+                self.added.append(row)
+
+        return add
+
+    def _making(self, fold: Fold) -> Applying:
+        rows, before, change = self.rows, self.before, fold.change
+        key_of, name = self.table.key_of(fold.fact), self.table.name
+
+        def make(event: Event) -> None:
+            key = key_of(event)
+            assert rows.get(key) is None, f"{name}: there is a row for {key} already"
+            rows[key] = change(None, event)
+            before.setdefault(key)
+
+        return make
+
+    def _changing(self, fold: Fold) -> Applying:
+        rows, before, change = self.rows, self.before, fold.change
+        key_of, name = self.table.key_of(fold.fact), self.table.name
+
+        def alter(event: Event) -> None:
+            key = key_of(event)
+            row = rows.get(key)
+            if row is None:
+                self._must_know(key)
+            assert row is not None, f"{name}: there is no row for {key}"
+            after = change(row, event)
+            if after is not row:
+                if key not in before:
+                    before[key] = row
+                rows[key] = after
+
+        return alter
+
+    def _upserting(self, fold: Fold) -> Applying:
+        rows, before, change = self.rows, self.before, fold.change
+        key_of = self.table.key_of(fold.fact)
+
+        def either(event: Event) -> None:
+            key = key_of(event)
+            row = rows.get(key)
+            if row is None:
+                self._must_know(key)
+            after = change(row, event)
+            if after is not row:
+                if key not in before:
+                    before[key] = row
+                rows[key] = after
+
+        return either
+
+    def _must_know(self, key: Key) -> None:
+        if not self.complete and key not in self.rows:
+            raise Missing
 
 
 class _Handler(Struct, frozen=True):
     folding: TableFolding
+    fold: Fold
     key_of: Callable[[Event], Key]
-    kind: str
-    change: Callable[[Any, Event], Any]
-    append_only: bool
+    apply: Applying
 
 
 class Folding:
@@ -109,8 +202,23 @@ class Folding:
         self._handlers: dict[type[Fact], tuple[_Handler, ...]] = {}
         for folding in self.tables:
             for fold in folding.table.folds:
-                known = self._handlers.get(fold.fact, ())
-                self._handlers[fold.fact] = (*known, _handler(folding, fold))
+                key_of = folding.table.key_of(fold.fact)
+                handler = _Handler(folding, fold, key_of, folding.applying(fold))
+                self._handlers[fold.fact] = (*self._handlers.get(fold.fact, ()), handler)
+        self.appliers: dict[type[Fact], tuple[Applying, ...]] = {
+            fact: tuple(handler.apply for handler in handlers)
+            for fact, handlers in self._handlers.items()
+        }
+
+    def fold_of(self, apply: Applying) -> str:
+        """The name of one of ``appliers``: ``read model.table``."""
+        tables = (
+            handler.folding.table.name
+            for handlers in self._handlers.values()
+            for handler in handlers
+            if handler.apply is apply
+        )
+        return f"{self.read_model.name}.{next(tables)}"
 
     def wanted(self, events: Sequence[Event]) -> list[tuple[TableFolding, list[Key]]]:
         """For each table the keys that the batch needs and that are not remembered."""
@@ -118,11 +226,11 @@ class Folding:
         made: set[tuple[int, Key]] = set()
         for event in events:
             for handler in self._handlers.get(type(event.fact), ()):
-                if handler.append_only:
+                folding = handler.folding
+                if folding.table.append_only:
                     continue
-                folding, key = handler.folding, handler.key_of(event)
-                place = id(folding)
-                if handler.kind == "first":
+                key, place = handler.key_of(event), id(folding)
+                if handler.fold.kind == "first":
                     made.add((place, key))
                 elif key not in folding.rows and (place, key) not in made:
                     missing.setdefault(place, {})[key] = None
@@ -138,13 +246,13 @@ class Folding:
         Raises:
             Poisoned: a fold failed; what is remembered is then half-way and must be forgotten.
         """
-        handlers = self._handlers
+        get, nothing = self.appliers.get, ()
         for index, event in enumerate(events):
-            for handler in handlers.get(type(event.fact), ()):
+            for apply in get(type(event.fact), nothing):
                 try:
-                    _apply(handler, event)
+                    apply(event)
                 except Exception as error:
-                    raise Poisoned(event.position, index) from error
+                    raise Poisoned(event, index, self.fold_of(apply)) from error
 
     def tally(self, tally: Tally) -> list[dict[str, Any]]:
         """By how much the batch changes each of the tally's groups."""
@@ -173,28 +281,3 @@ class Folding:
         """The batch was not committed, or somebody else wrote the tables."""
         for folding in self.tables:
             folding.forget()
-
-
-def _handler(folding: TableFolding, fold: Fold) -> _Handler:
-    table = folding.table
-    return _Handler(folding, table.key_of(fold.fact), fold.kind, fold.change, table.append_only)
-
-
-def _apply(handler: _Handler, event: Event) -> None:
-    folding = handler.folding
-    if handler.append_only:
-        row = handler.change(None, event)
-        if row is not None:
-            folding.added.append(row)
-        return
-    key = handler.key_of(event)
-    rows = folding.rows
-    row = rows.get(key)
-    if handler.kind == "first":
-        assert row is None, f"{folding.table.name}: there is a row for {key} already"
-    elif handler.kind == "later":
-        assert row is not None, f"{folding.table.name}: there is no row for {key}"
-    after = handler.change(row, event)
-    if after is not row:
-        folding.before.setdefault(key, row)
-        rows[key] = after

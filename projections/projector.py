@@ -96,7 +96,7 @@ class Generation:
         for table in self.tables:
             changes = table.folding.changes()
             statements.append((table.statements.delete, changes.deleted))
-            statements.append((table.statements.upsert, changes.written))
+            statements.append((table.statements.upsert, [*changes.fresh, *changes.changed]))
             statements.append((table.statements.insert, changes.added))
         for tally, add in self.tallies:
             statements.append((add, self.folding.tally(tally)))

@@ -228,7 +228,8 @@ class Runner:
     ) -> None:
         poisoned = projector.project(generations, events, wait=wait)
         for generation, poison in poisoned.items():
-            self._stop(projector, generation, poison.position, repr(poison.__cause__))
+            error = f"{poison}: {poison.__cause__!r}"
+            self._stop(projector, generation, poison.position, error)
 
     def _find_unfit(
         self, projector: Projector, generation: Generation, events: Sequence[Event]
