@@ -263,3 +263,13 @@ def refused(response: httpx.Response, status: int, code: str) -> Any:
     assert body["message"]
     assert response.headers["x-request-id"]
     return body["details"]
+
+
+def field_errors(response: httpx.Response) -> dict[str, list[str]]:
+    """What a 422 says of each field."""
+    details = refused(response, 422, "VALIDATION_ERROR")
+    assert details.keys() == {"field_errors"}
+    found: dict[str, list[str]] = details["field_errors"]
+    assert found
+    assert all(messages and all(messages) for messages in found.values())
+    return found

@@ -173,7 +173,8 @@ class Farm:
         self.online()
 
     def online(self) -> None:
-        """Wait until the agent takes work."""
+        """Wait until the first API answers, and the agent takes work."""
+        wait_for(partial(_answers, self.ports[0]), "the API answers")
         admin = self.admin()
         wait_for(
             lambda: any(

@@ -14,6 +14,9 @@ from tests.whole.farm import Client, Farm, new_name
 from tests.whole.processes import wait_for
 
 RUN_S = 2
+# the platform gives up in under four; the rest is for a machine whose cores are taken, and a
+# request that hangs takes its client's whole patience, which is twice as long
+ANSWERED_WITHIN_S = 10.0
 
 
 @pytest.mark.parametrize("victim", ["api", "worker", "agent"])
@@ -145,4 +148,4 @@ def test_a_database_killed_under_load_loses_no_told_write_and_doubles_none(
     assert len(submitted) == len(set(submitted)), "a repeated write was done twice"
     refusals = set().union(*(submitter.refusals for submitter in submitters))
     assert refusals <= {(503, "SERVER_UNAVAILABLE")}
-    assert max(submitter.slowest_s for submitter in submitters) < 4.0
+    assert max(submitter.slowest_s for submitter in submitters) < ANSWERED_WITHIN_S
