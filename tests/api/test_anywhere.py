@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.live import Person, field_errors, ok
+from tests.api.live import Person, field_errors, ok, refused
 
 MINIMAL = {"title": "测试任务", "task_type": "test", "description": "这是一个测试任务"}
 
