@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,6 +68,8 @@ def verify(
             since=since or 0,
             refold=Refold() if since is None else None,
         )
+        # states by the million and not one cycle: to walk them again and again finds nothing
+        gc.disable()
         began_at = perf_counter()
         with progress_bar("verifying") as progress:
             found = run.run(progress)
