@@ -56,7 +56,7 @@ class _Programs(click.Group):
 def main() -> None:
     """Owl Factory 猫头鹰工厂: rents out a farm of GPU servers by the task.
 
-    Settings are environment variables OWL_<NAME>; `owl doctor` shows them.
+    Settings are environment variables OWL_<NAME>: docs/operations.md lists them.
     """
 
 
