@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import psycopg
@@ -40,6 +40,13 @@ KEY_HELP = "The log's verifier key, as text or a file: what `owl audit key` prin
 @click.option("--from", "first", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--to", "last", type=click.IntRange(min=1), help="By default the last signed.")
 @click.option("--withhold", multiple=True, metavar="TAG", help="Digests only, as accounts.*")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "parquet"]),
+    default="jsonl",
+    show_default=True,
+)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False))
 @as_json
 @with_database
@@ -47,6 +54,7 @@ def export(
     first: int,
     last: int | None,
     withhold: tuple[str, ...],
+    form: Literal["jsonl", "parquet"],
     output: Path,
     as_json: bool,  # noqa: FBT001
     **options: Any,
@@ -63,6 +71,7 @@ def export(
             first=first,
             last=log.signed_size() if last is None else last,
             withhold=withhold,
+            form=form,
         )
         try:
             with unfinished.open("wb") as file, progress_bar("exporting") as progress:

@@ -1,9 +1,9 @@
 """A bundle: a stretch of the log that stands alone, to be checked far from any database.
 
 It is a tar file of ``FILES`` in this order: the signed checkpoint; what stands in the tree left
-and right of the stretch; the events, one a line; their leaves, so that a changed event can be
-named; and the manifest, signed like the checkpoint, with the digest of every other file. Equal
-stretches of a log under equal checkpoints give equal bytes.
+and right of the stretch; the events, one a line, or as Parquet; their leaves, so that a changed
+event can be named; and the manifest, signed like the checkpoint, with the digest of every other
+file. Equal stretches of a log under equal checkpoints give equal bytes.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ FORM: Final = 1
 CHECKPOINT: Final = "checkpoint.note"
 RANGE: Final = "range-proof.json"
 EVENTS: Final = "events.jsonl"
+PARQUET: Final = "events.parquet"
 LEAVES: Final = "leaves.bin"
 MANIFEST: Final = "manifest.note"
-FILES: Final = (CHECKPOINT, RANGE, EVENTS, LEAVES, MANIFEST)
+FILES: Final = ((CHECKPOINT,), (RANGE,), (EVENTS, PARQUET), (LEAVES,), (MANIFEST,))
+"""The names that each file in its turn may have."""
 LINE_BYTES_MAX: Final = 64 << 20
 
 
@@ -72,7 +74,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             manifest = msgspec.json.decode(text, type=cls)
         except ValueError as error:
             raise NoteInvalid(f"the manifest does not read: {error}") from None
-        named = set(manifest.files) == set(FILES) - {MANIFEST}
+        always = {CHECKPOINT, RANGE, LEAVES}
+        named = set(manifest.files) in ({*always, EVENTS}, {*always, PARQUET})
         ordered = 1 <= manifest.first <= manifest.last <= manifest.size
         if manifest.form != FORM or not named or not ordered:
             raise NoteInvalid("the manifest describes no bundle that this program knows")

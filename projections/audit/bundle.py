@@ -20,6 +20,7 @@ from domain.audit.bundle import (
     LEAVES,
     LINE_BYTES_MAX,
     MANIFEST,
+    PARQUET,
     RANGE,
     BundledEvent,
     BundleInvalid,
@@ -28,6 +29,7 @@ from domain.audit.bundle import (
 )
 from domain.audit.checkpoint import Checkpoint, NoteInvalid, VerifierKey, checkpoint_in, opened
 from domain.audit.merkle import HASH_BYTES, Frontier, full_subtrees
+from projections.audit.columns import parquet_events
 from projections.audit.container import Member, content, digest_of, lines, members
 from projections.audit.signature import is_signed
 
@@ -44,6 +46,7 @@ class Bundle:
         Raises:
             BundleInvalid: it is no bundle, or it was not made by the holder of ``key``.
         """
+        self._path = path
         with ExitStack() as files:
             self._file: IO[bytes] = files.enter_context(path.open("rb"))
             self._events: IO[bytes] = files.enter_context(path.open("rb"))
@@ -63,6 +66,8 @@ class Bundle:
             self.checkpoint = checkpoint_in(self._note(CHECKPOINT), key, is_signed)
         except NoteInvalid as error:
             raise BundleInvalid(str(error)) from error
+        if {*self.manifest.files, MANIFEST} != set(self._members):
+            raise BundleInvalid("the manifest is of other files")
         said = (self.manifest.origin, self.manifest.size)
         if said != (self.checkpoint.origin, self.checkpoint.size):
             raise BundleInvalid("the manifest is of another checkpoint")
@@ -79,7 +84,7 @@ class Bundle:
             BundleInvalid: the first thing that is wrong, by its position if it is an event.
         """
         manifest = self.manifest
-        for name in (CHECKPOINT, RANGE, LEAVES):
+        for name in (CHECKPOINT, RANGE, LEAVES, *self._unnamed):
             self._require_digest(name)
         leaves = self._leaves()
         frontier, right = self._beside()
@@ -101,7 +106,7 @@ class Bundle:
                 progress(position, manifest.last)
         if position != manifest.last or next(leaves, None) is not None:
             raise BundleInvalid(f"event {position + 1} is missing", position + 1)
-        self._require_digest(EVENTS)
+        self._require_digest(self._events_name)
         if held is not None and frontier.size == pending:
             _require_root(frontier, held)
         for level, root in right:
@@ -112,12 +117,21 @@ class Bundle:
     @property
     def place_of_events(self) -> range:
         """Which bytes of the file are the events."""
-        member = self._members[EVENTS]
+        member = self._members[self._events_name]
         return range(member.offset, member.offset + member.size)
 
     def events(self) -> Iterator[BundledEvent]:
         """The events of a bundle that was verified."""
         return self._parsed()
+
+    @property
+    def _events_name(self) -> str:
+        return PARQUET if PARQUET in self._members else EVENTS
+
+    @property
+    def _unnamed(self) -> tuple[str, ...]:
+        """Files in which a changed event cannot be named, and which are checked as a whole."""
+        return (PARQUET,) if PARQUET in self._members else ()
 
     def _note(self, name: str) -> str:
         try:
@@ -167,6 +181,11 @@ class Bundle:
                 yield part[begin : begin + HASH_BYTES]
 
     def _parsed(self) -> Iterator[BundledEvent]:
+        if PARQUET in self._members:
+            return parquet_events(self._path, self._members[PARQUET])
+        return self._lines()
+
+    def _lines(self) -> Iterator[BundledEvent]:
         decoder = msgspec.json.Decoder(BundledEvent)
         stored = lines(self._events, self._members[EVENTS], LINE_BYTES_MAX)
         for position, line in enumerate(stored, self.manifest.first):

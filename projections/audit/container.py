@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import IO, Final
@@ -63,17 +63,26 @@ class MemberWriter:
         self._output = output
         self._digest = sha256()
         self.size = 0
+        self.closed = False
+
+    def close(self) -> None:
+        """Whoever wrote has ended; the container goes on."""
+        self.closed = True
+
+    def flush(self) -> None:
+        """The container is flushed as a whole."""
 
     @property
     def sha256(self) -> str:
         """The digest so far."""
         return self._digest.hexdigest()
 
-    def write(self, content: bytes) -> None:
+    def write(self, content: bytes) -> int:
         """Append."""
         self._output.write(content)
         self._digest.update(content)
         self.size += len(content)
+        return len(content)
 
 
 def header(name: str, size: int) -> bytes:
@@ -83,22 +92,24 @@ def header(name: str, size: int) -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
-def members(file: IO[bytes], names: Iterable[str]) -> dict[str, Member]:
-    """Where each of these files is; they must be there in this order, and nothing else.
+def members(file: IO[bytes], names: Iterable[Sequence[str]]) -> dict[str, Member]:
+    """Where each file is, which may have one of its names; in this order, and nothing else.
 
     Raises:
         BundleInvalid: it is no such container, to the byte.
     """
     found = {}
     file.seek(0)
-    for name in names:
+    for allowed in names:
         block = file.read(BLOCK)
         try:
-            size = tarfile.TarInfo.frombuf(block, "utf-8", "strict").size
+            info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
         except tarfile.HeaderError as error:
-            raise BundleInvalid(f"the bundle is cut off or damaged before {name}") from error
-        if size < 0 or block != header(name, size):
-            raise BundleInvalid(f"the bundle is damaged at the head of {name}")
+            message = f"the bundle is cut off or damaged before {allowed[0]}"
+            raise BundleInvalid(message) from error
+        name, size = info.name, info.size
+        if name not in allowed or size < 0 or block != header(name, size):
+            raise BundleInvalid(f"the bundle is damaged at the head of {allowed[0]}")
         found[name] = Member(file.tell(), size)
         file.seek(size, 1)
         if file.read(-size % BLOCK) != bytes(-size % BLOCK):

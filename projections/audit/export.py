@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from typing import IO, Final
+from typing import IO, Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +15,7 @@ from domain.audit.bundle import (
     EVENTS,
     LEAVES,
     MANIFEST,
+    PARQUET,
     RANGE,
     BundledEvent,
     Manifest,
@@ -23,7 +24,8 @@ from domain.audit.bundle import (
 from domain.audit.canonical import StoredEvent, leaves_of
 from domain.audit.checkpoint import Sign, VerifierKey, checkpoint_in, signed
 from domain.audit.merkle import Frontier, full_subtrees, range_nodes
-from projections.audit.container import COPY_BYTES, ContainerWriter
+from projections.audit.columns import ParquetEvents
+from projections.audit.container import COPY_BYTES, ContainerWriter, MemberWriter
 from projections.audit.proving import NotSigned
 from projections.audit.signature import is_signed
 from projections.audit.stored import StoredLog
@@ -41,6 +43,7 @@ class Stretch(Struct, frozen=True, kw_only=True):
     first: int
     last: int
     withhold: tuple[str, ...] = ()
+    form: Literal["jsonl", "parquet"] = "jsonl"
 
 
 def export(
@@ -105,23 +108,44 @@ def _write_events(
     leaves: IO[bytes],
     progress: Callable[[int, int], None] | None,
 ) -> tuple[Frontier, int]:
-    encode, withheld = msgspec.json.Encoder().encode, 0
-    with writer.writing(EVENTS) as file:
+    withheld = 0
+    with writer.writing(EVENTS if stretch.form == "jsonl" else PARQUET) as file:
+        written = JsonLines(file) if stretch.form == "jsonl" else ParquetEvents(file)
         for rows in log.chunks(stretch.first - 1, stretch.last):
             hashes = leaves_of(rows)
             frontier = frontier.with_leaves(hashes)
             leaves.write(b"".join(hashes))
-            for event in map(StoredEvent._make, rows):
-                secret = any(fnmatchcase(event.tag, tag) for tag in stretch.withhold)
-                withheld += secret
-                try:
-                    file.write(encode(BundledEvent.of(event, withheld=secret)) + b"\n")
-                except UnicodeDecodeError as error:
-                    raise HistoryDiffers(NO_PROGRESS) from error
+            events = [_bundled(StoredEvent._make(row), stretch) for row in rows]
+            withheld += sum(isinstance(event.state_sha256, str) for event in events)
+            written.write(events)
             if not rows or frontier.size != rows[-1][0]:
                 raise HistoryDiffers(NO_PROGRESS)
             if progress is not None:
                 progress(frontier.size, stretch.last)
+        written.close()
     if frontier.size != stretch.last:
         raise HistoryDiffers(NO_PROGRESS)
     return frontier, withheld
+
+
+class JsonLines:
+    """Writes events, one a line."""
+
+    def __init__(self, file: MemberWriter) -> None:
+        self._file = file
+        self._encode = msgspec.json.Encoder().encode
+
+    def write(self, events: Sequence[BundledEvent]) -> None:
+        """Append lines."""
+        self._file.write(b"".join(self._encode(event) + b"\n" for event in events))
+
+    def close(self) -> None:
+        """Lines need no end of their own."""
+
+
+def _bundled(event: StoredEvent, stretch: Stretch) -> BundledEvent:
+    withheld = any(fnmatchcase(event.tag, tag) for tag in stretch.withhold)
+    try:
+        return BundledEvent.of(event, withheld=withheld)
+    except UnicodeDecodeError as error:
+        raise HistoryDiffers(NO_PROGRESS) from error

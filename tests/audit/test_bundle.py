@@ -70,6 +70,25 @@ def test_any_stretch_proves_itself_to_both_programs(
         assert [event.stored for event in bundle.events()] == log.events[first - 1 : last]
 
 
+def test_a_stretch_as_parquet_proves_itself_and_holds_the_same_events(
+    log: Notarised, tmp_path: Path
+) -> None:
+    path = bundled(log, tmp_path / "b.owlb", 90, 410, form="parquet", withhold=("fleet.*",))
+    again = bundled(log, tmp_path / "c.owlb", 90, 410, form="parquet", withhold=("fleet.*",))
+    assert path.read_bytes() == again.read_bytes()
+    lines = bundled(log, tmp_path / "d.owlb", 90, 410, withhold=("fleet.*",))
+    checked(log, path)
+    with Bundle(path, log.key) as one, Bundle(lines, log.key) as two:
+        assert list(one.events()) == list(two.events())
+    honest, dice = path.read_bytes(), random.Random(9)
+    for _ in range(100):
+        flipped = bytearray(honest)
+        flipped[dice.randrange(len(honest))] ^= 1 << dice.randrange(8)
+        path.write_bytes(flipped)
+        with pytest.raises(BundleInvalid):
+            checked(log, path)
+
+
 def test_the_same_stretch_gives_the_same_bytes(log: Notarised, tmp_path: Path) -> None:
     one = bundled(log, tmp_path / "one", 7, 311)
     two = bundled(log, tmp_path / "two", 7, 311)
