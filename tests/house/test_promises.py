@@ -29,11 +29,13 @@ from domain.tasks.events import Artifact
 from gpu_agent.__main__ import main as owl_agent
 from tests.house import state_machines
 from tests.house.test_documents import DOCUMENTS
-from tests.house.tree import ROOT, files, shown
+from tests.house.tree import ROOT, files, parsed, shown
 
 README = ROOT / "README.md"
 OPERATIONS = ROOT / "docs/operations.md"
 MESSAGES = ROOT / "docs/messages.md"
+ARCHITECTURE = ROOT / "docs/architecture.md"
+WALK = re.compile(r"^\| \[([\w/.]+)\]\([^)]*\) \| ([^|]*) \|", re.MULTILINE)
 PROGRAMS = {"owl": owl, "owl-agent": owl_agent}
 FENCED = re.compile(r"^```(?:sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # what stands for any command (`owl COMMAND`, `owl …`) is none
@@ -237,6 +239,27 @@ def test_every_variable_of_an_agent_is_told() -> None:
         known |= set([named] if isinstance(named, str) else named or ())
     told = rows_of(OPERATIONS, "### An agent's")
     assert set(told) == (known | {"OWL_AGENT_TOKEN", "OWL_AGENT_TOKEN_FILE"})
+
+
+# ── the walks ──────────────────────────────────────────────────────────────────────────────
+
+
+def defined_in(path: Path) -> set[str]:
+    """The names of every function and class in a file, methods included."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return {part.name for part in ast.walk(parsed(path)) if isinstance(part, kinds)}
+
+
+def test_every_name_on_the_architecture_s_walks_is_where_it_says() -> None:
+    steps = WALK.findall(text_of(ARCHITECTURE))
+    assert len(steps) > 40
+    gone = [
+        (place, name)
+        for place, names in steps
+        for name in re.findall(r"`(\w+)`", names)
+        if name not in defined_in(ROOT / place)
+    ]
+    assert gone == []
 
 
 # ── proofs ─────────────────────────────────────────────────────────────────────────────────
