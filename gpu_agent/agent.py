@@ -28,10 +28,10 @@ from gpu_agent.deliveries import Deliveries
 from gpu_agent.enrolment import Identity
 from gpu_agent.fetch import Fetcher
 from gpu_agent.heartbeats import Heartbeats, Who
+from gpu_agent.lease import Lease
 from gpu_agent.media import MediaSource
 from gpu_agent.outbox import Outbox
 from gpu_agent.sandbox import find_bubblewrap
-from gpu_agent.session import Lease
 from gpu_agent.settings import Settings
 from gpu_agent.spool import open_spool
 from gpu_agent.telemetry.host import HostSampler

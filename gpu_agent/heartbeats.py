@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from domain.fleet.messages import ENCODER, Heartbeat, Receipt, RunningTask, report_subject
 from gpu_agent.broker import Broker
-from gpu_agent.session import Lease
+from gpu_agent.lease import Lease
 from gpu_agent.telemetry.host import HostSampler
 from gpu_agent.telemetry.readings import GpuSampler
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_agent.session import Lease
+from gpu_agent.lease import Lease
 
 
 def lease(lease_s: float = 120.0) -> Lease:
