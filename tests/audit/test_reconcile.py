@@ -74,7 +74,11 @@ def test_as_of_any_position_it_is_what_the_events_until_then_say(
 @pytest.mark.parametrize(
     ("statement", "check", "words"),
     [
-        ("UPDATE read.users SET balance_fen = balance_fen + 1", "R2", "users shows balance"),
+        (
+            "UPDATE read.users SET balance_fen = balance_fen + 1, granted_fen = granted_fen + 1",
+            "R2",
+            "users shows balance",
+        ),
         ("DELETE FROM read.users", "R2", "no row"),
         ("UPDATE read.recharge_codes SET used_count = 0", "R4", "recharge_codes shows"),
     ],
