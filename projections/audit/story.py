@@ -32,9 +32,10 @@ MATCHING: Final = SQL("""
         AND (%(user_id)s::text IS NULL
             OR owl_log.readable(state) ->> 'user_id' = %(user_id)s
             OR originator_id = %(user_id)s::text::uuid)
-        AND (%(amount_fen)s::bigint IS NULL OR %(amount_fen)s <= (
-            SELECT max(abs((owl_log.readable(state) ->> field)::bigint))
-            FROM unnest(%(amounts)s::text[]) AS field))
+        AND (%(amount_fen)s::bigint IS NULL OR EXISTS (
+            SELECT FROM jsonb_each(owl_log.readable(state)) AS field
+            WHERE field.key = ANY (%(amounts)s)
+                AND abs(field.value::bigint) >= %(amount_fen)s))
     ORDER BY notification_id LIMIT %(limit)s
 """).format(columns=COLUMNS)
 AT: Final = SQL("""
