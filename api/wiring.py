@@ -19,8 +19,6 @@ from time import time_ns
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import psycopg
-import structlog
 from msgspec import Struct
 
 from api import system_log
@@ -34,7 +32,6 @@ from api.settings import Settings
 from api.system_log import SystemLog
 from commands.artifact_store import open_store
 from commands.event_log.log import EventLog
-from commands.event_log.migrate import migrate
 from commands.event_log.secrets import Secrets
 from commands.housekeeping import Housekeeping
 from commands.lease import Lease
@@ -48,14 +45,9 @@ from domain.envelope import Fence
 from domain.ids import uuid7
 from domain.ports import Signal
 from projections.catalogue import BUSINESS, TELEMETRY
-from projections.migrate import prepare
 from projections.position import ReadPosition
 from projections.read_model import ReadModel
 from projections.runner import Runner
-
-LOG = structlog.get_logger(__name__)
-
-DATABASE_RETRY_S = 1.0
 
 
 def now() -> datetime:
@@ -77,20 +69,6 @@ class Core(Struct, frozen=True, kw_only=True):
     log: EventLog
     writer: Writer
     broker: Broker
-
-
-async def prepare_database(database_url: str) -> tuple[str, ...]:
-    """Wait for the database, then bring log and read models up to date.
-
-    Returns the read models that this program's folds differ from: they want a rebuild.
-    """
-    while True:
-        try:
-            await asyncio.to_thread(migrate, database_url)
-            return await asyncio.to_thread(prepare, database_url)
-        except psycopg.OperationalError as error:
-            LOG.warning("database.out_of_reach", error=str(error).strip())
-            await asyncio.sleep(DATABASE_RETRY_S)
 
 
 @asynccontextmanager

@@ -11,13 +11,14 @@ from uuid import UUID
 import click
 import msgspec
 
+from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
 from api.programs.failing import CalledWrongly, in_words
 from api.programs.options import servers_of, settings_from, with_servers
 from api.registration import create_admin
 from api.settings import Settings
-from api.wiring import open_core, open_platform, prepare_database
+from api.wiring import open_core, open_platform
 
 _PASSWORD_BYTES = 18
 

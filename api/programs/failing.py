@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import click
 
+from api.database import DatabaseRefused
 from api.embedded.failure import StackFailed
 from api.keys import KeysMissing
 from api.settings import SettingsInvalid
@@ -42,5 +43,5 @@ def in_words() -> Iterator[None]:
         raise CalledWrongly(str(error)) from error
     except (KeysMissing, NotDurable, OutOfReach) as error:
         raise Unreachable(str(error)) from error
-    except (StackFailed, Refused) as error:
+    except (DatabaseRefused, StackFailed, Refused) as error:
         raise ProgramFailed(str(error)) from error

@@ -10,13 +10,14 @@ import click
 import psycopg
 from msgspec.structs import asdict
 
+from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
 from api.programs.audit_log import as_json, print_json
 from api.programs.failing import in_words
 from api.programs.options import servers_of, settings_from, with_servers
 from api.settings import Settings
-from api.wiring import new_id, open_core, prepare_database
+from api.wiring import new_id, open_core
 from commands.privacy import Erased, EraseUser, erase_user
 from domain.envelope import Actor, Context
 

@@ -9,6 +9,7 @@ import click
 import structlog
 
 from api.app import create_app
+from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
 from api.platform import Platform
@@ -23,7 +24,6 @@ from api.wiring import (
     Core,
     open_core,
     open_platform,
-    prepare_database,
     without_credentials,
 )
 
@@ -51,7 +51,8 @@ async def _serve(settings: Settings) -> None:
     keys = load_keys(settings.secrets_path, make=settings.profile == "dev")
     stop = stop_event()
     listener = await asyncio.to_thread(listen, settings.host, settings.port)
-    await prepare_database(database_url)
+    if not await prepare_database(database_url, stop=stop):
+        return
     agent_nats_url = settings.public_nats_url or without_credentials(nats_url)
     async with (
         open_core(

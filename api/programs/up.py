@@ -19,6 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from rich.console import Console
 
+from api.database import prepare_database
 from api.demo.main_job import Credentials, MainJobOutcome, run_main_job
 from api.embedded.nats import NatsAuth
 from api.embedded.stack import EmbeddedStack, NatsOptions, PostgresOptions, StackConfig
@@ -34,7 +35,7 @@ from api.programs.stopping import stop_event
 from api.programs.work import work
 from api.registration import DEV_ADMIN_EMAIL, DEV_ADMIN_PASSWORD
 from api.settings import Settings, load
-from api.wiring import open_core, open_platform, prepare_database, without_credentials
+from api.wiring import open_core, open_platform, without_credentials
 
 CLIP = Path(__file__).parents[1] / "demo" / "media" / "bigbuckbunny.mp4"
 ADMIN = Credentials(email=DEV_ADMIN_EMAIL, password=DEV_ADMIN_PASSWORD)
@@ -145,7 +146,8 @@ class _Up:
         database_url = settings.database_url or self._stack.database_url
         nats_url = settings.nats_url or self._stack.nats_url
         with _step(self._console, "database"):
-            await prepare_database(database_url)
+            if not await prepare_database(database_url, stop=stop, tell=self._say):
+                return 0
         async with AsyncExitStack() as opened:
             core = await opened.enter_async_context(
                 open_core(

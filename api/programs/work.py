@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
 from api.programs.failing import in_words
@@ -14,7 +15,7 @@ from api.programs.long_running import run_long
 from api.programs.options import servers_of, settings_from, with_servers
 from api.programs.stopping import run_until, stop_event
 from api.settings import Settings
-from api.wiring import Core, open_core, open_loops, prepare_database
+from api.wiring import Core, open_core, open_loops
 
 
 @click.command()
@@ -34,7 +35,8 @@ async def _work(settings: Settings) -> None:
     database_url, nats_url = servers_of(settings)
     keys = load_keys(settings.secrets_path, make=settings.profile == "dev")
     stop = stop_event()
-    await prepare_database(database_url)
+    if not await prepare_database(database_url, stop=stop):
+        return
     async with open_core(
         settings, keys, database_url=database_url, nats_url=nats_url, name="owl work"
     ) as core:
