@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
 from api.programs.failing import ProgramFailed, in_words
 from api.programs.options import database_of, settings_from, with_database
 from api.refreshing import build_beside, note
 from api.settings import Settings
-from api.wiring import new_id, now, prepare_database
+from api.wiring import new_id, now
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
 from commands.writer import Writer
