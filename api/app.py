@@ -5,13 +5,13 @@ Written in Litestar's 3.0 style. ``create_app`` opens nothing: the platform come
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.connection import Request
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
 
 from api.body import BODY_BYTES_MAX, Body
 from api.desk import open_desk
@@ -31,6 +31,7 @@ from api.routes import (
     gpu,
     health,
     logs,
+    metrics,
     recharge,
     tasks,
     users,
@@ -52,19 +53,19 @@ _CHAPTERS = (
 
 def create_app(platform: Platform) -> Litestar:
     """The application on a platform."""
-    app = _application(platform, None)
+    app = bare_application(platform.config.cross_origins)
     wrap(app, open_desk(platform))
     return app
 
 
-def _application(platform: Platform, openapi: OpenAPIConfig | None) -> Litestar:
-    origins = platform.config.cross_origins
-    document = Document(lambda described: _application(platform, described))
-    return Litestar(
+def bare_application(cross_origins: Sequence[str] = ()) -> Litestar:
+    """The routes with nothing behind them yet: enough to describe them."""
+    app = Litestar(
         route_handlers=[
             Router(path="/api", route_handlers=[chapter.ROUTER for chapter in _CHAPTERS]),
             health.ROUTER,
             documents.ROUTER,
+            metrics.ROUTER,
         ],
         guards=[gate],
         dependencies={
@@ -75,10 +76,12 @@ def _application(platform: Platform, openapi: OpenAPIConfig | None) -> Litestar:
         return_dto=None,
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=BODY_BYTES_MAX,
-        cors_config=CORSConfig(allow_origins=list(origins)) if origins else None,
-        openapi_config=openapi,
+        cors_config=CORSConfig(allow_origins=list(cross_origins)) if cross_origins else None,
+        openapi_config=None,
         logging_config=None,
     )
+    document = Document(app)
+    return app
 
 
 def _exchange(request: Request[Any, Any, Any]) -> Exchange:

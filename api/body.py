@@ -19,7 +19,6 @@ from typing import Any, ClassVar, Final, get_type_hints
 import msgspec
 from litestar.dto import AbstractDTO
 from litestar.dto.data_structures import DTOFieldDefinition
-from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
 from msgspec import NODEFAULT, Struct
 
@@ -129,7 +128,7 @@ class BodyReader:
 class Body(AbstractDTO[RequestBody]):
     """Puts ``BodyReader`` in place of Litestar's own decoding, whose conversion is lax.
 
-    Litestar hands it the bytes of a handler's ``data``; the schema stays the struct's own.
+    Litestar hands it the bytes of a handler's ``data``.
     """
 
     readers: ClassVar[dict[str, BodyReader]] = {}
@@ -155,14 +154,6 @@ class Body(AbstractDTO[RequestBody]):
     ) -> None:
         """Prepare the reader of one handler's ``data``."""
         cls.readers[handler_id] = BodyReader(field_definition.annotation)
-
-    @classmethod
-    def create_openapi_schema(
-        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any
-    ) -> Reference | Schema:
-        """The struct's schema."""
-        schema: Reference | Schema = schema_creator.for_field_definition(field_definition)
-        return schema
 
     @classmethod
     def generate_field_definitions(cls, model_type: type[Any]) -> Iterator[DTOFieldDefinition]:  # type: ignore[override]

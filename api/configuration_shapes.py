@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from api.body import RequestBody
-from api.fields import fen_of, yuan_between
+from api.fields import fen_of, money_schema, yuan_between
 from api.messages import Fault
 from api.platform import HttpConfig
 from api.validation import Faults, checked
@@ -52,6 +52,7 @@ def _prices(prices: Mapping[str, Decimal]) -> Fault | None:
     return next((fault for price in prices.values() if (fault := _affordable(price))), None)
 
 
+Price: TypeAlias = Annotated[Decimal, Meta(extra_json_schema=money_schema(0, 10_000))]
 Seconds: TypeAlias = Annotated[int, Meta(ge=1, le=86_400)]
 Minutes: TypeAlias = Annotated[int, Meta(ge=1, le=1_440)]
 _OPEN = "How many open tasks a user may have at once."
@@ -85,7 +86,7 @@ class ConfigurationRequest(RequestBody):
     ) = None
     prices_per_minute: (
         Annotated[
-            dict[str, Decimal],
+            dict[str, Price],
             Meta(
                 min_length=1,
                 max_length=TYPES_MAX,

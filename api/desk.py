@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from api.credentials import Credentials
 from api.gathering import Gathering
+from api.metrics import Metrics
 from api.platform import Platform
 from api.security import Tokens
 from projections.users import UserRow, users_by_id
@@ -22,6 +23,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     tokens: Tokens
     credentials: Credentials
     profiles: Profiles
+    metrics: Metrics
 
 
 def open_desk(platform: Platform) -> Desk:
@@ -32,5 +34,6 @@ def open_desk(platform: Platform) -> Desk:
         platform=platform,
         tokens=Tokens(config.token_keys, lifetime_s=config.token_lifetime_s),
         credentials=Credentials(platform.pool, deadline_s=deadline_s),
+        metrics=Metrics(platform.writer_counts),
         profiles=Gathering(platform.pool, users_by_id, deadline_s=deadline_s),
     )

@@ -27,7 +27,7 @@ SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
 )
 NO_STORE: Final = (b"cache-control", b"no-store")
 _NO_ADDRESS = re.compile(r"//|/\.\.?(?:/|\Z)|[\x00-\x1f\x7f\\]")
-_QUIET: Final = ("/health/",)
+_QUIET: Final = ("/health/", "/metrics")
 _log = logger("api.access")
 
 
@@ -101,6 +101,9 @@ async def _crash(exchange: Exchange, send: Send) -> None:
 
 
 def _note(exchange: Exchange, path: str, status: int) -> None:
+    seconds = time.perf_counter() - exchange.began
+    scope: Any = exchange.scope
+    exchange.desk.metrics.note(scope["method"], scope.get("path_template"), status, seconds)
     if path.startswith(_QUIET):
         return
     principal = exchange.principal
@@ -109,7 +112,7 @@ def _note(exchange: Exchange, path: str, status: int) -> None:
         method=exchange.scope["method"],
         path=path,
         status=status,
-        duration_ms=round((time.perf_counter() - exchange.began) * 1000, 2),
+        duration_ms=round(seconds * 1000, 2),
         request_id=exchange.request_id,
         user_id=str(principal.user_id) if principal else None,
     )

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from msgspec import Meta
@@ -47,6 +47,15 @@ def yuan_between(least: str, most: str) -> Check:
         return None if low <= amount <= high else fault
 
     return check
+
+
+def money_schema(least: float, most: float) -> dict[str, Any]:
+    """How a reader of the schema is told what ``yuan_between`` accepts."""
+    return {
+        "minimum": least,
+        "maximum": most,
+        "pattern": r"^\d{1,7}(\.\d{1,2})?$",
+    }
 
 
 def fen_of(amount: Decimal) -> Fen:
@@ -116,6 +125,7 @@ Amount: TypeAlias = Annotated[
     Meta(
         description="Yuan, 0.01 to 100,000.00, at most two decimals; a number or a string.",
         examples=[100.0],
+        extra_json_schema=money_schema(0.01, 100_000),
     ),
     checked(yuan_between("0.01", "100000.00")),
 ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from api.action_texts import title
 from api.envelope import shown
@@ -46,7 +46,7 @@ class DayTaskLine(TaskLogLine, kw_only=True):
 class SystemLine(Struct, kw_only=True):
     """One line of a process: ``message`` as a person reads it, ``fields`` as a program does."""
 
-    id: Annotated[int, Meta(description="The number of the line.")]
+    id: int
     timestamp: datetime | None
     level: Level
     program: str

@@ -14,6 +14,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from api.passwords import Passwords
+from commands.counts import WriterCounts
 from commands.throttle import Throttle
 from domain.accounts.claim import ClaimKind
 from domain.ports import Clock, CommandWriter, Ids
@@ -83,7 +84,7 @@ class HttpConfig(Struct, frozen=True, kw_only=True):
 
 
 class Platform(Struct, frozen=True, kw_only=True):
-    """Everything that routes need. ``broker_connected`` is shown by ``/health/ready`` only."""
+    """What routes need. ``broker_connected`` and ``writer_counts`` are only shown."""
 
     writer: CommandWriter
     pool: ReadPool
@@ -95,4 +96,5 @@ class Platform(Struct, frozen=True, kw_only=True):
     artifacts: ArtifactStore
     passwords: Passwords
     throttle: Throttle
+    writer_counts: WriterCounts
     broker_connected: Callable[[], bool]

@@ -120,6 +120,7 @@ async def platform_on(database_url: str, nats_url: str) -> AsyncIterator[Platfor
                 artifacts=cast("Any", None),
                 passwords=Passwords(CHEAP),
                 throttle=throttle,
+                writer_counts=writer.counts,
                 broker_connected=broker.is_connected,
             )
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from commands.counts import WriterCounts
 from commands.deciding import Round, State, States
 from commands.event_log.failures import (
     Busy,
@@ -49,6 +50,7 @@ class Rounds:
         landed: Callable[[], None],
     ) -> None:
         self.open = Round()
+        self.counts = WriterCounts()
         self._flying: Round | None = None
         self._recorded_at: datetime | None = None
         self._failure: LogFailure | None = None
@@ -102,6 +104,7 @@ class Rounds:
         flying, failure = self._flying, self._failure
         assert flying is not None
         assert failure is not None
+        self.counts.failed_rounds += 1
         above, self.open = self.open, Round()
         self._states.doubt(flying.bases)
         self._states.doubt(above.bases)
@@ -133,6 +136,9 @@ class Rounds:
         flying = self._flying
         assert flying is not None
         self._flying = None
+        self.counts.rounds += 1
+        self.counts.commands += len(flying.decided)
+        self.counts.facts += len(flying.facts)
         self._states.landed(flying.overlay)
         for user_id, key in flying.new_keys.items():
             self._session.keys.put(user_id, key)

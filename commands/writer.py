@@ -21,6 +21,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from commands.counts import WriterCounts
 from commands.deciding import States, decide, receipt_type
 from commands.event_log.failures import Busy, ConnectionLost, LogFailure
 from commands.event_log.log import EventLog
@@ -106,6 +107,11 @@ class Writer:
             pending.fail(OutOfReach("the writer was closed"))
         if not self._serving.cancelled():
             self._serving.result()
+
+    @property
+    def counts(self) -> WriterCounts:
+        """What it has done so far; counted up in place."""
+        return self._rounds.counts
 
     async def run(
         self, handler: Callable[[C, UnitOfWork], R], command: C, context: Context

@@ -16,11 +16,12 @@ from msgspec.structs import replace
 from api.body import RequestBody
 from api.envelope import Envelope
 from api.exchange import Exchange
-from api.fields import fen_of, yuan_between
+from api.fields import fen_of, money_schema, yuan_between
 from api.messages import Fault, Text
 from api.pagination import Page, PageNumber, PageSize, page_of
 from api.platform import HttpConfig
 from api.policy import ADMIN, READER
+from api.refusals import refuses
 from api.user_shapes import Me, me_of
 from api.validation import checked
 from commands.administration import UpdateUser, UserNow, update_user
@@ -46,6 +47,7 @@ class UserRequest(RequestBody):
                 description="Yuan: what the balance shall be, holds included; a number or a"
                 " string with at most two decimals. Recorded as the difference.",
                 examples=[200.0],
+                extra_json_schema=money_schema(0, 9_999_999.99),
             ),
             checked(yuan_between("0.00", "9999999.99")),
         ]
@@ -132,7 +134,7 @@ async def list_users(
     return exchange.reply(page_of(found, me_of))
 
 
-@put("/users/{user_id:uuid}", opt=ADMIN)
+@put("/users/{user_id:uuid}", opt=ADMIN | refuses("INVALID_STATE"))
 async def change_user(
     user_id: FromPath[UUID],
     data: JSONBody[UserRequest],

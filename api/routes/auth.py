@@ -19,6 +19,7 @@ from api.fields import Email, FullName, Password, Username
 from api.messages import Fault, Text
 from api.platform import HttpConfig
 from api.policy import PUBLIC
+from api.refusals import refuses
 from api.registration import password_faults, registration
 from api.rejection import Unauthenticated
 from commands.accounts import LoggedIn, LogIn, Registered, log_in, register_user
@@ -84,7 +85,7 @@ class LoginAnswer(Struct, kw_only=True):
     user: SignedIn
 
 
-@post("/register", opt=PUBLIC, status_code=200)
+@post("/register", opt=PUBLIC | refuses("EMAIL_TAKEN", "USERNAME_TAKEN"), status_code=200)
 async def register(
     data: JSONBody[RegisterRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[RegisteredUser]:
@@ -113,7 +114,7 @@ async def register(
     )
 
 
-@post("/login", opt=PUBLIC, status_code=200)
+@post("/login", opt=PUBLIC | refuses("INVALID_CREDENTIALS", "RATE_LIMITED"), status_code=200)
 async def login(
     data: JSONBody[LoginRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[LoginAnswer]:

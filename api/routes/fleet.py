@@ -25,6 +25,7 @@ from api.exchange import Exchange
 from api.messages import Fault, Text
 from api.platform import HttpConfig
 from api.policy import ADMIN, PUBLIC
+from api.refusals import refuses
 from api.rejection import Unauthenticated
 from commands.fleet import (
     ChangeServer,
@@ -59,7 +60,7 @@ Concurrency = Annotated[
 ]
 
 
-class RegisterRequest(RequestBody):
+class ServerRequest(RequestBody):
     """Room for a server."""
 
     name: ServerName
@@ -105,7 +106,7 @@ class RegisteredServer(Struct, kw_only=True):
     token_expires_at: datetime | None
 
 
-class FreshToken(Struct, kw_only=True):
+class EnrolmentToken(Struct, kw_only=True):
     """Another single-use enrolment token; the one before it is dead."""
 
     id: UUID
@@ -131,7 +132,7 @@ class ServerChanged(Struct, kw_only=True):
 
 @post("/servers", opt=ADMIN, status_code=200)
 async def register(
-    data: JSONBody[RegisterRequest], exchange: NamedDependency[Exchange]
+    data: JSONBody[ServerRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[RegisteredServer]:
     """登记GPU服务器: make room for a server."""
     server_id = command_id = exchange.command_id()
@@ -160,7 +161,7 @@ async def register(
 @post("/servers/{server_id:uuid}/enrolment-token", opt=ADMIN, status_code=200)
 async def issue_token(
     server_id: FromPath[UUID], exchange: NamedDependency[Exchange]
-) -> Envelope[FreshToken]:
+) -> Envelope[EnrolmentToken]:
     """重新签发注册令牌: let a server enrol anew."""
     command_id = exchange.command_id()
     token, digest = _new_token(exchange, server_id, command_id)
@@ -170,11 +171,11 @@ async def issue_token(
     )
     await exchange.run(issue_enrolment_token, command, ServerReceipt, command_id=command_id)
     return exchange.reply(
-        FreshToken(id=server_id, enrolment_token=token, token_expires_at=shown(until))
+        EnrolmentToken(id=server_id, enrolment_token=token, token_expires_at=shown(until))
     )
 
 
-@post("/servers/enroll", opt=PUBLIC, status_code=200)
+@post("/servers/enroll", opt=PUBLIC | refuses("INVALID_CREDENTIALS"), status_code=200)
 async def enrol(
     data: JSONBody[EnrolRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[EnrolledServer]:
@@ -239,7 +240,7 @@ async def resume(
     return exchange.reply(ServerChanged(id=server_id, changed=receipt.changed))
 
 
-@delete("/servers/{server_id:uuid}", opt=ADMIN, status_code=200)
+@delete("/servers/{server_id:uuid}", opt=ADMIN | refuses("INVALID_STATE"), status_code=200)
 async def remove(
     server_id: FromPath[UUID], exchange: NamedDependency[Exchange]
 ) -> Envelope[ServerChanged]:

@@ -122,7 +122,7 @@ async def read_task_log(
     return exchange.reply(page_of(found, lambda line: task_line(line, language)))
 
 
-@get("/download", opt=READER)
+@get("/download", opt=READER | {"media_types": tuple(MEDIA_TYPES.values())})
 async def download(
     exchange: NamedDependency[Exchange],
     log_type: FromQuery[Annotated[LogType, QueryParameter(description="Which log. 日志类型")]],

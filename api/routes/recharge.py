@@ -20,6 +20,7 @@ from api.fields import Amount, Description, Instant, as_utc, fen_of
 from api.messages import Fault, Text
 from api.pagination import Page, PageNumber, PageSize, page_of
 from api.policy import ADMIN, ANYONE, MEMBER, READER
+from api.refusals import refuses
 from api.rejection import InvalidRequest
 from commands.recharge import (
     IssueCodes,
@@ -44,6 +45,12 @@ from projections.recharge_records import RechargeRecord, record_page
 ISSUED = Text("充值码已生成，请妥善保存", "Codes issued: keep them safe")
 REDEEMED = Text("充值成功", "Recharged")
 REVOKED = Text("充值码已作废", "Code revoked")
+
+
+_REDEEMING = refuses(
+    *("CODE_EXPIRED", "CODE_EXHAUSTED", "CODE_REVOKED", "CODE_ALREADY_REDEEMED"),
+    *("RESOURCE_NOT_FOUND", "RATE_LIMITED", "INVALID_STATE"),
+)
 
 
 class IssueRequest(RequestBody):
@@ -174,7 +181,7 @@ async def issue(
     )
 
 
-@post("/redeem", opt=MEMBER, status_code=200)
+@post("/redeem", opt=MEMBER | _REDEEMING, status_code=200)
 async def redeem(
     data: JSONBody[RedeemRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[RedeemAnswer]:
@@ -242,7 +249,7 @@ async def reveal(
     return exchange.reply(RevealedCode(id=code_id, code=code))
 
 
-@post("/codes/{code_id:uuid}/revoke", opt=ADMIN, status_code=200)
+@post("/codes/{code_id:uuid}/revoke", opt=ADMIN | refuses("INVALID_STATE"), status_code=200)
 async def revoke(
     code_id: FromPath[UUID], exchange: NamedDependency[Exchange]
 ) -> Envelope[RevokedCode]:

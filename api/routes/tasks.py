@@ -20,6 +20,7 @@ from api.messages import Fault, Text
 from api.pagination import Page, PageNumber, PageSize, page_of
 from api.platform import HttpConfig
 from api.policy import ANYONE, MEMBER
+from api.refusals import refuses
 from api.rejection import InvalidRequest, Rejection
 from api.task_configs import config_faults
 from api.task_shapes import TaskDetail, TaskSummary, detail_of, summary_of
@@ -99,7 +100,10 @@ class DeletedTask(Struct, kw_only=True):
     id: UUID
 
 
-@post("/", opt=MEMBER, status_code=200)
+_ORDERING = refuses("INSUFFICIENT_BALANCE", "TASK_LIMIT_EXCEEDED", "INVALID_STATE")
+
+
+@post("/", opt=MEMBER | _ORDERING, status_code=200)
 async def submit(
     data: JSONBody[SubmitRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[SubmittedTask]:
@@ -132,13 +136,15 @@ async def submit(
     )
 
 
-@get("/", opt=ANYONE)
+@get("/", opt=ANYONE | refuses("ACCESS_DENIED"))
 async def list_tasks(
     exchange: NamedDependency[Exchange],
     page: FromQuery[PageNumber] = 1,
     page_size: FromQuery[PageSize] = 20,
     status: FromQuery[Status | None] = None,
-    task_type: FromQuery[TaskType | None] = None,
+    task_type: FromQuery[
+        Annotated[str | None, QueryParameter(min_length=1, max_length=64)]
+    ] = None,
     sort_by: FromQuery[SortBy] = "created_at",
     sort_order: FromQuery[SortOrder] = "desc",
     user_id: FromQuery[
@@ -172,7 +178,7 @@ async def read_task(
     return exchange.reply(detail_of(task, place, exchange.platform.clock()))
 
 
-@post("/{task_id:uuid}/cancel", opt=MEMBER, status_code=200)
+@post("/{task_id:uuid}/cancel", opt=MEMBER | refuses("INVALID_STATE"), status_code=200)
 async def cancel(
     task_id: FromPath[UUID], exchange: NamedDependency[Exchange]
 ) -> Envelope[TaskStanding]:
@@ -190,7 +196,7 @@ async def cancel(
     )
 
 
-@post("/{task_id:uuid}/retry", opt=MEMBER, status_code=200)
+@post("/{task_id:uuid}/retry", opt=MEMBER | _ORDERING, status_code=200)
 async def retry(
     task_id: FromPath[UUID], exchange: NamedDependency[Exchange]
 ) -> Envelope[TaskStanding]:
@@ -209,7 +215,7 @@ async def retry(
     )
 
 
-@delete("/{task_id:uuid}", opt=MEMBER, status_code=200)
+@delete("/{task_id:uuid}", opt=MEMBER | refuses("INVALID_STATE"), status_code=200)
 async def remove(
     task_id: FromPath[UUID], exchange: NamedDependency[Exchange]
 ) -> Envelope[DeletedTask]:

@@ -18,6 +18,7 @@ from api.fields import FullName, Password, Username, username_form
 from api.messages import Fault, Text
 from api.platform import HttpConfig
 from api.policy import ANYONE, MEMBER
+from api.refusals import refuses
 from api.registration import password_faults
 from api.rejection import Unauthenticated
 from api.user_shapes import Me, me_of
@@ -99,7 +100,7 @@ async def read_me(exchange: NamedDependency[Exchange]) -> Envelope[Me]:
     return exchange.reply(me_of(_found(user)))
 
 
-@put("/me", opt=MEMBER)
+@put("/me", opt=MEMBER | refuses("USERNAME_TAKEN", "INVALID_STATE"))
 async def change_me(
     data: JSONBody[ProfileRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[Me]:
@@ -119,7 +120,9 @@ async def change_me(
     return exchange.reply(me_of(_found(user)), CHANGED)
 
 
-@post("/change-password", opt=ANYONE, status_code=200)
+@post(
+    "/change-password", opt=ANYONE | refuses("RATE_LIMITED", "INVALID_STATE"), status_code=200
+)
 async def change_own_password(
     data: JSONBody[PasswordRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[FreshToken]:

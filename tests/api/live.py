@@ -117,6 +117,7 @@ async def open_platform(
             artifacts=files,
             passwords=passwords,
             throttle=throttle,
+            writer_counts=writer.counts,
             broker_connected=lambda: False,
         )
 

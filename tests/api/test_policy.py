@@ -21,6 +21,9 @@ PUBLIC = {
     "GET /health/live",
     "GET /health/ready",
     "GET /openapi.json",
+    "GET /docs",
+    "GET /docs/{name:str}",
+    "GET /metrics",
 }
 OWN_PASSWORD = "POST /api/users/change-password"
 ROLES: tuple[Role, ...] = ("user", "auditor", "admin", "super_admin")

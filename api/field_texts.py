@@ -1,0 +1,325 @@
+"""What every field of the API means, with its unit and an example.
+
+Long because it is a table.
+
+A name means the same wherever it stands; where it does not, ``Struct.name`` says what it means
+there. Fields that carry their own description in their struct are not repeated here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+
+class FieldText(NamedTuple):
+    """A field in both languages, and how a value of it looks."""
+
+    zh: str
+    en: str
+    example: Any = None
+
+
+_ID: Final = "01a20370-b0be-7122-8728-d9e4135c8227"
+_TIME: Final = "2024-01-15T10:30:00Z"
+_EVENT_ID: Final = f"{_ID}/3"
+_DIGEST: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+F = FieldText
+FIELDS: Final[dict[str, FieldText]] = {
+    # ── identity ──────────────────────────────────────────────────────────────────────────────
+    "id": F("编号", "The id.", _ID),
+    "user_id": F("用户编号", "The user's id.", _ID),
+    "task_id": F("任务编号", "The task's id.", _ID),
+    "server_id": F("服务器编号", "The server's id.", _ID),
+    "batch_id": F("批次编号", "The id of the batch that the code belongs to.", _ID),
+    "recharge_record_id": F("充值记录编号", "The id of the redemption.", _ID),
+    "gpu_server_id": F(
+        "运行任务的服务器编号，未分配时为空",
+        "The server that runs or ran the task; null before it has one.",
+        _ID,
+    ),
+    "event_id": F("事件编号：流/版本", "The event's stream and version in its log.", _EVENT_ID),
+    "position": F("事件在日志中的位置", "Where the event stands in its log.", 1042),
+    "request_id": F(
+        "请求编号，即 X-Request-ID",
+        "The request that caused it, its X-Request-ID.",
+        "req-7f3a9c21",
+    ),
+    # ── people ────────────────────────────────────────────────────────────────────────────────
+    "email": F(
+        "邮箱，不区分大小写", "The e-mail address; case does not matter.", "user@example.com"
+    ),
+    "username": F("用户名", "The username.", "newuser"),
+    "full_name": F("姓名", "What the person is called.", "新用户"),
+    "role": F("角色", "What the user may do."),
+    "is_active": F("是否启用", "Whether the user may log in.", True),
+    "last_login": F("最近登录时间", "When the user last logged in; null before that.", _TIME),
+    "access_token": F(
+        "令牌，放入 Authorization 请求头", "The token for the Authorization header.", "eyJ…"
+    ),
+    "token_type": F("令牌类型，固定为 bearer", "Always `bearer`.", "bearer"),
+    "expires_in": F("令牌有效期，单位秒", "Seconds that the token is good for.", 1800),
+    "user": F("令牌属于谁", "Whose token it is."),
+    # ── money, in yuan ────────────────────────────────────────────────────────────────────────
+    "balance": F(
+        "余额，单位元，含冻结金额", "Yuan not yet settled, what is held included.", 100.5
+    ),
+    "held_balance": F("冻结金额，单位元", "Yuan held for open tasks.", 31.5),
+    "available_balance": F(
+        "可用余额，单位元", "Yuan that may be spent: balance less holds.", 69.0
+    ),
+    "current_balance": F("当前余额，单位元", "Yuan not yet settled, holds included.", 100.5),
+    "new_balance": F("充值后的余额，单位元", "Yuan of balance after the recharge.", 250.0),
+    "amount": F("金额，单位元", "Yuan.", 100.0),
+    "total_amount": F("总金额，单位元", "Yuan of all codes together.", 1000.0),
+    "cost": F("费用，单位元，运行中实时累计", "Yuan; grows live while the task runs.", 5.25),
+    "AttemptItem.cost": F("该次运行的费用，单位元", "Yuan that this attempt cost.", 5.25),
+    "hold": F("为任务冻结的金额，单位元", "Yuan held for the task.", 31.5),
+    "price_per_minute": F(
+        "提交时锁定的每分钟价格，单位元", "Yuan per minute, frozen at submit.", 1.05
+    ),
+    "total_cost": F("累计费用，单位元", "Yuan charged in all.", 150.75),
+    "total_revenue": F(
+        "已结算收入，单位元，已扣退款", "Yuan charged for tasks, net of refunds.", 25680.5
+    ),
+    "total_recharged": F("累计充值，单位元", "Yuan that came in by codes.", 30000.0),
+    "total_granted": F(
+        "累计人工调整，单位元", "Yuan that admins gave, less what they took.", 120.0
+    ),
+    "outstanding_balance": F(
+        "用户尚可使用的金额，单位元", "Yuan that users may still use, holds included.", 4439.5
+    ),
+    # ── recharge codes ────────────────────────────────────────────────────────────────────────
+    "code": F("充值码", "The recharge code.", "OWL-ABCD-2345-EFGH"),
+    "RedeemRequest.code": F(
+        "充值码，不区分大小写，可省略连字符",
+        "The code, in any case, dashes optional.",
+        "OWL-ABCD-1234-EFGH",
+    ),
+    "CodeItem.code": F("充值码（打码）", "The code, masked.", "OWL-ABCD-****-****"),
+    "RecordItem.code": F("充值码（打码）", "The code, masked.", "OWL-ABCD-****-****"),
+    "codes": F("新生成的充值码", "The new codes."),
+    "total_generated": F("生成数量", "How many codes there are.", 10),
+    "max_uses": F("最多可由多少位用户使用", "How many users may redeem it.", 1),
+    "used_count": F("已使用次数", "How many users have redeemed it.", 0),
+    "expires_at": F("过期时间，空为永不过期", "When it expires; null for never.", _TIME),
+    "created_by": F("创建者", "Who made it, as kind and id.", f"admin:{_ID}"),
+    "last_used_at": F("最近使用时间", "When it was last redeemed.", _TIME),
+    # ── tasks ─────────────────────────────────────────────────────────────────────────────────
+    "title": F("任务标题", "The task's title.", "视频分析任务"),
+    "description": F("描述", "Free text.", "分析视频内容"),
+    "task_type": F("任务类型", "The type of task, one of those enabled.", "video_analysis"),
+    "priority": F("优先级 1 到 5，越大越先运行", "1 to 5; higher goes first.", 2),
+    "estimated_duration": F("预计时长，单位分钟", "Minutes, an estimate.", 30),
+    "config": F(
+        "任务配置，随任务类型而定",
+        "What the type of task takes.",
+        {"video_url": "https://example.com/video.mp4", "analysis_type": "content"},
+    ),
+    "result": F(
+        "任务结果，完成前为空对象", "What came out; empty before the end.", {"scenes": 3}
+    ),
+    "status": F("状态", "The status."),
+    "phase": F("更细的状态", "The status in more detail."),
+    "reason": F("未成功的原因", "Why it was not successful; null else."),
+    "fault": F("责任方", "Whose fault it was; null when there is none."),
+    "GpuItem.fault": F(
+        "故障，正常时为空", "What is wrong with it; null while it is well.", "xid 79"
+    ),
+    "progress": F("进度，0 到 100", "Percent done.", 45.5),
+    "attempt": F("第几次运行", "The number of the attempt, from 1.", 1),
+    "attempts": F("各次运行", "Every attempt, the oldest first."),
+    "outcome": F("运行结局，进行中为空", "How it ended; null while it lasts.", "completed"),
+    "run_seconds": F("实际运行时长，单位秒", "Seconds really run.", 300.0),
+    "error_message": F("错误信息", "What went wrong; null else.", "no such video"),
+    "pending_reason": F("为何等待", "Why it waits; null when it does not."),
+    "queue_position": F("排队位置，从 1 开始", "The place in the queue, from 1.", 3),
+    "eta": F("预计完成时间", "When it is expected to end; null when unknown.", _TIME),
+    "timeout_seconds": F("超时，单位秒", "Seconds after which it is killed.", 3600),
+    "artifacts": F("任务产物", "The files that the task made."),
+    "ArtifactItem.name": F("文件名", "The file's name.", "thumbnail-01.jpg"),
+    "size_bytes": F("大小，单位字节", "Bytes.", 20480),
+    "sha256": F("内容的 SHA-256", "The SHA-256 of its bytes, in hex.", _DIGEST),
+    "media_type": F("媒体类型", "Its media type.", "image/jpeg"),
+    "url": F(
+        "下载地址，相对于主机",
+        "Where it is, relative to the host.",
+        f"/api/tasks/{_ID}/artifacts/thumbnail-01.jpg",
+    ),
+    # ── times ─────────────────────────────────────────────────────────────────────────────────
+    "created_at": F("创建时间", "When it was made.", _TIME),
+    "updated_at": F("更新时间", "When it last changed.", _TIME),
+    "assigned_at": F("分配时间", "When a server was chosen.", _TIME),
+    "started_at": F("开始时间", "When it began to run; null before that.", _TIME),
+    "ended_at": F("结束时间", "When it ended; null before that.", _TIME),
+    "completed_at": F("结束时间", "When it ended, however; null before that.", _TIME),
+    "timestamp": F("时间", "From when it is; null when there is nothing yet.", _TIME),
+    "last_task_date": F("最近提交任务的时间", "When the last task was submitted.", _TIME),
+    "last_heartbeat": F("最近心跳时间", "When it was last heard of.", _TIME),
+    "registered_at": F("登记时间", "When it was registered.", _TIME),
+    "enrolled_at": F("代理注册时间", "When its agent enrolled; null before that.", _TIME),
+    "token_expires_at": F("注册令牌过期时间", "When the enrolment token dies.", _TIME),
+    # ── counts ────────────────────────────────────────────────────────────────────────────────
+    "total_tasks": F("任务总数，含已删除", "All tasks, deleted ones too.", 25),
+    "pending_tasks": F("等待中的任务数", "Tasks that wait.", 3),
+    "SystemItem.running_tasks": F("运行中的任务数", "Tasks that run.", 25),
+    "completed_tasks": F("已完成的任务数", "Tasks that completed.", 20),
+    "failed_tasks": F("失败的任务数", "Tasks that failed.", 2),
+    "cancelled_tasks": F("已取消的任务数", "Tasks that were cancelled.", 1),
+    "total_users": F("用户总数", "All users.", 1250),
+    "active_users": F("启用的用户数", "Users who may log in.", 890),
+    "total_gpu_servers": F("服务器总数", "All servers.", 3),
+    "online_gpu_servers": F("在线服务器数", "Servers that are online.", 2),
+    "total_servers": F("服务器总数", "All servers.", 3),
+    "online_servers": F("在线服务器数", "Servers that are online.", 2),
+    "offline_servers": F("离线服务器数", "Servers that are not online.", 1),
+    "total_gpus": F("GPU 总数", "All GPUs.", 6),
+    "busy_gpus": F("运行任务的 GPU 数", "GPUs on which a task runs.", 4),
+    "idle_gpus": F("空闲的 GPU 数", "GPUs of online servers on which none runs.", 2),
+    "total_running_tasks": F("运行中的任务数", "Tasks that run.", 5),
+    "queue_length": F("等待中的任务数", "Tasks that wait.", 3),
+    # ── servers ───────────────────────────────────────────────────────────────────────────────
+    "name": F("名称", "The name.", "GPU-Server-01"),
+    "GpuItem.name": F("GPU 型号", "The model.", "NVIDIA H200"),
+    "GpuUsage.name": F("GPU 型号", "The model.", "NVIDIA H200"),
+    "host": F("主机名", "What the host calls itself.", "gpu-01.lan"),
+    "hostname": F("主机名", "What the host calls itself.", "gpu-01.lan"),
+    "ServerItem.status": F(
+        "状态：在线、离线、维护（排空）或故障",
+        "Online, offline, maintenance (drained) or error.",
+    ),
+    "current_tasks": F("正在运行的任务数", "How many tasks it runs now.", 2),
+    "max_concurrent_tasks": F("最大并发任务数", "How many tasks it may run at once.", 4),
+    "gpu_count": F("GPU 数量", "How many GPUs it has.", 2),
+    "gpus": F("各 GPU", "Its GPUs."),
+    "gpu_usage": F("各 GPU 的用量", "Its GPUs now; empty when it is not online."),
+    "running_tasks": F("正在运行的任务", "The tasks that run there."),
+    "total_memory": F("显存总量，单位 GiB", "GiB of GPU memory.", 24.0),
+    "used_memory": F(
+        "已用显存，单位 GiB", "GiB of GPU memory in use; null unless online.", 12.5
+    ),
+    "ClusterItem.used_memory": F("已用显存，单位 GiB", "GiB of GPU memory in use.", 45.2),
+    "memory_total": F("显存总量，单位 GiB", "GiB of memory.", 12.0),
+    "memory_used": F("已用显存，单位 GiB", "GiB of memory in use.", 10.2),
+    "cpu_usage": F("CPU 使用率，0 到 100", "Percent; null unless online.", 45.2),
+    "memory_usage": F(
+        "内存使用率，0 到 100", "Percent of host memory; null unless online.", 68.3
+    ),
+    "usage": F("GPU 使用率，0 到 100", "Percent; null when not available.", 85.5),
+    "average_gpu_usage": F("在线 GPU 平均使用率", "Percent over all online GPUs.", 78.5),
+    "temperature": F("温度，单位摄氏度", "Degrees Celsius.", 61.0),
+    "power": F("功率，单位瓦", "Watts.", 310.0),
+    "healthy": F("是否正常", "Whether it is well.", True),
+    "gpu_id": F("GPU 序号", "Its index on its server.", 0),
+    "uuid": F("GPU 的 UUID", "The driver's id for it.", "GPU-6f1c2a94"),
+    "simulated": F("是否为模拟数据", "Whether it is made up, for want of a real GPU.", False),
+    "agent_version": F("代理版本", "The agent's version.", "0.10.0"),
+    "enrolment_token": F(
+        "一次性注册令牌，仅在此显示",
+        "The single-use enrolment token, shown only here.",
+        "owl_…",
+    ),
+    "token": F("注册令牌", "The enrolment token.", "owl_…"),
+    "public_key": F("公钥", "The public key.", "U" + "A" * 55),
+    "nats_urls": F("消息服务器地址", "Where the broker is.", ["nats://farm.example.com:4222"]),
+    "changed": F("是否有变化", "Whether anything changed.", True),
+    # ── logs ──────────────────────────────────────────────────────────────────────────────────
+    "level": F("日志级别", "The level."),
+    "message": F("一句话", "What a person reads.", "操作成功"),
+    "source": F("来源：事件或任务输出", "An event of the platform, or the task's own output."),
+    "actor": F("操作者", "Who did it, as kind and id.", f"user:{_ID}"),
+    "event": F("事件标签", "The event's tag, or the line's name.", "tasks.task_submitted/1"),
+    "action": F("操作的事件标签", "The event's tag.", "tasks.task_submitted/1"),
+    "data": F("事件内容，金额单位为分", "What the event says; money in fen.", {"priority": 2}),
+    "fields": F("日志字段", "The line's fields.", {"path": "/api/tasks", "status": 503}),
+    "SystemLine.id": F("行号", "The number of the line.", 5120),
+    "program": F("进程", "The program that wrote it.", "serve"),
+    "logger": F("记录器", "The part of the program that wrote it.", "api.access"),
+    "target_user_id": F(
+        "被操作的用户编号", "Whose account it was done to, if not their own.", _ID
+    ),
+    "target_username": F("被操作的用户名", "What that user is called.", "newuser"),
+    "ActionLine.user_id": F("操作者编号", "Who did it; null for the machine's operator.", _ID),
+    "ActionLine.username": F("操作者用户名", "What they are called now.", "newuser"),
+    # ── pages, envelope, health ───────────────────────────────────────────────────────────────
+    "items": F("本页内容", "What is on the page."),
+    "total": F("总数", "How many there are on all pages.", 100),
+    "page": F("页码，从 1 开始", "The page, from 1.", 1),
+    "page_size": F("每页数量", "How many fit on a page.", 20),
+    "total_pages": F("总页数", "How many pages there are.", 5),
+    "success": F("是否成功", "Whether it worked.", False),
+    "error_code": F("错误码", "What went wrong, for programs.", "VALIDATION_ERROR"),
+    "details": F(
+        "错误详情，随错误码而定",
+        "What there is to add; depends on the code.",
+        {"field_errors": {"email": ["邮箱格式不正确"]}},
+    ),
+    "postgres": F("数据库状态", "Whether Postgres answers."),
+    "nats": F("消息服务状态", "Whether NATS answers; requests are served without."),
+    "read_model_lag": F("读模型落后的事件数", "Events that the slowest read model lags.", 0),
+    "stopped_read_models": F("停止的读模型", "Read models that could not go on.", []),
+    # ── requests ──────────────────────────────────────────────────────────────────────────────
+    "UserRequest.role": F("角色", "What the user may do.", "admin"),
+    "UserRequest.is_active": F("是否启用", "Whether the user may log in.", False),
+    "UserRequest.reason": F("原因", "Why, for the record.", "退款"),
+    "IssueRequest.description": F("描述", "What the codes are for.", "新用户充值码"),
+    "batch_size": F("生成数量", "How many codes.", 10),
+    "current_password": F("当前密码", "The password as it is.", "old_password"),
+    "new_password": F("新密码", "The password as it shall be.", "new_password"),
+    # ── in addresses ──────────────────────────────────────────────────────────────────────────
+    "path.task_id": F("任务编号", "The task's id.", _ID),
+    "path.server_id": F("服务器编号", "The server's id.", _ID),
+    "path.code_id": F("充值码编号", "The code's id, not the code itself.", _ID),
+    "path.user_id": F("用户编号", "The user's id.", _ID),
+    "path.name": F("产物文件名", "The file's name.", "thumbnail-01.jpg"),
+    "query.page": F("页码", "The page, from 1.", 1),
+    "query.page_size": F("每页数量", "Items on a page.", 20),
+    "query.status": F("状态过滤", "Only those with this status."),
+    "query.task_type": F("任务类型过滤", "Only tasks of this type.", "video_analysis"),
+    "query.sort_by": F("排序字段", "What to order by."),
+    "query.sort_order": F("排序方向", "Ascending or descending."),
+    "query.user_id": F("用户编号", "A user's id.", _ID),
+    "query.task_id": F("任务编号", "A task's id.", _ID),
+    "query.start_date": F("开始日期", "The first UTC day.", "2024-01-01"),
+    "query.end_date": F("结束日期", "The last UTC day.", "2024-01-31"),
+    "query.date": F("日期", "One UTC day.", "2024-01-15"),
+    "query.search": F("搜索关键词", "Literal text.", "timeout"),
+}
+HEADERS: Final[dict[str, tuple[str, dict[str, Any], str]]] = {
+    "Accept-Language": (
+        "消息语言，zh（默认）或 en。The language of messages: zh (default) or en.",
+        {"type": "string"},
+        "zh",
+    ),
+    "X-Request-ID": (
+        "请求编号，原样返回并写入事件与日志。Echoed, and in every event and log line.",
+        {"type": "string", "pattern": r"^[\w-]{8,64}$"},
+        "req-7f3a9c21",
+    ),
+    "Idempotency-Key": (
+        (
+            "幂等键，24 小时内重复同一请求只执行一次。The same key and body within 24 hours is"
+            " done once and answered alike, with `Idempotent-Replay: true`; another body: 422."
+        ),
+        {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
+        "submit-2024-01-15-001",
+    ),
+    "Owl-Min-Position": (
+        (
+            "至少读到该位置，取自写操作回答的 Owl-Position。Read no older than this position,"
+            " from the `Owl-Position` of a write."
+        ),
+        {"type": "string", "pattern": r"^\d{1,18}$"},
+        "1042",
+    ),
+}
+TAGS: Final[dict[str, str]] = {
+    "认证 Authentication": "注册与登录。Open an account, log in.",
+    "用户 Users": "当前用户。The signed-in user.",
+    "任务 Tasks": "提交、查看、取消、重新运行任务。Submit, watch, cancel and rerun tasks.",
+    "GPU 监控 GPU farm": "服务器与集群。Servers and the whole farm.",
+    "充值 Recharge": "充值码与充值记录。Recharge codes and what was redeemed.",
+    "管理 Administration": "统计、用户与配置（管理员）。For administrators.",
+    "日志 Logs": "系统、用户操作与任务日志。What processes, people and tasks did.",
+    "健康 Health": "进程是否可用。Whether the process can serve.",
+}
