@@ -24,6 +24,9 @@ from msgspec import Struct
 from gpu_agent.address_guard import AddressRefused, Network, choose_address
 
 URL_CHARACTERS: Final = 2_048
+HOST_CHARACTERS: Final = 253
+LABEL_CHARACTERS: Final = 63
+"""RFC 1035 §2.3.4. Resolvers do not refuse a longer or an empty label; they raise."""
 WRITE_BYTES: Final = 1 << 20
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 OK: Final = 200
@@ -77,7 +80,7 @@ class _GuardedNetwork(httpcore.AsyncNetworkBackend):
         async with asyncio.timeout(timeout):
             try:
                 addresses = await self._resolve(host, port)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:
                 raise FetchRefused(f"{host} cannot be found: {error}") from error
         try:
             address = choose_address(host, addresses, self._policy.allow_networks)
@@ -139,7 +142,10 @@ class Fetcher:
                     raise FetchRefused(f"cannot be fetched: {error}") from error
             if location is None:
                 return
-            url = urljoin(url, location)
+            try:
+                url = urljoin(url, location)
+            except ValueError as error:
+                raise FetchRefused(f"leads to no well-formed URL: {error}") from error
         raise FetchRefused(f"leads through more than {self._policy.redirects} redirects")
 
     async def _request(
@@ -222,7 +228,13 @@ def _is_host(host: str) -> bool:
         return "%" not in host
     if not _HOST.fullmatch(host):
         return False
-    if _NUMERIC_LABEL.fullmatch(host.rstrip(".").rpartition(".")[2]):
+    name = host.removesuffix(".")
+    labels = name.split(".")
+    if len(name) > HOST_CHARACTERS:
+        return False
+    if not all(0 < len(label) <= LABEL_CHARACTERS for label in labels):
+        return False
+    if _NUMERIC_LABEL.fullmatch(labels[-1]):
         # 2130706433, 0x7f.1, 0177.0.0.1: resolvers take them for addresses. WHATWG URL §3.5.
         try:
             IPv4Address(host)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
+import structlog
 from msgspec import Struct
 
 from domain.tasks.events import Artifact, Reason
@@ -38,6 +39,7 @@ StopReason = Literal["cancelled", "timeout", "agent_stopping", "lease_lost"]
 SELF_DEATH_S: Final = 1.0
 KILLED: Final = frozenset({-9, 137})
 """SIGKILL that was not ours: the kernel's answer to memory running out."""
+_LOG = structlog.get_logger(__name__)
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -199,6 +201,12 @@ class Attempt:
             path = await self._media.bring(url, child.workspace)
         except MediaRefused as refused:
             child.send(FetchFailed(message=str(refused), reason="user_error"))
+        except Exception as error:  # noqa: BLE001 - outermost: the child waits for an answer
+            _LOG.exception("fetch_broke")
+            # no path of this host: the user reads it
+            why = getattr(error, "strerror", None) or type(error).__name__
+            message = f"the agent could not bring the file: {why}"
+            child.send(FetchFailed(message=message, reason="internal"))
         else:
             child.send(Fetched(path=str(path)))
 

@@ -97,6 +97,8 @@ async def test_a_file_arrives_as_it_is(tmp_path: Path) -> None:
         "302 Found\r\nLocation: //user:x@example.com/",
         "302 Found\r\nLocation: http://10.0.0.1:1/",
         "302 Found\r\nLocation: gopher://127.0.0.1/",
+        "302 Found\r\nLocation: http://[",
+        "302 Found\r\nLocation: http://a..b.com/",
     ],
 )
 async def test_an_answer_that_is_no_file_is_refused_and_leaves_none(

@@ -62,6 +62,11 @@ REFUSED_BY_FORM = [
     "https://0177.0.0.1/",
     "https://127.1/",
     "https://127.0.0.1.999/",
+    "https://a..b.com/x",
+    "https://.example.com/",
+    "https://example.com../",
+    "https://" + "a" * 64 + ".com/",
+    "https://" + "a." * 127 + "com/",
     "https://" + "a" * 3_000,
 ]
 REFUSED_BY_ADDRESS = [
@@ -118,6 +123,21 @@ async def literal_only(host: str, _port: int) -> Sequence[str]:
 def test_a_url_of_a_wrong_form_is_refused(url: str) -> None:
     with pytest.raises(FetchRefused):
         check_url(url, FetchPolicy())
+
+
+@pytest.mark.parametrize("host", ["a" * 63 + ".com", "a." * 125 + "com", "example.com."])
+def test_a_host_as_long_as_names_may_be_is_asked_for(host: str) -> None:
+    assert check_url(f"https://{host}/", FetchPolicy()) == f"https://{host}/"
+
+
+async def test_a_name_that_the_resolver_cannot_even_encode_is_refused(tmp_path: Path) -> None:
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        return [str("a..b".encode("idna"))]
+
+    with pytest.raises(FetchRefused, match="cannot be found"):
+        await Fetcher(FetchPolicy(), resolve=resolve).fetch(
+            "https://a.example/", tmp_path / "x"
+        )
 
 
 @pytest.mark.parametrize("url", REFUSED_BY_ADDRESS)

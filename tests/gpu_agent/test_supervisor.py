@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import signal
 import time
@@ -182,6 +183,25 @@ async def test_the_agent_fetches_for_a_task(
         ).run()
     assert given.result == {"text": "the operator's own"}
     assert (refused.kind, refused.reason) == ("failed", "user_error")
+
+
+class FullDisk(MediaSource):
+    """Fails as it does when the agent's disk is full, or by a defect: not as a refusal."""
+
+    async def bring(self, url: str, workspace: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device", str(workspace / url))
+
+
+async def test_a_file_that_the_agent_cannot_bring_ends_the_task_at_once_and_for_free(
+    open_children: OpenChildren,
+) -> None:
+    source = FullDisk(Fetcher(FetchPolicy()))
+    async with open_children() as children, asyncio.timeout(10):
+        outcome = await attempt(
+            children, Diary(), "fetch", {"url": "https://example.com/x"}, media=source
+        ).run()
+    assert (outcome.kind, outcome.reason) == ("failed", "internal")
+    assert "No space left" in outcome.message
 
 
 async def test_a_task_sees_the_devices_it_was_given_and_no_secret_of_the_agent(
