@@ -20,6 +20,7 @@ LOG = structlog.get_logger(__name__)
 CONNECT_TIMEOUT_S = 2
 RECONNECT_WAIT_S = 1
 DRAIN_TIMEOUT_S = 5
+REPEAT_WARNING_S = 60.0
 
 
 class Broker:
@@ -29,6 +30,7 @@ class Broker:
         self._servers = url.split(",")
         self._name = name
         self.client = Client()
+        self._said, self._said_at = "", 0.0
 
     async def __aenter__(self) -> Self:
         """Begin to connect; returns at once."""
@@ -72,7 +74,11 @@ class Broker:
         await self.projected.open()
 
     async def _note_error(self, error: Exception) -> None:
-        LOG.debug("broker.error", error=repr(error))
+        """Say a trouble once, and again when it is another or after a while."""
+        said, now = repr(error), asyncio.get_running_loop().time()
+        if said != self._said or now - self._said_at > REPEAT_WARNING_S:
+            self._said, self._said_at = said, now
+            LOG.warning("broker.error", error=said)
 
     async def _note_disconnected(self) -> None:
         LOG.warning("broker.disconnected")

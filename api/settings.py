@@ -37,6 +37,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     profile: Profile = "production"
     database_url: str | None = None
     nats_url: str | None = None
+    nats_replicas: Literal[1, 3, 5] = 1
+    """On how many nodes of a cluster each stream is kept."""
     public_nats_url: str | None = None
     """What agents are told to connect to; without it, ``nats_url`` less its credentials."""
     data_dir: str = DEFAULT_DATA_DIR

@@ -30,6 +30,7 @@ from api.reading import open_pool
 from api.refreshing import Refreshing
 from api.settings import Settings
 from api.system_log import SystemLog
+from commands import topology
 from commands.artifact_store import open_store
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
@@ -39,7 +40,7 @@ from commands.loop import Loop, Supervised
 from commands.notary import Notary, SigningKey
 from commands.signals import LocalSignal
 from commands.throttle import Throttle
-from commands.worker import Worker, build_loops
+from commands.worker import Worker, WorkerConfig, build_loops
 from commands.writer import Writer
 from domain.envelope import Fence
 from domain.ids import uuid7
@@ -130,14 +131,13 @@ async def open_platform(core: Core, *, agent_nats_url: str) -> AsyncIterator[Pla
             artifacts=open_store(settings.artifacts),
             passwords=Passwords(CHEAP if settings.profile == "test" else None),
             throttle=throttle,
-            writer_counts=core.writer.counts,
             broker_connected=core.broker.is_connected,
         )
 
 
 def open_loops(core: Core) -> list[Supervised]:
     """What works in the background; each has ``run``, which goes on until cancelled."""
-    broker, holder = core.broker, f"{socket.gethostname()}:{os.getpid()}"
+    broker, holder = core.broker, holder_name()
     appended = LocalSignal()
     worker = Worker(
         log=core.log,
@@ -150,6 +150,7 @@ def open_loops(core: Core) -> list[Supervised]:
         ids=new_id,
         holder=holder,
         issuer_seed=core.keys.issuer_seed,
+        config=WorkerConfig(topology=topology.Config(replicas=core.settings.nats_replicas)),
     )
     projections = [
         Projecting("business", core, broker.committed, BUSINESS, broker.projected),
@@ -175,6 +176,11 @@ def open_loops(core: Core) -> list[Supervised]:
         team("housekeeping", housekeeping),
         *build_loops(worker),
     ]
+
+
+def holder_name() -> str:
+    """Who holds a lease: readable, and no other's even in containers that look alike."""
+    return f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
 
 
 class Projecting:

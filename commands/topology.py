@@ -42,6 +42,8 @@ MIB: Final = 1024 * 1024
 HOUR_S: Final = 3600.0
 REPORT_BYTES_MAX: Final = MIB
 WORK_PER_SERVER_MAX: Final = 2_000
+NAME_IN_USE: Final = 10_058
+"""The broker's code for a stream that exists with another configuration."""
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -157,7 +159,7 @@ class Topology:
         await self._ensure_servers()
 
     async def ensure_streams(self) -> None:
-        """Make the streams that are missing; never change one that is there."""
+        """Make the streams that are missing; of one that is there, change the copies alone."""
         for name in SUBJECTS:
             created = await self._created_at(name)
             if created is None:
@@ -169,12 +171,16 @@ class Topology:
 
     async def _created_at(self, name: str) -> object | None:
         try:
-            return (await self._broker.stream_info(name)).created
+            info = await self._broker.stream_info(name)
         except NotFoundError:
             return None
+        if info.config.num_replicas != self._config.replicas:
+            wanted = info.config.evolve(num_replicas=self._config.replicas)
+            await self._broker.update_stream(wanted)
+            LOG.warning("stream.copies_changed", stream=name, copies=self._config.replicas)
+        return info.created
 
     async def _create(self, name: str) -> None:
-        LOG.info("stream.created", stream=name)
         match name:
             case "OWL_EVENTS":
                 wanted = events_stream(self._config)
@@ -183,8 +189,14 @@ class Topology:
             case _:
                 first = await asyncio.to_thread(self._first_report_sequence)
                 wanted = reports_stream(self._config, first_sequence=first)
-        with suppress(BadRequestError):  # another process was faster
+        try:
             await self._broker.add_stream(wanted)
+        except BadRequestError as error:
+            if error.err_code != NAME_IN_USE:
+                raise
+            # another process was faster
+        else:
+            LOG.info("stream.created", stream=name)
         if name == REPORTS_STREAM:
             for consumer in self._interested():
                 await self._broker.add_consumer(REPORTS_STREAM, consumer)

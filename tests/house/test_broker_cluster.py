@@ -10,11 +10,14 @@ from pathlib import Path
 
 import nats
 import pytest
+from nats.aio.client import Client
 from nats.js.api import StreamConfig
 from nats.js.errors import APIError
 
 from api.embedded.binaries import find_nats
+from commands.topology import Config, Topology
 from deploy.make_secrets import NODES, main
+from domain.fleet.messages import SUBJECTS
 from tests.house.tree import ROOT
 
 DEADLINE_S = 30
@@ -83,6 +86,43 @@ async def publish_to_three_replicas(addresses: list[str]) -> int:
             return (await jetstream.publish("proof.one", b"kept three times")).seq
         finally:
             await connection.close()
+
+
+async def copies_of_our_streams(addresses: list[str]) -> list[tuple[int, int]]:
+    """How many nodes keep each of our streams, before and after an operator wants three."""
+    async with asyncio.timeout(DEADLINE_S):
+        connection = await nats.connect(addresses, max_reconnect_attempts=-1)
+        try:
+            copies = []
+            for replicas in (1, len(NODES)):
+                await until_done(topology_with(connection, replicas))
+                infos = [await connection.jetstream().stream_info(name) for name in SUBJECTS]
+                copies.append([info.config.num_replicas for info in infos])
+            return list(zip(*copies, strict=True))
+        finally:
+            await connection.close()
+
+
+def topology_with(client: Client, replicas: int) -> Topology:
+    return Topology(
+        client,
+        servers=lambda: (),
+        first_report_sequence=lambda: 1,
+        interested=lambda: (),
+        config=Config(replicas=replicas),
+    )
+
+
+async def until_done(topology: Topology) -> None:
+    while True:
+        try:
+            return await topology.ensure_streams()
+        except (APIError, nats.errors.TimeoutError):
+            continue  # no leader yet, or none yet for the new copies
+
+
+def test_our_streams_are_kept_on_as_many_nodes_as_are_wanted(cluster: list[str]) -> None:
+    assert asyncio.run(copies_of_our_streams(cluster)) == [(1, 3)] * len(SUBJECTS)
 
 
 def test_three_nodes_form_a_cluster_that_keeps_each_message_three_times(

@@ -107,7 +107,7 @@ def test_every_setting_that_the_platform_is_given_reaches_it(name: str) -> None:
     given = SERVICES[name]["environment"]
     settings = load(given)
     reached = {f"OWL_{field.upper()}": value for field, value in asdict(settings).items()}
-    assert {variable: reached[variable] for variable in given} == given
+    assert {variable: str(reached[variable]) for variable in given} == given
     assert settings.profile == "production"
 
 
