@@ -131,6 +131,7 @@ async def open_platform(core: Core, *, agent_nats_url: str) -> AsyncIterator[Pla
             artifacts=open_store(settings.artifacts),
             passwords=Passwords(CHEAP if settings.profile == "test" else None),
             throttle=throttle,
+            writer_counts=core.writer.counts,
             broker_connected=core.broker.is_connected,
         )
 
