@@ -17,6 +17,8 @@ from domain.money import FEN_PER_YUAN, Fen
 
 PASSWORD_MAX: Final = 128
 URL_MAX: Final = 2_048
+HOST_MAX: Final = 253
+LABEL_MAX: Final = 63
 _USERNAME = re.compile(r"[\w.-]{3,50}")
 _YEARS: Final = range(2000, 2101)
 _CENTS: Final = -2
@@ -82,9 +84,17 @@ def address_with(*schemes: str) -> Check:
             return fault
         if parts.scheme == "file":
             return None if parts.path and not parts.netloc else fault
-        return None if parts.hostname and "@" not in parts.netloc else fault
+        sound = "@" not in parts.netloc and _is_resolvable(parts.hostname or "")
+        return None if sound else fault
 
     return check
+
+
+def _is_resolvable(host: str) -> bool:
+    """Whether a resolver could be asked for it at all: RFC 1035 §2.3.4."""
+    name = host.removesuffix(".")
+    labels_are_sound = all(0 < len(label) <= LABEL_MAX for label in name.split("."))
+    return len(name) <= HOST_MAX and labels_are_sound
 
 
 Email: TypeAlias = Annotated[
