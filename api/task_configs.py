@@ -37,7 +37,10 @@ class VideoAnalysisConfig(Struct, kw_only=True, forbid_unknown_fields=True):
         Meta(
             min_length=1,
             max_length=URL_MAX,
-            description="http or https, or file within the farm's media directory.",
+            description=(
+                "https; file, within the media directory of the farm's servers; or http, "
+                "which servers refuse unless their operator allows it (--allow-http)."
+            ),
             examples=["https://example.com/video.mp4"],
         ),
         checked(address_with("http", "https", "file")),
