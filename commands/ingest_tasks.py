@@ -25,7 +25,13 @@ from commands.board_reader import BoardReader
 from commands.contexts import of_report
 from commands.pull import ACK, Pull, PullFailed
 from commands.receipts import Receipts
-from commands.reports import Dropped, consumer_name, read_report, replace_consumer
+from commands.reports import (
+    Dropped,
+    Senders,
+    consumer_name,
+    read_report,
+    replace_consumer,
+)
 from commands.task_reports import (
     RecordAdvanced,
     RecordBegan,
@@ -98,6 +104,7 @@ class TaskIngest:
         self._config = Config() if config is None else config
         self._flying: set[asyncio.Task[None]] = set()
         self._beginnings = 0
+        self._senders = Senders()
         self.dropped = Dropped()
 
     async def run(self, fence: Fence) -> None:
@@ -127,7 +134,7 @@ class TaskIngest:
                     flight.add_done_callback(self._flying.discard)
 
     async def _take_in(self, message: Msg) -> None:
-        report = read_report(message, self.dropped)
+        report = read_report(message, self._senders, self.dropped)
         if not isinstance(report, Began | Advanced | Ended):
             await self._client.publish(message.reply, TERM)
             return

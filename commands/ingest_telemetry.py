@@ -27,11 +27,17 @@ from commands.board_reader import BoardReader
 from commands.event_log.telemetry import TelemetryEntry, TelemetryLog
 from commands.hearing import Hearing
 from commands.presence import Presence
-from commands.pull import ACK, Pull, PullFailed, delivery_of
+from commands.pull import ACK, Delivery, Pull, PullFailed, delivery_of, sequence_of
 from commands.receipts import Receipts
-from commands.reports import Dropped, consumer_name, read_report, replace_consumer
-from domain.envelope import Actor, Fence
-from domain.facts import Fact
+from commands.reports import (
+    Dropped,
+    Sender,
+    Senders,
+    consumer_name,
+    read_report,
+    replace_consumer,
+)
+from domain.envelope import Fence
 from domain.fleet.messages import REPORTS_STREAM, Heartbeat, Output
 from domain.ports import Clock, OutOfReach, Signal
 from domain.telemetry.events import HeartbeatReceived, TaskOutputReceived
@@ -67,6 +73,16 @@ def telemetry_consumer(
     )
 
 
+class _Batch(Struct, kw_only=True):
+    """What was read together and is committed together."""
+
+    reply: str
+    last: Delivery
+    at: datetime
+    reports: list[Heartbeat | Output] = []
+    entries: list[TelemetryEntry] = []
+
+
 class TelemetryIngest:
     """Pull, append, acknowledge, give receipts."""
 
@@ -97,7 +113,9 @@ class TelemetryIngest:
         self._appended = appended
         self._config = Config() if config is None else config
         self._chunks: OrderedDict[UUID, None] = OrderedDict()
+        self._uncommitted: set[UUID] = set()
         self._beginnings = 0
+        self._senders = Senders()
         self.dropped = Dropped()
 
     async def run(self, fence: Fence) -> None:
@@ -127,65 +145,86 @@ class TelemetryIngest:
         return name
 
     async def _follow(self, consumer: str) -> None:
-        """Take in what comes, until something is out of turn."""
+        """Take in what comes, until something is out of turn; read on while a batch commits."""
         expected = 1
-        async with Pull(self._client, REPORTS_STREAM, consumer) as pull:
-            while True:
-                messages = await pull.take()
-                now = self._clock()
-                if not messages:
-                    if self._client.is_connected:
-                        self._hearing.listened(now)
-                    continue
-                for start in range(0, len(messages), self._config.batch_max):
-                    batch = messages[start : start + self._config.batch_max]
-                    first, last = delivery_of(batch[0]), delivery_of(batch[-1])
-                    if (
-                        first.consumer_sequence != expected
-                        or last.consumer_sequence != expected + len(batch) - 1
-                    ):
-                        return
-                    await self._take_in(batch, last.stream_sequence)
-                    expected += len(batch)
-                    if last.pending <= self._config.batch_max:
-                        self._hearing.listened(self._clock())
+        committing: asyncio.Task[None] | None = None
+        self._uncommitted.clear()
+        try:
+            async with Pull(self._client, REPORTS_STREAM, consumer) as pull:
+                while True:
+                    messages = await pull.take()
+                    if not messages:
+                        if committing is not None:
+                            await committing
+                            committing = None
+                        elif self._client.is_connected:
+                            self._hearing.listened(self._clock())
+                    for start in range(0, len(messages), self._config.batch_max):
+                        batch = messages[start : start + self._config.batch_max]
+                        first, last = delivery_of(batch[0]), delivery_of(batch[-1])
+                        expected += len(batch)
+                        if (
+                            first.consumer_sequence != expected - len(batch)
+                            or last.consumer_sequence != expected - 1
+                        ):
+                            return
+                        read = await self._read(batch, last)
+                        if committing is not None:
+                            await committing
+                        committing = asyncio.create_task(self._commit(read))
+        finally:
+            if committing is not None:
+                committing.cancel()
 
-    async def _take_in(self, batch: Sequence[Msg], sequence: int) -> None:
-        """Commit a batch, then acknowledge it, then let the agents know."""
-        reports: list[Heartbeat | Output] = []
-        entries: list[TelemetryEntry] = []
-        now = self._clock()
+    async def _read(self, batch: Sequence[Msg], last: Delivery) -> _Batch:
+        """Decode a batch; what is not to be taken in is dropped and counted."""
+        read = _Batch(reply=batch[-1].reply, last=last, at=self._clock())
         for message in batch:
-            report = read_report(message, self.dropped)
-            if not isinstance(report, Heartbeat | Output) or not await self._knows(report):
+            report = read_report(message, self._senders, self.dropped)
+            if not isinstance(report, Heartbeat | Output):
                 continue
-            reports.append(report)
-            if isinstance(report, Output) and not self._is_new(report):
+            server = self._board.servers.get(report.server_id)
+            if (server is None or server.removed) and not await self._knows(report.server_id):
                 continue
-            at = delivery_of(message).stream_sequence
-            entries.append(self._entry(report, at, now))
-        appended = await asyncio.to_thread(
-            self._telemetry.append, entries, stream_sequence=sequence
-        )
-        await self._client.publish(batch[-1].reply, ACK)
-        self._appended.notify(appended.position)
-        for report in reports:
+            read.reports.append(report)
+            sender = self._senders[message.subject]
             if isinstance(report, Heartbeat):
-                self._hearing.hear(report, now)
-                self._receipts.renew(report)
-                await self._presence.note(report, now)
+                entry = _heartbeat_entry(report, sender, sequence_of(message), read.at)
+            elif self._is_new(report):
+                self._uncommitted.add(report.report_id)
+                correlation_id = self._correlation_of(report.task_id)
+                sequence = sequence_of(message)
+                entry = _output_entry(report, sender, correlation_id, sequence, read.at)
             else:
+                continue
+            read.entries.append(entry)
+        return read
+
+    async def _commit(self, batch: _Batch) -> None:
+        """Commit a batch, then acknowledge it, then let the agents know."""
+        appended = await asyncio.to_thread(
+            self._telemetry.append, batch.entries, stream_sequence=batch.last.stream_sequence
+        )
+        await self._client.publish(batch.reply, ACK)
+        self._appended.notify(appended.position)
+        for report in batch.reports:
+            if isinstance(report, Heartbeat):
+                self._hearing.hear(report, batch.at)
+                self._receipts.renew(report)
+                self._presence.note(report, batch.at)
+            else:
+                self._uncommitted.discard(report.report_id)
                 self._chunks[report.report_id] = None
                 self._receipts.give(report.server_id, report.report_id)
         while len(self._chunks) > self._config.remembered_chunks:
             self._chunks.popitem(last=False)
+        if batch.last.pending <= self._config.batch_max:
+            self._hearing.listened(self._clock())
 
-    async def _knows(self, report: Heartbeat | Output) -> bool:
-        """Whether it comes from a server of this farm."""
-        server = self._board.servers.get(report.server_id)
-        if server is None:  # enrolled a moment ago, perhaps
-            await self._reader.catch_up()
-            server = self._board.servers.get(report.server_id)
+    async def _knows(self, server_id: UUID) -> bool:
+        """Whether it is a server of this farm after all: enrolled a moment ago, perhaps."""
+        await self._reader.catch_up()
+        server = self._board.servers.get(server_id)
         if server is None or server.removed:
             self.dropped.unknown_server += 1
             return False
@@ -196,44 +235,53 @@ class TelemetryIngest:
         if self._board.owner_of(output.task_id, output.attempt) != output.server_id:
             self.dropped.foreign += 1
             return False
-        return output.report_id not in self._chunks
-
-    def _entry(
-        self, report: Heartbeat | Output, sequence: int, now: datetime
-    ) -> TelemetryEntry:
-        fact: Fact
-        if isinstance(report, Heartbeat):
-            stream, correlation_id = report.server_id, str(report.boot_id)
-            fact = HeartbeatReceived(
-                server_id=report.server_id,
-                boot_id=report.boot_id,
-                sequence=report.sequence,
-                sent_at=report.sent_at,
-                host=report.host,
-                gpus=report.gpus,
-                running=report.running,
-                draining=report.draining,
-                simulated=report.simulated,
-            )
-        else:
-            stream, correlation_id = report.task_id, self._correlation_of(report.task_id)
-            fact = TaskOutputReceived(
-                task_id=report.task_id,
-                attempt=report.attempt,
-                sequence=report.sequence,
-                server_id=report.server_id,
-                lines=report.lines,
-            )
-        return TelemetryEntry(
-            stream=stream,
-            fact=fact,
-            recorded_at=now,
-            actor=Actor("agent", str(report.server_id)),
-            command_id=report.report_id,
-            correlation_id=correlation_id,
-            stream_sequence=sequence,
-        )
+        known = output.report_id in self._chunks or output.report_id in self._uncommitted
+        return not known
 
     def _correlation_of(self, task_id: UUID) -> str:
         mine = self._board.attempts.get(task_id)
         return f"task/{task_id}" if mine is None else mine.correlation_id
+
+
+def _heartbeat_entry(
+    report: Heartbeat, sender: Sender, sequence: int, at: datetime
+) -> TelemetryEntry:
+    return TelemetryEntry(
+        stream=report.server_id,
+        fact=HeartbeatReceived(
+            server_id=report.server_id,
+            boot_id=report.boot_id,
+            sequence=report.sequence,
+            sent_at=report.sent_at,
+            host=report.host,
+            gpus=report.gpus,
+            running=report.running,
+            draining=report.draining,
+            simulated=report.simulated,
+        ),
+        recorded_at=at,
+        actor=sender.actor,
+        command_id=report.report_id,
+        correlation_id=sender.correlation_of(report.boot_id),
+        stream_sequence=sequence,
+    )
+
+
+def _output_entry(
+    report: Output, sender: Sender, correlation_id: str, sequence: int, at: datetime
+) -> TelemetryEntry:
+    return TelemetryEntry(
+        stream=report.task_id,
+        fact=TaskOutputReceived(
+            task_id=report.task_id,
+            attempt=report.attempt,
+            sequence=report.sequence,
+            server_id=report.server_id,
+            lines=report.lines,
+        ),
+        recorded_at=at,
+        actor=sender.actor,
+        command_id=report.report_id,
+        correlation_id=correlation_id,
+        stream_sequence=sequence,
+    )

@@ -7,8 +7,9 @@ which is not that server's any more makes the platform ask for its end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import structlog
@@ -19,7 +20,10 @@ from commands.fleet import NoteServerSeen, note_server_seen
 from domain.errors import Refused
 from domain.fleet.liveness import seen
 from domain.fleet.messages import Heartbeat
+from domain.fleet.server import Server
 from domain.ports import CommandWriter, OutOfReach
+
+_Health: TypeAlias = tuple[UUID, list[tuple[str, bool]]]
 
 LOG = structlog.get_logger(__name__)
 
@@ -31,25 +35,48 @@ class Presence:
         self,
         board: Board,
         writer: CommandWriter,
-        stop_stray: Callable[[UUID, UUID, int], Awaitable[None]],
+        stop_stray: Callable[[UUID, UUID, int], Coroutine[Any, Any, None]],
     ) -> None:
         """``stop_stray`` tells a server to stop a task's attempt."""
         self._board = board
         self._writer = writer
         self._stop_stray = stop_stray
         self._noting: dict[UUID, asyncio.Task[None]] = {}
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._unchanged: dict[UUID, tuple[Server, _Health]] = {}
 
-    async def note(self, heartbeat: Heartbeat, at: datetime) -> None:
+    def note(self, heartbeat: Heartbeat, at: datetime) -> None:
         """Act on a heartbeat that was committed ``at``."""
+        if self._changes(heartbeat, at):
+            self._record_soon(heartbeat, at)
+        for running in heartbeat.running:
+            if not self._board.has(heartbeat.server_id, running.task_id, running.attempt):
+                self._stop_soon(heartbeat.server_id, running.task_id, running.attempt)
+
+    def _record_soon(self, heartbeat: Heartbeat, at: datetime) -> None:
+        """One at a time for each server; the next heartbeat says it again."""
         server_id = heartbeat.server_id
-        server = self._board.servers[server_id]
-        if server_id not in self._noting and seen(server, heartbeat, now=at):
+        if server_id not in self._noting:
             noting = asyncio.create_task(self._record(heartbeat, at))
             self._noting[server_id] = noting
             noting.add_done_callback(lambda _: self._noting.pop(server_id, None))
-        for running in heartbeat.running:
-            if not self._board.has(server_id, running.task_id, running.attempt):
-                await self._stop_stray(server_id, running.task_id, running.attempt)
+
+    def _stop_soon(self, server_id: UUID, task_id: UUID, attempt: int) -> None:
+        stopping = asyncio.create_task(self._stop_stray(server_id, task_id, attempt))
+        self._stopping.add(stopping)
+        stopping.add_done_callback(self._stopping.discard)
+
+    def _changes(self, heartbeat: Heartbeat, at: datetime) -> bool:
+        """Whether the log must learn something; mostly a heartbeat is as the one before it."""
+        server = self._board.servers[heartbeat.server_id]
+        state = (heartbeat.boot_id, [(gpu.uuid, gpu.healthy) for gpu in heartbeat.gpus])
+        last = self._unchanged.get(heartbeat.server_id)
+        if last is not None and last[0] is server and last[1] == state:
+            return False
+        if seen(server, heartbeat, now=at):
+            return True
+        self._unchanged[heartbeat.server_id] = (server, state)
+        return False
 
     async def _record(self, heartbeat: Heartbeat, at: datetime) -> None:
         context = of_report(heartbeat.server_id, heartbeat.report_id, correlation_id="")

@@ -31,7 +31,7 @@ class PullFailed(Exception):
 class Config(Struct, frozen=True, kw_only=True):
     """``window``: messages asked for and not yet taken. ``idle_s``: the longest wait."""
 
-    window: int = 4_000
+    window: int = 12_000
     expires_s: float = 30.0
     idle_s: float = 0.5
 
@@ -140,3 +140,9 @@ def delivery_of(message: Msg) -> Delivery:
     first = 4 if len(fields) < _FIELDS_WITH_DOMAIN else 6
     delivered, stream, consumer, _, pending = fields[first : first + 5]
     return Delivery(int(delivered), int(stream), int(consumer), int(pending))
+
+
+def sequence_of(message: Msg) -> int:
+    """The message's sequence in its stream."""
+    fields = message.reply.split(".")
+    return int(fields[5 if len(fields) < _FIELDS_WITH_DOMAIN else 7])

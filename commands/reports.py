@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Final
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -14,11 +15,13 @@ from nats.js.api import ConsumerConfig, ConsumerInfo
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
+from domain.envelope import Actor
 from domain.fleet.messages import REPORT_DECODER, REPORTS_STREAM, Report
 from domain.ports import FencedOff
 
 LOG = structlog.get_logger(__name__)
 
+SENDERS_MAX: Final = 100_000
 _SERVER_TOKEN: Final = 2  # owl.reports.<server>.<kind>
 
 
@@ -33,7 +36,39 @@ class Dropped(Struct):
     """Output of an attempt that is not the server's, nor was lately."""
 
 
-def read_report(message: Msg, dropped: Dropped) -> Report | None:
+class Sender:
+    """Who publishes on a subject, by the broker's own word."""
+
+    __slots__ = ("_boot_id", "_correlation_id", "actor", "server_id")
+
+    def __init__(self, subject: str) -> None:
+        name = subject.split(".")[_SERVER_TOKEN]
+        try:
+            self.server_id: UUID | None = UUID(name)
+        except ValueError:
+            self.server_id = None
+        self.actor = Actor("agent", name)
+        self._boot_id: UUID | None = None
+        self._correlation_id = ""
+
+    def correlation_of(self, boot_id: UUID) -> str:
+        """What all heartbeats of one life of the agent share."""
+        if boot_id != self._boot_id:
+            self._boot_id, self._correlation_id = boot_id, str(boot_id)
+        return self._correlation_id
+
+
+class Senders(dict[str, Sender]):
+    """Senders by subject, made when first heard; they are few and speak often."""
+
+    def __missing__(self, subject: str) -> Sender:
+        if len(self) >= SENDERS_MAX:
+            self.clear()
+        sender = self[subject] = Sender(subject)
+        return sender
+
+
+def read_report(message: Msg, senders: Senders, dropped: Dropped) -> Report | None:
     """The report in ``message``; ``None`` when it is dropped, and counted."""
     try:
         report: Report = REPORT_DECODER.decode(message.data)
@@ -41,7 +76,7 @@ def read_report(message: Msg, dropped: Dropped) -> Report | None:
         dropped.malformed += 1
         LOG.warning("report.malformed", subject=message.subject, why=str(failure))
         return None
-    if message.subject.split(".")[_SERVER_TOKEN] != str(report.server_id):
+    if senders[message.subject].server_id != report.server_id:
         dropped.forged += 1
         LOG.warning("report.forged", subject=message.subject, claims=str(report.server_id))
         return None
