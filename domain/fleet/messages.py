@@ -99,7 +99,7 @@ class Receipt(Struct, frozen=True, kw_only=True):
     lease_lost_after_s: int = 120
 
 
-class GpuSample(Struct, frozen=True, kw_only=True):
+class GpuSample(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One GPU now. Percent 0-100, MiB, degrees Celsius, watts; ``None`` is not available."""
 
     index: int
@@ -118,7 +118,7 @@ class GpuSample(Struct, frozen=True, kw_only=True):
     simulated: bool = False
 
 
-class HostSample(Struct, frozen=True, kw_only=True):
+class HostSample(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The host now. Percent 0-100, MiB; ``None`` is not available."""
 
     cpu_percent: float | None = None
@@ -129,7 +129,7 @@ class HostSample(Struct, frozen=True, kw_only=True):
     load_1m: float | None = None
 
 
-class RunningTask(Struct, frozen=True, kw_only=True):
+class RunningTask(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An attempt that the agent has: waiting to begin or running."""
 
     task_id: UUID
@@ -138,7 +138,7 @@ class RunningTask(Struct, frozen=True, kw_only=True):
     gpu_uuids: tuple[str, ...] = ()
 
 
-class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat"):
+class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat", gc=False):
     """I live, and this is how I am. ``sequence`` counts from 1 in each life (``boot_id``)."""
 
     report_id: UUID
@@ -179,7 +179,7 @@ class Advanced(Struct, frozen=True, kw_only=True, tag="advanced"):
     note: str = ""
 
 
-class OutputLine(Struct, frozen=True, kw_only=True):
+class OutputLine(Struct, frozen=True, kw_only=True, gc=False):
     """One line that a task wrote; at most 4,096 characters."""
 
     at: datetime
