@@ -14,7 +14,7 @@ import ssl
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import quote, urljoin, urlsplit
 
 import httpcore
@@ -177,7 +177,7 @@ class Fetcher:
 
     async def _write(self, body: AsyncIterable[bytes], target: Path) -> None:
         written, waiting = 0, bytearray()
-        with await asyncio.to_thread(target.open, "wb") as file:
+        with await asyncio.to_thread(_new_file, target) as file:
             async for chunk in body:
                 written += len(chunk)
                 if written > self._policy.max_bytes:
@@ -190,6 +190,12 @@ class Fetcher:
 
     def _too_large(self) -> str:
         return f"is larger than {self._policy.max_bytes} bytes"
+
+
+def _new_file(target: Path) -> BinaryIO:
+    """A file of our own making: a link laid there by the task would lead out of its sandbox."""
+    target.unlink(missing_ok=True)
+    return target.open("xb")
 
 
 def check_url(url: str, policy: FetchPolicy) -> str:

@@ -110,6 +110,19 @@ async def test_an_answer_that_is_no_file_is_refused_and_leaves_none(
     assert not holds_files(tmp_path)
 
 
+async def test_a_link_that_the_task_laid_in_the_way_is_not_written_through(
+    tmp_path: Path,
+) -> None:
+    workspace, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
+    workspace.mkdir()
+    elsewhere.write_text("the agent's own")
+    (workspace / "input").symlink_to(elsewhere)
+    async with server(says("200 OK", b"the task's")) as (policy, port, _):
+        await fetch(policy, f"http://127.0.0.1:{port}/", workspace / "input")
+    assert elsewhere.read_text() == "the agent's own"
+    assert (workspace / "input").read_text() == "the task's"
+
+
 async def test_a_body_without_a_length_is_cut_off_at_the_cap(tmp_path: Path) -> None:
     async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
