@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import IO, Any, Final
 
 import structlog
@@ -28,11 +30,25 @@ _SHARED: Final[tuple[Processor, ...]] = (
 )
 
 
-def set_up_logging(settings: Settings, *, program: str, stream: IO[str] | None = None) -> None:
-    """Configure structlog and the standard library's loggers for this process."""
+FILE_BYTES_MAX = 16 * 1024 * 1024
+FILES_KEPT = 4
+
+
+def set_up_logging(
+    settings: Settings,
+    *,
+    program: str,
+    stream: IO[str] | None = None,
+    path: Path | None = None,
+) -> None:
+    """Configure structlog and the standard library's loggers for this process.
+
+    The log goes to ``stream`` (standard error), or as JSON to ``path``, which is kept small.
+    """
     target = stream or sys.stderr
-    as_text = settings.log_format == "text" or (
-        settings.log_format == "auto" and stream is None and target.isatty()
+    as_text = path is None and (
+        settings.log_format == "text"
+        or (settings.log_format == "auto" and stream is None and target.isatty())
     )
     last: Processor = (
         structlog.dev.ConsoleRenderer(
@@ -41,7 +57,13 @@ def set_up_logging(settings: Settings, *, program: str, stream: IO[str] | None =
         if as_text
         else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
-    handler = logging.StreamHandler(target)
+    handler: logging.Handler = (
+        logging.StreamHandler(target)
+        if path is None
+        else RotatingFileHandler(
+            path, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="utf-8"
+        )
+    )
     handler.setLevel(settings.log_level)
     handler.setFormatter(formatter(last))
     root = logging.getLogger()

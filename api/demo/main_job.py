@@ -6,6 +6,8 @@ it advance, and gets what was found and what it cost.
 
 from __future__ import annotations
 
+import shutil
+import sys
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -143,7 +145,7 @@ def _address_of(media_file: Path) -> str:
 
 
 def _next_steps(api_url: str, task: Task, demo: Credentials) -> RenderableType:
-    host = api_url.removesuffix("/api")
+    host, owl = api_url.removesuffix("/api"), _typed()
     return Group(
         Text(),
         heading("猫头鹰工厂 Owl Factory", "bold"),
@@ -153,10 +155,21 @@ def _next_steps(api_url: str, task: Task, demo: Credentials) -> RenderableType:
         # known to everybody on purpose: the demonstration's platform listens on loopback only
         line(f"sign in  {demo.email}, password {demo.password}"),
         Text("\nTry next:", "bold"),
-        line(f"  owl login --email {demo.email} --api {api_url}", "cyan"),
-        line("  owl tasks submit test --config seconds=5 --watch", "cyan"),
-        line(f"  owl tasks logs {task.id}", "cyan"),
+        line(f"  {owl} login --email {demo.email} --api {api_url}", "cyan"),
+        line(f"  {owl} tasks submit test --config seconds=5 --watch", "cyan"),
+        line(f"  {owl} tasks logs {task.id}", "cyan"),
     )
+
+
+def _typed() -> str:
+    """How ``owl`` is called from here: a fresh environment is not on the shell's path."""
+    program = Path(sys.executable).with_name("owl")
+    if shutil.which("owl") == str(program):
+        return "owl"
+    try:
+        return str(program.relative_to(Path.cwd()))
+    except ValueError:
+        return str(program)
 
 
 def _say(console: Console, sentence: str) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from api.database import prepare_database
 from api.keys import load_keys
@@ -56,7 +57,7 @@ def create(
     """
     with in_words():
         settings = settings_from(**options)
-        set_up_logging(settings, program="admin")
+        set_up_logging(replace(settings, log_level="WARNING"), program="admin")
         given = sys.stdin.readline().strip() if password_stdin else ""
         password = given or secrets.token_urlsafe(_PASSWORD_BYTES)
         if len(password) < settings.shortest_password:

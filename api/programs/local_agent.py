@@ -10,11 +10,13 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
-from api.client.http import ApiClient
+from api.client.http import ApiClient, ApiRefused
 from api.demo.main_job import Credentials
 from api.embedded.child import Child, Launch, stop_orphans
 from api.settings import environment_for_agent
@@ -52,17 +54,32 @@ class LocalAgent:
         return self._plan.directory / "agent.log"
 
     async def enrol(self, admin: Credentials) -> None:
-        """Make room for this machine, unless an earlier start has."""
+        """Make room for this machine, unless an earlier start has on the same database."""
         self._plan.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if (self._plan.directory / "identity.json").exists():
-            return
         async with ApiClient(self._plan.api_url) as client:
             await client.log_in(admin.email, admin.password)
+            if await self._is_known(client):
+                return
             answer = await client.post(
                 "/gpu/servers",
                 {"name": socket.gethostname()[:50], "max_concurrent_tasks": SLOTS},
             )
         self._token = answer["enrolment_token"]
+
+    async def _is_known(self, client: ApiClient) -> bool:
+        """Whether the identity in the directory is one of this platform's servers."""
+        identity = self._plan.directory / "identity.json"
+        if not identity.exists():
+            return False
+        server_id = msgspec.json.decode(identity.read_bytes())["server_id"]
+        try:
+            await client.get(f"/gpu/servers/{server_id}")
+        except ApiRefused as refused:
+            if refused.status != HTTPStatus.NOT_FOUND:
+                raise
+            identity.unlink()
+            return False
+        return True
 
     async def run(self, report: Callable[[str], None]) -> None:
         """Keep the agent running; ``report`` hears when it had to be started again."""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import click
 import psycopg
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from api.database import prepare_database
 from api.keys import load_keys
@@ -54,7 +54,7 @@ def erase(
         click.confirm(f"forget user {user} for ever?", abort=True, err=True)
     with in_words():
         settings = settings_from(**options)
-        set_up_logging(settings, program="privacy")
+        set_up_logging(replace(settings, log_level="WARNING"), program="privacy")
         erased = asyncio.run(_erase(settings, user, reason))
     if as_json:
         print_json(asdict(erased))

@@ -16,7 +16,6 @@ from typing import Any
 
 import click
 from msgspec import Struct
-from msgspec.structs import replace
 from rich.console import Console
 
 from api.database import prepare_database
@@ -102,17 +101,18 @@ def command(
             port=port,
         )
         directory = Path(settings.data_dir).resolve()
-        (directory / "logs").mkdir(parents=True, exist_ok=True)
-        with (directory / "logs" / "owl.log").open("a", encoding="utf-8") as log:
-            set_up_logging(replace(settings, log_format="json"), program="up", stream=log)
-            listener = _listener(settings, console, asked=port is not None)
-            keys = load_keys(settings.secrets_path, make=True)
-            with ExitStack() as opened:
-                with _step(console, "PostgreSQL and NATS"):
-                    config = _stack_config(settings, keys, directory)
-                    stack = opened.enter_context(EmbeddedStack(config))
-                up = _Up(settings, keys, stack, listener, wanted, console, directory)
-                code = run_long(up.run())
+        for private in ("logs", "results", "artifacts"):
+            # what tasks made and did is no business of the machine's other users
+            (directory / private).mkdir(parents=True, exist_ok=True, mode=0o700)
+        set_up_logging(settings, program="up", path=directory / "logs" / "owl.log")
+        listener = _listener(settings, console, asked=port is not None)
+        keys = load_keys(settings.secrets_path, make=True)
+        with ExitStack() as opened:
+            with _step(console, "PostgreSQL and NATS"):
+                config = _stack_config(settings, keys, directory)
+                stack = opened.enter_context(EmbeddedStack(config))
+            up = _Up(settings, keys, stack, listener, wanted, console, directory)
+            code = run_long(up.run())
     raise SystemExit(code)
 
 
