@@ -4,7 +4,7 @@ Both sides see the same events: whole lives of tasks (submit with a hold, assign
 progress, complete and settle), written by 128 submitters through our writer, every commit
 durable. Then the runner brings all business read models from where they stood to the head. It
 reads by its own connection, decoding every event, as in a process of its own. Read models are
-not fsynced themselves: checkpoint and rows go back together in a crash and are projected again.
+fsynced too, a batch at a time: what a client was told is projected stays so in a crash.
 
 Beside the ratio: how long a writer waits until its own write can be read.
 """

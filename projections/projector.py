@@ -1,6 +1,8 @@
 """Projects batches into tables: load, fold, then write rows and checkpoints in one commit.
 
 Exactly once: the checkpoints move by compare-and-set in the transaction that writes the rows.
+Commits are as durable as those of the log: a position that anybody was told, or could see, must
+not go back in a crash, for clients come back with it (``projections.position``).
 Used by the live runner and by a rebuild that catches up.
 
 Source: the checkpoint per subscriber of Kleppmann, "Designing Data-Intensive Applications",
@@ -32,8 +34,6 @@ OVERTAKEN: Final = "OW101"
 SESSION: Final = """
     SET timezone = 'UTC';
     SET statement_timeout = '60s';
-    -- a read model may lose its last moments in a crash: checkpoint and rows go back together
-    SET synchronous_commit = off;
     -- rows are loaded by key from tables that may have grown since the plan was made
     SET enable_seqscan = off;
     SET enable_hashjoin = off;
