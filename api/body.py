@@ -8,6 +8,7 @@ C and one decode; only a failed one is taken apart field by field, to name all t
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import re
 import unicodedata
@@ -140,7 +141,9 @@ class Body(AbstractDTO[RequestBody]):
         if media_type != _JSON:
             raise Rejection("UNSUPPORTED_MEDIA_TYPE")
         if exchange.idempotency_key:
-            exchange.body_digest = hashlib.sha256(value).digest()
+            # keyed: a body may hold a password, and a bare digest of that could be guessed
+            key = exchange.platform.config.request_key
+            exchange.body_digest = hmac.digest(key, value, hashlib.sha256)
         reader = self.readers[self.asgi_connection.route_handler.handler_id]
         return reader.read(value, exchange.platform.config)
 

@@ -1,5 +1,7 @@
 """认证机制, 用户管理: open an account, log in, see oneself."""
 
+import hashlib
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -156,3 +158,13 @@ def test_no_password_is_ever_in_the_log(fresh_api: LiveApi) -> None:
     assert PASSWORD not in text
     assert "argon2" not in text
     assert person.email not in text
+
+
+def test_what_a_key_remembers_of_a_request_cannot_be_guessed_from(fresh_api: LiveApi) -> None:
+    body = json.dumps(NEW).encode()
+    headers = {"Idempotency-Key": "registers-once", "Content-Type": "application/json"}
+    with fresh_api.client() as anonymous:
+        ok(anonymous.post("/api/auth/register", content=body, headers=headers))
+    kept = fresh_api.rows("SELECT request_digest FROM owl_private.receipts")
+    assert kept
+    assert all(bytes(row[0]) != hashlib.sha256(body).digest() for row in kept)
