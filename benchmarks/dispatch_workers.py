@@ -70,10 +70,10 @@ async def run_procrastinate(url: str, stamps: Stamps) -> None:
         connector=procrastinate.PsycopgConnector(conninfo=url, min_size=4, max_size=16)
     )
 
-    @app.task(name="noop")
     async def noop(number: int) -> None:
         stamps.begin(number)
 
+    app.task(name="noop")(noop)
     async with app.open_async():
         await app.run_worker_async(concurrency=CONCURRENCY, install_signal_handlers=False)
 
@@ -82,11 +82,11 @@ async def run_pgqueuer(url: str, stamps: Stamps) -> None:
     """Dequeues up to as many jobs at once as it may run."""
     queue = PgQueuer(AsyncpgDriver(await asyncpg.connect(url)))
 
-    @queue.entrypoint("noop")
     async def noop(job: Job) -> None:
         assert job.payload is not None
         stamps.begin(int(job.payload))
 
+    queue.entrypoint("noop")(noop)
     await queue.run(batch_size=CONCURRENCY, max_concurrent_tasks=CONCURRENCY * 2)
 
 
