@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 from urllib.parse import parse_qsl
 from uuid import UUID
 
+import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.params import QueryParameter
@@ -52,6 +53,7 @@ def check_query(
         len(set(names)) == len(names)
         and all(name in known for name in names)
         and not any(True for value in pairs for _ in unclean_texts(value[1], lines=False))
+        and not any(_is_null(value, known[name]) for name, value in pairs)
     ):
         return
     raise InvalidRequest(faults_of_query(connection, handler))
@@ -70,7 +72,9 @@ def faults_of_query(
         required=_required(handler),
         strict=False,
     )
-    for name in given:
+    for name, value in given.items():
+        if name in known and _is_null(value, known[name]):
+            faults.setdefault(name, []).append(Fault("invalid"))
         if name not in known:
             faults.setdefault(name, []).append(Fault("unknown_parameter"))
     seen: set[str] = set()
@@ -79,6 +83,16 @@ def faults_of_query(
             faults.setdefault(name, []).append(Fault("repeated_parameter"))
         seen.add(name)
     return faults
+
+
+def _is_null(value: str, annotation: Any) -> bool:
+    """Whether a lax conversion takes the word for no value at all."""
+    if value.lower() != "null":
+        return False
+    try:
+        return msgspec.convert(value, annotation, strict=False) is None
+    except msgspec.ValidationError:
+        return False
 
 
 def _pairs(query: bytes) -> list[tuple[str, str]]:

@@ -11,7 +11,6 @@ from typing import Any, Final
 from litestar.handlers import HTTPRouteHandler
 
 from api.policy import Policy, policy_of
-from api.query import parameters_of
 
 _REFUSALS: Final = "refusals"
 
@@ -26,6 +25,7 @@ def codes_of(handler: HTTPRouteHandler, *, path_parameters: bool) -> tuple[str, 
     policy = policy_of(handler)
     parameters = handler.parsed_fn_signature.parameters
     is_post = "POST" in handler.http_methods
+    takes_a_header_that_can_be_wrong = is_post or "GET" in handler.http_methods
     found = list(handler.opt.get(_REFUSALS, ()))
     if policy is not Policy.PUBLIC:
         found.append("INVALID_CREDENTIALS")
@@ -35,7 +35,7 @@ def codes_of(handler: HTTPRouteHandler, *, path_parameters: bool) -> tuple[str, 
         found.append("RESOURCE_NOT_FOUND")
     if "data" in parameters:
         found += ["PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"]
-    if "data" in parameters or is_post or parameters_of(handler):
+    if "data" in parameters or takes_a_header_that_can_be_wrong:
         found.append("VALIDATION_ERROR")
     if is_post:
         found.append("IDEMPOTENCY_MISMATCH")

@@ -154,6 +154,8 @@ def test_a_body_of_another_kind(user: Person, media_type: str) -> None:
         ("page_size=0", "page_size"),
         ("page_size=101", "page_size"),
         ("status=nope", "status"),
+        ("status=null", "status"),
+        ("user_id=NULL&page=null", "page"),
         ("sort_by=cost;DROP%20TABLE", "sort_by"),
         ("sort_order=up", "sort_order"),
         ("task_type=%00", "task_type"),
