@@ -1,6 +1,6 @@
 """Metering: keeps the money held for a running task ahead of the seconds it has run.
 
-Looks once a second which holds run out within a minute, and has each reviewed against its
+Looks once a second which holds run out within seconds, and has each reviewed against its
 user's balance: more is set aside, or the task is asked to stop.
 """
 
@@ -18,9 +18,9 @@ from commands.contexts import of_policy
 from commands.dispatching import ExtendHold, extend_hold
 from domain.envelope import Fence
 from domain.errors import Refused
-from domain.money import price_of
 from domain.ports import Clock, CommandWriter, Ids
-from domain.tasks.metering import LEAD_MS
+from domain.tasks.metering import runs_out
+from domain.tasks.task import elapsed_ms
 
 LOG = structlog.get_logger(__name__)
 
@@ -72,11 +72,14 @@ class Metering:
         if mine.began_at is None or mine.cancel_requested_at is not None:
             return False
         task = self._board.tasks.get(mine.task_id)
-        if task is None or task.price_fen_per_minute == 0:
+        if task is None:
             return False
-        run_ms = round((now - mine.began_at).total_seconds() * 1000)
-        soon = price_of(run_ms + LEAD_MS, price_fen_per_minute=task.price_fen_per_minute)
-        return soon > task.held_fen
+        return runs_out(
+            run_ms=elapsed_ms(mine.began_at, now),
+            held_fen=task.held_fen,
+            price_fen_per_minute=task.price_fen_per_minute,
+            timeout_s=mine.timeout_s,
+        )
 
     async def _review(self, mine: Attempt, now: datetime, fence: Fence) -> None:
         context = of_policy(

@@ -21,7 +21,7 @@ from domain.tasks.events import (
     TaskSubmitted,
 )
 from domain.tasks.lifecycle import allows
-from domain.tasks.task import Task
+from domain.tasks.task import Task, most_of
 
 
 class TaskOrder(Struct, frozen=True, kw_only=True):
@@ -36,10 +36,18 @@ class TaskOrder(Struct, frozen=True, kw_only=True):
 
 
 def hold_for(
-    price_fen_per_minute: Fen, estimated_duration_min: int | None, configuration: Configuration
+    price_fen_per_minute: Fen,
+    estimated_duration_min: int | None,
+    timeout_s: int,
+    configuration: Configuration,
 ) -> Fen:
-    """What is set aside before a task runs: its price for the estimated minutes."""
-    return price_fen_per_minute * (estimated_duration_min or configuration.default_hold_min)
+    """What is set aside before a task runs: its price for the estimated minutes.
+
+    Never more than it may cost until its timeout, whatever was estimated.
+    """
+    minutes = estimated_duration_min or configuration.default_hold_min
+    most = most_of(price_fen_per_minute=price_fen_per_minute, timeout_s=timeout_s)
+    return min(price_fen_per_minute * minutes, most)
 
 
 def timeout_for(config: dict[str, Any], configuration: Configuration) -> int:
@@ -67,6 +75,7 @@ def submit(
     if price is None:
         enabled = sorted(configuration.prices_fen_per_minute)
         raise InvalidInput("unknown task type", field="task_type", enabled=enabled)
+    timeout_s = timeout_for(order.config, configuration)
     return TaskSubmitted(
         task_id=task_id,
         user_id=user_id,
@@ -77,8 +86,8 @@ def submit(
         estimated_duration_min=order.estimated_duration_min,
         config=order.config,
         price_fen_per_minute=price,
-        hold_fen=hold_for(price, order.estimated_duration_min, configuration),
-        timeout_s=timeout_for(order.config, configuration),
+        hold_fen=hold_for(price, order.estimated_duration_min, timeout_s, configuration),
+        timeout_s=timeout_s,
     )
 
 
@@ -132,13 +141,14 @@ def retry(task: Task, *, configuration: Configuration) -> TaskRetried:
     price = configuration.prices_fen_per_minute.get(task.task_type)
     if price is None:
         raise InvalidState("the farm no longer runs this type", task_type=task.task_type)
+    timeout_s = timeout_for(task.config, configuration)
     return TaskRetried(
         task_id=task.task_id,
         user_id=task.user_id,
         attempt=task.attempt + 1,
         price_fen_per_minute=price,
-        hold_fen=hold_for(price, task.estimated_duration_min, configuration),
-        timeout_s=timeout_for(task.config, configuration),
+        hold_fen=hold_for(price, task.estimated_duration_min, timeout_s, configuration),
+        timeout_s=timeout_s,
         priority=task.priority,
         gpu_memory_mib=gpu_memory_for(task.config),
     )

@@ -208,3 +208,8 @@ def cost_of(task: Task, run_ms: int, reason: Reason | None = None) -> Fen:
     if reason is not None and FAULT[reason] == "platform":
         return 0
     return price_of(run_ms, price_fen_per_minute=task.price_fen_per_minute)
+
+
+def most_of(*, price_fen_per_minute: Fen, timeout_s: int) -> Fen:
+    """The most that an attempt may ever cost: its price for all the time that it may take."""
+    return price_of(1000 * timeout_s, price_fen_per_minute=price_fen_per_minute)

@@ -113,16 +113,19 @@ def test_a_task_has_run_since_it_started() -> None:
     ("seconds", "held", "spendable", "verdict"),
     [
         (0, 1_050, 10_000, Enough()),
-        (540, 1_050, 10_000, Enough()),  # the last minute begins
-        (541, 1_050, 10_000, Extend(525)),
+        (585, 1_050, 10_000, Enough()),  # the last seconds begin
+        (586, 1_050, 10_000, Extend(525)),
         (599, 1_050, 10_000, Extend(525)),
-        (541, 1_050, 100, Extend(100)),  # what is there buys what it buys
-        (541, 1_050, 0, Enough()),  # the minute that is paid for may be used
+        (586, 1_050, 100, Extend(100)),  # what is there buys what it buys
+        (586, 1_050, 0, Enough()),  # the seconds that are paid for may be used
         (599, 1_050, 0, Enough()),
         (600, 1_050, 0, Exhausted()),
         (6_000, 1_050, 0, Exhausted()),
         (1_200, 1_050, 10_000, Extend(1_050 + 525)),  # nobody looked for ten minutes
         (1_200, 1_050, 30, Extend(30)),
+        (3_590, 6_200, 10_000, Extend(100)),  # an hour is all that it may run
+        (3_590, 6_300, 10_000, Enough()),
+        (9_999, 6_300, 0, Enough()),  # its timeout ends it, not its money
     ],
 )
 def test_a_hold_is_extended_in_time_and_the_task_stopped_when_all_is_used(

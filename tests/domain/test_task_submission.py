@@ -127,7 +127,7 @@ def test_running_again_costs_today_s_price_and_keeps_the_wishes_of_the_order() -
             user_id=ALICE,
             attempt=2,
             price_fen_per_minute=200,
-            hold_fen=400,
+            hold_fen=100,
             timeout_s=30,
         )
     )

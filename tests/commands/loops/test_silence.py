@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from domain.fleet.events import GpuFailed, GpuRecovered, ServerCameOnline, ServerWentOffline
-from domain.tasks.events import TaskCancelled, TaskFailed, TaskRequeued
+from domain.tasks.events import TaskCancelled, TaskCancelRequested, TaskFailed, TaskRequeued
 from domain.tasks.submission import TaskOrder
 from domain.wallet.events import HoldExtended, HoldSettled
-from tests.commands.loops.plant import Plant, eventually
+from tests.commands.loops.plant import Plant, eventually, now
 from tests.commands.loops.scripted_agent import ScriptedAgent
 
 pytestmark = pytest.mark.anyio
@@ -123,17 +124,24 @@ async def test_an_agent_that_stops_gets_no_more_work(plant: Plant) -> None:
 async def test_a_hold_is_extended_before_it_runs_out_and_then_the_task_stops(
     plant: Plant,
 ) -> None:
-    await plant.start_worker()
+    worker = await plant.start_worker()
     await plant.configure(hold_extension_min=1, prices_fen_per_minute={"video_analysis": 6_000})
     agent = await ScriptedAgent(plant.client, await plant.server(), obedient=False).start()
     user_id = await plant.user(balance_fen=6_100)  # a minute's hold, and one second more
     task_id = await plant.submit(user_id, VIDEO)
     work = (await eventually(lambda: agent.assigned))[0]
     await agent.insist(agent.began(work))
+    metering = worker.loop("metering")
+    mine = worker.reader.board.attempts[task_id]
+    assert not metering._is_due(mine, now() + timedelta(seconds=30))
+    metering._clock = lambda: now() + timedelta(seconds=50)
     await eventually(lambda: plant.facts(HoldExtended))
     assert plant.wallet(user_id).available_fen == 0
-    # what is held lasts for a minute yet; the agent ends it by the cancellation that comes then
+    # what is held lasts for some seconds yet
     assert plant.task(task_id).phase == "running"
-    await agent.insist(agent.ended(work, outcome="failed", reason="user_error"))
-    assert len(plant.facts(TaskFailed, task_id)) == 1
+    metering._clock = lambda: now() + timedelta(seconds=70)
+    await eventually(lambda: agent.cancels)
+    assert [fact.reason for fact in plant.facts(TaskCancelRequested)] == ["balance_exhausted"]
+    await agent.insist(agent.ended(work, outcome="cancelled"))
+    assert [f.reason for f in plant.facts(TaskFailed, task_id)] == ["balance_exhausted"]
     await agent.stop()
