@@ -1,28 +1,32 @@
 """Row 10: heartbeats to committed events, over receiving and decoding them only.
 
-Both take the same 20,000 heartbeats of 8 GPUs from the same JetStream stream, already there, by
-the same pull. Limit: decode and drop. Ours: decode, check the sender, append to the telemetry
-log with the stream's sequence in the same commit, judge whether anything changed, give each
-server its receipt, acknowledge.
+Both take 20,000 heartbeats of 8 GPUs from a JetStream stream by the same pull, while another
+process floods it from the same machine. Limit: decode and drop. Ours: decode, check the sender,
+append to the telemetry log with the stream's sequence in the same commit, judge whether
+anything changed, give each server its receipt, acknowledge.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import nats
 import structlog
 import uvloop
 from nats.aio.client import Client
-from nats.js.api import ConsumerConfig
 
 from benchmarks.append import context, fresh_id
 from benchmarks.measure import Options, Ratio, measure, options, tell
@@ -55,6 +59,8 @@ from tests.stack import LiveStack, live_stack
 SERVERS = 200
 HEARTBEATS = 20_000
 GPUS = 8
+FIRST = "telemetry-0-0"
+FLOOD = "flood"
 
 RATIO = Ratio(
     row=10,
@@ -117,26 +123,27 @@ class Farm:
             gpus=gpus,
         )
 
-    async def fill(self, client: Client, broker_topology: Topology) -> int:
-        """Put the heartbeats into the stream; the sequence of the last."""
-        await broker_topology.ensure_streams()
-        servers = list(self.boots)
-        for number in range(HEARTBEATS):
-            beat = self.heartbeat(servers[number % SERVERS], 2 + number // SERVERS)
-            subject = report_subject(beat.server_id, beat)
-            await client.publish(subject, ENCODER.encode(beat))
-        await client.flush()
-        while True:
-            state = (await client.jetstream().stream_info(REPORTS_STREAM)).state
-            if state.messages >= HEARTBEATS:
-                return state.last_seq
-            await asyncio.sleep(0.05)
+    def payloads(self) -> list[tuple[str, bytes]]:
+        """A heartbeat of each server, ready to be published again and again."""
+        beats = [self.heartbeat(server_id, 2) for server_id in self.boots]
+        return [(report_subject(beat.server_id, beat), ENCODER.encode(beat)) for beat in beats]
+
+
+async def flood(url: str, packed: bytes) -> None:
+    """Publish ``HEARTBEATS`` without waiting for anything; runs as a process of its own."""
+    payloads = msgspec.msgpack.decode(packed, type=list[tuple[str, bytes]])
+    client = await nats.connect(url)
+    for number in range(HEARTBEATS):
+        subject, payload = payloads[number % len(payloads)]
+        await client.publish(subject, payload)
+    await client.flush()
+    await client.close()
 
 
 async def prepared(
-    farm: Farm, measure_one: Callable[[Client, int], Awaitable[float]]
+    farm: Farm, measure_one: Callable[[Client, Callable[[], None]], Awaitable[float]]
 ) -> float:
-    """Fill a fresh stream, then measure."""
+    """Make a fresh stream, then measure with the flood on."""
     client = await nats.connect(farm.nats_url)
     broker = client.jetstream()
     for stream in await broker.streams_info():
@@ -145,25 +152,34 @@ async def prepared(
         client,
         servers=list,
         first_report_sequence=lambda: farm.log.telemetry.tracked() + 1,
-        interested=lambda: [_consumer()],
+        interested=lambda: [telemetry_consumer(FIRST, 1, 50_000)],
     )
-    try:
-        return await measure_one(client, await farm.fill(client, topology))
-    finally:
-        await client.close()
+    await topology.ensure_streams()
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(msgspec.msgpack.encode(farm.payloads()))
+        file.flush()
+        command = [sys.executable, "-m", "benchmarks.heartbeats", FLOOD]
+        flooding: list[subprocess.Popen[bytes]] = []
+
+        def start() -> None:
+            flooding.append(subprocess.Popen([*command, farm.nats_url, file.name]))
+
+        try:
+            return await measure_one(client, start)
+        finally:
+            for process in flooding:
+                process.wait()
+            await client.close()
 
 
-def _consumer() -> ConsumerConfig:
-    return telemetry_consumer("telemetry-0-0", 1, 50_000)
-
-
-async def receive(client: Client, _: int) -> float:
-    """The limit."""
-    taken = 0
-    began = time.perf_counter()
-    async with Pull(client, REPORTS_STREAM, "telemetry-0-0") as pull:
+async def receive(client: Client, start: Callable[[], None]) -> float:
+    """The limit, from the first heartbeat to the last."""
+    taken, began = 0, 0.0
+    async with Pull(client, REPORTS_STREAM, FIRST) as pull:
+        start()
         while taken < HEARTBEATS:
             messages = await pull.take()
+            began = began or (time.perf_counter() if messages else 0.0)
             for message in messages:
                 REPORT_DECODER.decode(message.data)
             taken += len(messages)
@@ -172,8 +188,8 @@ async def receive(client: Client, _: int) -> float:
     return HEARTBEATS / (time.perf_counter() - began)
 
 
-async def commit(farm: Farm, client: Client, last: int) -> float:
-    """Ours."""
+async def commit(farm: Farm, client: Client, start: Callable[[], None]) -> float:
+    """Ours, from the first commit to the last."""
     async with AsyncExitStack() as stack:
         writer = await stack.enter_async_context(Writer(farm.log, now))
         reader = BoardReader(
@@ -193,16 +209,16 @@ async def commit(farm: Farm, client: Client, last: int) -> float:
             appended=appended,
         )
         first = farm.log.telemetry.feed().head()
-        began = time.perf_counter()
         loop = asyncio.create_task(ingest.run(Fence("dispatch", 1)))
-        position = first
+        start()
+        position = await appended.wait(first, 30.0)
+        early, began = position - first, time.perf_counter()
         while position < first + HEARTBEATS:
             position = await appended.wait(position, 1.0)
         took = time.perf_counter() - began
         loop.cancel()
         await asyncio.gather(loop, return_exceptions=True)
-    assert farm.log.telemetry.tracked() == last
-    return HEARTBEATS / took
+    return (HEARTBEATS - early) / took
 
 
 async def _nothing(*_: Any) -> None:
@@ -230,6 +246,9 @@ def run(stack: LiveStack, chosen: Options) -> None:
 
 def main() -> None:
     """Measure and tell."""
+    if sys.argv[1:2] == [FLOOD]:
+        uvloop.run(flood(sys.argv[2], Path(sys.argv[3]).read_bytes()))
+        return
     chosen = options(__doc__ or "")
     quiet = structlog.make_filtering_bound_logger(logging.ERROR)
     structlog.configure(wrapper_class=quiet)

@@ -88,7 +88,7 @@ class ScriptedAgent:
 
     async def insist(self, report: Report) -> None:
         """Say it until it is receipted, as a spool does."""
-        while report.report_id not in self.receipted:
+        while report.report_id not in self.receipted and not self.client.is_closed:
             with suppress(*LOST):
                 await self.say(report)
             for _ in range(50):
@@ -139,7 +139,7 @@ class ScriptedAgent:
         }
 
     async def _beat(self) -> None:
-        while True:
+        while not self.client.is_closed:
             with suppress(*LOST):
                 await self.say(self.heartbeat())
             await asyncio.sleep(self._beat_every_s)
@@ -147,7 +147,7 @@ class ScriptedAgent:
     async def _work(self) -> None:
         consumer = work_consumer(self.server_id)
         pull = await self.client.jetstream().pull_subscribe_bind(consumer, AGENTS_STREAM)
-        while True:
+        while not self.client.is_closed:
             try:
                 messages = await pull.fetch(16, timeout=0.5)
             except LOST:
