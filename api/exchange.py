@@ -11,7 +11,7 @@ import hmac
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
@@ -19,8 +19,7 @@ from uuid import UUID
 import msgspec
 from litestar.types import HTTPScope
 from msgspec import Struct
-from psycopg import AsyncConnection, OperationalError
-from psycopg_pool import PoolTimeout
+from psycopg import AsyncConnection
 
 from api.desk import Desk
 from api.envelope import Envelope
@@ -158,10 +157,7 @@ class Exchange:
         self.recorded_at = committed.recorded_at
         if committed.position:
             self.headers.append((b"owl-position", b"%d" % committed.position))
-            with suppress(OperationalError, PoolTimeout):  # it is committed all the same
-                await platform.position.wait(
-                    committed.position, platform.config.position_wait_s
-                )
+            await platform.position.wait(committed.position, platform.config.position_wait_s)
         if committed.replayed:
             self.headers.append((b"idempotent-replay", b"true"))
         if isinstance(committed.result, receipt):
@@ -182,9 +178,5 @@ class Exchange:
         if not _POSITION.fullmatch(position):
             raise InvalidRequest({"Owl-Min-Position": [Fault("want_int")]})
         wait_s = self.platform.config.position_wait_s
-        try:
-            passed = await self.platform.position.wait(int(position), wait_s)
-        except (OperationalError, PoolTimeout) as error:
-            raise OutOfReach from error
-        if not passed:
+        if not await self.platform.position.wait(int(position), wait_s):
             raise OutOfReach("the read models have not passed the wanted position")

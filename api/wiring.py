@@ -114,11 +114,12 @@ async def open_platform(core: Core, *, agent_nats_url: str) -> AsyncIterator[Pla
     async with (
         open_pool(core.database_url, most=settings.database_pool_max) as pool,
         Throttle(core.database_url, core.log.secrets, now) as throttle,
+        ReadPosition(pool, core.broker.projected) as position,
     ):
         yield Platform(
             writer=core.writer,
             pool=pool,
-            position=ReadPosition(pool, core.broker.projected),
+            position=position,
             clock=now,
             ids=new_id,
             secrets=core.log.secrets,

@@ -1,7 +1,8 @@
 """Read your writes: waits until the read models have passed a position.
 
 For processes that query. A signal tells how far they are; since a signal is only a hint, the
-checkpoints are asked as well, ever more rarely, by one poll that all who wait share.
+checkpoints are asked as well, ever more rarely, by one poll that all who wait share. A poll
+that hangs makes nobody deaf, and ends: its connection is thrown away, and another one is asked.
 
 A position once passed stays passed, so the newest is remembered for ever. That is true because
 read models commit durably: Postgres shows a commit to others only when it is on disk, and a
@@ -12,12 +13,13 @@ counts, since batches grow with the load (benchmarks/projection.py).
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from msgspec import Struct
 from psycopg_pool import AsyncConnectionPool
 
-from domain.ports import Signal
+from domain.ports import OutOfReach, Signal
+from projections.reading import reading
 
 REACHED: Final = """
     SELECT coalesce(min(position), 0) FROM owl_read.checkpoints
@@ -30,6 +32,7 @@ class PositionConfig(Struct, frozen=True, kw_only=True):
 
     poll_first_s: float = 0.005
     poll_longest_s: float = 0.1
+    poll_deadline_s: float = 0.5
 
 
 class ReadPosition:
@@ -51,6 +54,13 @@ class ReadPosition:
         self._known = 0
         self._waiting: set[asyncio.Future[None]] = set()
         self._watch: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     @property
     def known(self) -> int:
@@ -71,7 +81,9 @@ class ReadPosition:
         """Stop looking; whoever still waits gives up in its own time."""
         if self._watch is not None:
             self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+        # a question is not cancelled: it ends by its deadline
+        tasks = [task for task in (self._watch, self._asking) if task is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _news(self) -> None:
         future = asyncio.get_running_loop().create_future()
@@ -88,24 +100,45 @@ class ReadPosition:
         pause_s = self._config.poll_first_s
         try:
             while self._waiting:
-                heard = await self._projected.wait(self._known, pause_s)
-                if heard <= self._known:
-                    heard = await self._asked()
-                if heard > self._known:
-                    self._known = heard
-                    self._tell(None)
+                known = self._known
+                self._passed(await self._projected.wait(known, pause_s))
+                if self._known == known:
+                    await self._poll()
+                if self._known > known:
                     pause_s = self._config.poll_first_s
                 else:
                     pause_s = min(2 * pause_s, self._config.poll_longest_s)
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
             self._tell(error)
 
-    async def _asked(self) -> int:
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(REACHED)
-            row = await cursor.fetchone()
+    async def _poll(self) -> None:
+        """Ask, unless a question is under way, and listen until it is answered."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        hearing = asyncio.ensure_future(
+            self._projected.wait(self._known, self._config.poll_deadline_s)
+        )
+        try:
+            await asyncio.wait((self._asking, hearing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hearing.cancel()
+        if self._asking.done():
+            self._asking.result()
+
+    async def _ask(self) -> None:
+        try:
+            async with reading(self._pool, self._config.poll_deadline_s) as connection:
+                cursor = await connection.execute(REACHED)
+                row = await cursor.fetchone()
+        except OutOfReach:
+            return  # a signal may still come
         assert row is not None, "an aggregate gives one row"
-        return int(row[0])
+        self._passed(int(row[0]))
+
+    def _passed(self, position: int) -> None:
+        if position > self._known:
+            self._known = position
+            self._tell(None)
 
     def _tell(self, error: Exception | None) -> None:
         for future in self._waiting:

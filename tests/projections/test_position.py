@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import Any
 
+import psutil
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from commands.signals import LocalSignal
-from projections.position import ReadPosition
+from projections.position import PositionConfig, ReadPosition
+
+OTHERS = """
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+        AND backend_type = 'client backend'
+"""
 
 
 @asynccontextmanager
-async def position_of(url: str, signal: LocalSignal) -> AsyncIterator[ReadPosition]:
+async def position_of(
+    url: str, signal: LocalSignal, config: PositionConfig | None = None
+) -> AsyncIterator[ReadPosition]:
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
         url, min_size=1, max_size=2, open=False
     )
     async with pool:
-        position = ReadPosition(pool, signal)
+        position = ReadPosition(pool, signal, config)
         try:
             yield position
         finally:
@@ -32,6 +41,22 @@ def reach(url: str, position: int, where: str = "true") -> None:
     with psycopg.connect(url) as connection:
         statement = f"UPDATE owl_read.checkpoints SET position = {position} WHERE {where}"
         connection.execute(statement.encode())
+
+
+@contextmanager
+def hung_backends(url: str) -> Iterator[None]:
+    """Whoever is connected to the database by now is answered no more."""
+    with psycopg.connect(url) as connection:
+        pids = connection.execute(OTHERS).fetchall()
+    assert pids
+    backends = [psutil.Process(pid) for (pid,) in pids]
+    for backend in backends:
+        backend.suspend()
+    try:
+        yield
+    finally:
+        for backend in backends:
+            backend.resume()
 
 
 def test_a_signal_ends_the_wait(read_url: str) -> None:
@@ -97,3 +122,32 @@ def test_a_wait_gives_up_in_time(read_url: str) -> None:
             return monotonic() - began
 
     assert 0.2 <= asyncio.run(scene()) < 5
+
+
+def test_a_signal_is_heard_while_the_read_connections_hang(read_url: str) -> None:
+    async def scene() -> None:
+        signal, config = LocalSignal(), PositionConfig(poll_deadline_s=5)
+        async with position_of(read_url, signal, config) as position:
+            assert not await position.wait(1, 0.5)
+            with hung_backends(read_url):
+                for number in range(1, 6):
+                    wait = asyncio.create_task(position.wait(number, 2))
+                    await asyncio.sleep(2 * config.poll_first_s)  # now the poll hangs
+                    signal.notify(number)
+                    assert await wait
+
+    asyncio.run(scene())
+
+
+def test_read_connections_that_hang_are_replaced_and_the_checkpoints_asked_again(
+    read_url: str,
+) -> None:
+    async def scene() -> None:
+        config = PositionConfig(poll_deadline_s=0.2)
+        async with position_of(read_url, LocalSignal(), config) as position:
+            assert not await position.wait(1, 0.5)
+            await asyncio.to_thread(reach, read_url, 5)
+            with hung_backends(read_url):
+                assert await position.wait(5, 10)
+
+    asyncio.run(scene())
