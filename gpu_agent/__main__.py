@@ -32,7 +32,7 @@ from gpu_agent.enrolment import (
     load_identity,
 )
 from gpu_agent.executors import load_executors
-from gpu_agent.logging_setup import LogFormat, set_up_logging
+from gpu_agent.logging_setup import set_up_logging
 from gpu_agent.sandbox import find_bubblewrap
 from gpu_agent.settings import Settings
 from gpu_agent.telemetry.host import HostSampler
@@ -69,8 +69,11 @@ def _api_option(command: Command) -> Command:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="owl-factory", prog_name="owl-agent")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """The Owl Factory agent: lends this host's GPUs to the platform."""
+    # taken out: whatever is started from here would inherit it
+    context.obj = os.environ.pop(TOKEN_VARIABLE, None)
 
 
 @main.command()
@@ -131,15 +134,16 @@ def main() -> None:
     envvar="OWL_LOG_FORMAT",
     show_default=True,
 )
-def run(state_dir: Path, api_url: str | None, log_format: LogFormat, **options: Any) -> None:
+@click.pass_obj
+def run(given: str | None, /, state_dir: Path, api_url: str | None, **options: Any) -> None:
     """Run the agent until SIGTERM or Ctrl-C; a second one ends running tasks at once.
 
     A host without an identity is enrolled first, with the token in OWL_AGENT_TOKEN or in the
     file that OWL_AGENT_TOKEN_FILE names.
     """
-    set_up_logging(log_format)
+    set_up_logging(options.pop("log_format"))
     settings = _settings(state_dir, **options)
-    identity = _known_or_enrolled(state_dir, api_url)
+    identity = _known_or_enrolled(state_dir, api_url, given)
     if not settings.nats_urls and not identity.nats_urls:
         raise click.ClickException("the platform named no broker: give --nats-url")
     asyncio.run(_live(identity, settings))
@@ -149,12 +153,13 @@ def run(state_dir: Path, api_url: str | None, log_format: LogFormat, **options: 
 @_state_option
 @_api_option
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
-def enroll(state_dir: Path, api_url: str | None, *, as_json: bool) -> None:
+@click.pass_obj
+def enroll(given: str | None, state_dir: Path, api_url: str | None, *, as_json: bool) -> None:
     """Spend an enrolment token, and keep this host's identity.
 
     The token: OWL_AGENT_TOKEN, the file that OWL_AGENT_TOKEN_FILE names, or a prompt.
     """
-    token = _token() or click.prompt("Enrolment token", hide_input=True)
+    token = _token(given) or click.prompt("Enrolment token", hide_input=True)
     identity = _enrol(_required(api_url), token, state_dir)
     known = {
         "server_id": str(identity.server_id),
@@ -229,11 +234,11 @@ def _settings(
     )
 
 
-def _known_or_enrolled(state: Path, api_url: str | None) -> Identity:
+def _known_or_enrolled(state: Path, api_url: str | None, given: str | None) -> Identity:
     try:
         return load_identity(state)
     except NotEnrolled as unknown:
-        token = _token()
+        token = _token(given)
         if token is None:
             raise click.ClickException(f"{unknown}, or set {TOKEN_VARIABLE}") from unknown
         return _enrol(_required(api_url), token, state)
@@ -256,14 +261,15 @@ def _required(api_url: str | None) -> str:
     return api_url
 
 
-def _token() -> str | None:
+def _token(given: str | None) -> str | None:
+    """The token in the file that the environment names, else the one that was given there."""
     file = os.environ.get(TOKEN_FILE_VARIABLE)
     if file:
         try:
             return Path(file).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise click.ClickException(f"{TOKEN_FILE_VARIABLE}: {error}") from error
-    return os.environ.get(TOKEN_VARIABLE) or None
+    return given or None
 
 
 def _told(report: GpuReport, seen: dict[str, Any]) -> str:

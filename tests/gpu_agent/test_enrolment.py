@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from uuid import UUID
 
 import nkeys
 import pytest
+from click import ClickException
 from click.testing import CliRunner
 
 from gpu_agent.__main__ import main
@@ -31,7 +33,7 @@ from gpu_agent.enrolment import (
 )
 
 SERVER_ID = UUID(int=7)
-GIVEN = {
+GIVEN: dict[str, Any] = {
     "success": True,
     "message": "ok",
     "data": {
@@ -186,6 +188,21 @@ def test_enroll_takes_the_token_from_a_file_and_answers_json(
     assert json.loads(done.output)["server_id"] == str(SERVER_ID)
     assert asked[0]["token"] == "from-a-file"
     assert "seed" not in done.output
+
+
+@pytest.mark.parametrize("enrolled_before", [False, True])
+def test_a_token_is_gone_from_the_environment_once_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, enrolled_before: bool
+) -> None:
+    monkeypatch.setenv("OWL_AGENT_TOKEN", "canary")
+    given = {**GIVEN, "data": {**GIVEN["data"], "nats_urls": []}}
+    with platform((200, given)) as (url, asked):
+        if enrolled_before:
+            enrol(url, "another", tmp_path, randomness=bytes(32))
+        with pytest.raises(ClickException, match="no broker"):
+            main(["run", "--state-dir", str(tmp_path), "--api-url", url], standalone_mode=False)
+    assert [body["token"] for body in asked] == ["another" if enrolled_before else "canary"]
+    assert "OWL_AGENT_TOKEN" not in os.environ
 
 
 @pytest.mark.parametrize(
