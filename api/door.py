@@ -14,6 +14,7 @@ import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import access_log
 from api.desk import Desk
 from api.envelope import Failure
 from api.exchange import Exchange
@@ -28,7 +29,7 @@ SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
 NO_STORE: Final = (b"cache-control", b"no-store")
 _NO_ADDRESS = re.compile(r"//|/\.\.?(?:/|\Z)|[\x00-\x1f\x7f\\]")
 _QUIET: Final = ("/health/", "/metrics")
-_log = logger("api.access")
+_log = logger(access_log.ACCESS)
 
 
 class Door:
@@ -107,14 +108,15 @@ def _note(exchange: Exchange, path: str, status: int) -> None:
     if path.startswith(_QUIET):
         return
     principal = exchange.principal
-    _log.info(
-        "request",
-        method=exchange.scope["method"],
-        path=path,
-        status=status,
-        duration_ms=round(seconds * 1000, 2),
-        request_id=exchange.request_id,
-        user_id=str(principal.user_id) if principal else None,
+    access_log.note(
+        access_log.Request(
+            method=scope["method"],
+            path=path,
+            status=status,
+            duration_ms=round(seconds * 1000, 2),
+            request_id=exchange.request_id,
+            user_id=str(principal.user_id) if principal else None,
+        )
     )
 
 

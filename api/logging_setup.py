@@ -15,6 +15,7 @@ from typing import IO, Any, Final
 import structlog
 from structlog.typing import Processor
 
+from api import access_log
 from api.redaction import redact
 from api.settings import Settings
 
@@ -65,7 +66,7 @@ def set_up_logging(
         )
     )
     handler.setLevel(settings.log_level)
-    handler.setFormatter(formatter(last))
+    handler.setFormatter(Formatter(last, program=program, as_json=not as_text))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
@@ -80,17 +81,39 @@ def set_up_logging(
     structlog.contextvars.bind_contextvars(program=program)
 
 
+class Formatter(structlog.stdlib.ProcessorFormatter):
+    """``formatter``, with the short way for the one line that every request writes."""
+
+    def __init__(self, last: Processor, *, program: str, as_json: bool) -> None:
+        super().__init__(foreign_pre_chain=_SHARED, processors=_written_by(last))
+        self._last = last
+        self._program = program
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        if not isinstance(record.msg, access_log.Request):
+            return super().format(record)
+        if self._as_json:
+            return access_log.written(record.msg, record, self._program)
+        event = access_log.event_of(record.msg, record, self._program)
+        return str(self._last(None, "info", event))
+
+
 def formatter(last: Processor) -> structlog.stdlib.ProcessorFormatter:
     """What makes a line of a record; ``last`` writes it, with everything redacted."""
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_SHARED,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            redact,
-            last,
-        ],
+        foreign_pre_chain=_SHARED, processors=_written_by(last)
     )
+
+
+def _written_by(last: Processor) -> list[Processor]:
+    return [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        redact,
+        last,
+    ]
 
 
 def logger(name: str) -> Any:

@@ -20,13 +20,14 @@ import structlog
 from msgspec import Struct
 from structlog.typing import EventDict
 
+from api.access_log import ACCESS
 from api.logging_setup import formatter
 from api.system_log_lines import Line, line_of
 from projections.statements import as_parameter
 
 LOG = structlog.stdlib.get_logger(__name__)
 
-NOT_SHIPPED: Final = frozenset({"api.access"})
+NOT_SHIPPED: Final = frozenset({ACCESS})
 """A line a request is for a collector of the process's own output, unless it warns."""
 _DROPS_NAME: Final = f"{__name__}.drops"
 _DROPS: Final = structlog.stdlib.get_logger(_DROPS_NAME)
