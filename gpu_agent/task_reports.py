@@ -12,7 +12,8 @@ from domain.fleet.messages import Advanced, Assigned, Began, Output, OutputLine,
 from gpu_agent.executors import Level
 from gpu_agent.outbox import Outbox
 
-PROGRESS_EVERY_S: Final = 0.5
+PROGRESS_EVERY_S: Final = 0.3
+"""Often enough for a bar that looks alive; the log keeps only every few per cent."""
 OUTPUT_EVERY_S: Final = 0.25
 CHUNK_LINES: Final = 200
 CHUNK_CHARACTERS: Final = 128 * 1024
@@ -42,7 +43,10 @@ class TaskReports:
         self._ids = ids
         self._sandbox = sandbox
         self._progress = 0.0
+        self._note = ""
         self._progress_at: float | None = None
+        self._progress_later: asyncio.TimerHandle | None = None
+        self._closed = False
         self._lines: list[OutputLine] = []
         self._characters = 0
         self._sequence = 0
@@ -75,21 +79,38 @@ class TaskReports:
 
     def advanced(self, percent: float, note: str) -> None:
         """Post the newest progress now and then; a lost one is made up for by the next."""
-        self._progress = percent
-        now = self._monotonic()
-        if self._progress_at is not None and now - self._progress_at < PROGRESS_EVERY_S:
+        self._progress, self._note = percent, note
+        if self._closed or self._progress_later is not None:
             return
-        self._progress_at = now
+        since = self._progress_at
+        wait_s = 0.0 if since is None else since + PROGRESS_EVERY_S - self._monotonic()
+        if wait_s <= 0:
+            self._post_progress()
+        else:  # said then, even if nothing follows: a bar does not stay where it was
+            loop = asyncio.get_running_loop()
+            self._progress_later = loop.call_later(wait_s, self._post_progress)
+
+    def _post_progress(self) -> None:
+        self._progress_later = None
+        self._progress_at = self._monotonic()
         advanced = Advanced(
             report_id=self._ids(),
             server_id=self._server_id,
             task_id=self._assigned.task_id,
             attempt=self._assigned.attempt,
             sent_at=self._clock(),
-            progress=percent,
-            note=note,
+            progress=self._progress,
+            note=self._note,
         )
         self._outbox.post(advanced, keep=False)
+
+    def close(self) -> None:
+        """Post what is left to say: the attempt is over."""
+        self._closed = True
+        if self._progress_later is not None:
+            self._progress_later.cancel()
+            self._progress_later = None
+        self.flush()
 
     def wrote(self, text: str, level: Level) -> None:
         """Gather lines into chunks, sent soon."""

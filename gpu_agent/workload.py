@@ -172,11 +172,12 @@ class Workload:
     async def _run(self, key: Key, current: _Current) -> None:
         try:
             outcome = await current.attempt.run()
-            current.reports.flush()
+            current.reports.close()
             if outcome.files and outcome.directory is not None:
                 outcome = await self._deliver(current, outcome)
         except Exception as error:  # noqa: BLE001 - outermost: the attempt must end, reported
             _LOG.exception("attempt_broke", task_id=str(key[0]))
+            current.reports.close()
             outcome = Outcome(kind="failed", run_ms=0, reason="internal", message=repr(error))
         current.attempt.clean_up()
         del self._current[key]
