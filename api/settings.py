@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,6 +51,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
     """0 takes a free port."""
+    trusted_proxies: str = ""
+    """Addresses and networks, with commas, of the proxies in front of ``serve``. What they say
+    in ``X-Forwarded-For`` is believed, from the right up to the first address that is none of
+    theirs: that is the client. Anybody else's header is not read. Name no network that clients
+    are in."""
     password_min_length: Annotated[int, Meta(ge=1, le=128)] | None = None
     """Without it, 6 in ``dev`` and ``test`` as the published contract says, else 8."""
     database_pool_max: Annotated[int, Meta(ge=1, le=200)] = 10
@@ -69,6 +75,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def shortest_password(self) -> int:
         """How many characters a new password needs."""
         return self.password_min_length or (8 if self.profile == "production" else 6)
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """Each address or network of a trusted proxy."""
+        return tuple(part.strip() for part in self.trusted_proxies.split(",") if part.strip())
 
     @property
     def artifacts(self) -> str:
@@ -100,6 +111,11 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
         settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsInvalid(_explained(str(error))) from error
+    try:
+        for proxy in settings.proxies:
+            ip_network(proxy)
+    except ValueError as error:
+        raise SettingsInvalid(f"OWL_TRUSTED_PROXIES: {error}") from error
     if settings.profile == "dev" and not is_loopback(settings.host):
         raise SettingsInvalid(
             f"OWL_PROFILE=dev has an admin with a known password, so it must not listen on"

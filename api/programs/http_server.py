@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Network, ip_network
 
 import uvicorn
 from litestar import Litestar
@@ -32,9 +33,14 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class HttpServer(uvicorn.Server):
-    """Leaves signals to the program that owns it."""
+    """Leaves signals to the program that owns it.
 
-    def __init__(self, app: Litestar) -> None:
+    Of ``X-Forwarded-For`` it believes what ``trusted_proxies`` (addresses, networks) added: the
+    client is the first address from the right that is none of theirs. Nobody else's is read.
+    """
+
+    def __init__(self, app: Litestar, trusted_proxies: Iterable[str] = ()) -> None:
+        trusted = as_peers(trusted_proxies)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -43,7 +49,8 @@ class HttpServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 date_header=True,
-                proxy_headers=False,
+                proxy_headers=bool(trusted),
+                forwarded_allow_ips=trusted,
                 backlog=BACKLOG,
                 timeout_graceful_shutdown=GOODBYE_S,
             )
@@ -53,3 +60,14 @@ class HttpServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Take none: the program stops us by ``should_exit``."""
         yield
+
+
+def as_peers(trusted_proxies: Iterable[str]) -> list[str]:
+    """The networks as a socket names its peers; one for both families maps IPv4 into IPv6."""
+    networks = [ip_network(proxy) for proxy in trusted_proxies]
+    mapped = [
+        f"::ffff:{network.network_address}/{96 + network.prefixlen}"
+        for network in networks
+        if isinstance(network, IPv4Network)
+    ]
+    return [*map(str, networks), *mapped]

@@ -67,7 +67,7 @@ async def serve(core: Core, platform: Platform, listener: Any, stop: asyncio.Eve
     """Answer on ``listener`` until ``stop``; what is being answered then is finished."""
     if core.settings.profile == "dev":
         await ensure_dev_admin(platform)
-    server = HttpServer(create_app(platform))
+    server = HttpServer(create_app(platform), core.settings.proxies)
     host, port = listener.getsockname()[:2]
     LOG.info("api.listens", host=host, port=port)
     answering = asyncio.ensure_future(server.serve(sockets=[listener]))

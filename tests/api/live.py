@@ -139,10 +139,16 @@ class LiveApi:
     """A server on a free port; use it as a context manager."""
 
     def __init__(
-        self, database_url: str, *, throttles: Config = UNHURRIED, **config: Any
+        self,
+        database_url: str,
+        *,
+        throttles: Config = UNHURRIED,
+        trusted_proxies: tuple[str, ...] = (),
+        **config: Any,
     ) -> None:
         self.database_url = database_url
         self._throttles = throttles
+        self._trusted_proxies = trusted_proxies
         self.files = Files()
         self._config = config
         self._socket = listen("127.0.0.1", 0)
@@ -191,7 +197,7 @@ class LiveApi:
                     platform, config=replace(platform.config, **self._config)
                 )
                 self.app = create_app(self.platform)
-                self._server = HttpServer(self.app)
+                self._server = HttpServer(self.app, self._trusted_proxies)
                 self._loop.call_soon(self._ready.set)
                 await self._server.serve(sockets=[self._socket])
         finally:

@@ -111,6 +111,14 @@ def test_every_setting_that_the_platform_is_given_reaches_it(name: str) -> None:
     assert settings.profile == "production"
 
 
+def test_the_proxy_of_the_host_is_believed_and_nobody_in_the_networks() -> None:
+    assert "OWL_TRUSTED_PROXIES" not in SERVICES["work"]["environment"]
+    (trusted,) = load(SERVICES["api"]["environment"]).proxies
+    (subnet,) = COMPOSE["networks"]["front"]["ipam"]["config"]
+    assert trusted == subnet["gateway"]
+    assert [name for name in SERVICES if "front" in SERVICES[name]["networks"]] == ["api"]
+
+
 def test_data_is_checksummed_and_passwords_are_never_sent_in_clear() -> None:
     initdb = SERVICES["postgres"]["environment"]["POSTGRES_INITDB_ARGS"]
     assert "--data-checksums" in initdb

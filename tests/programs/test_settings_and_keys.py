@@ -24,6 +24,8 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
         ({"OWL_PORT": "many"}, "Expected `int`"),
         ({"OWL_PROFILE": "staging"}, "Invalid enum value 'staging'"),
         ({"OWL_PROFILE": "dev", "OWL_HOST": "0.0.0.0"}, "must not listen on 0.0.0.0"),
+        ({"OWL_TRUSTED_PROXIES": "10.0.0.1, *"}, "OWL_TRUSTED_PROXIES: '\\*' does not appear"),
+        ({"OWL_TRUSTED_PROXIES": "10.0.0.1/8"}, "OWL_TRUSTED_PROXIES: .* has host bits set"),
     ],
 )
 def test_a_wrong_setting_is_named(variables: dict[str, str], said: str) -> None:
