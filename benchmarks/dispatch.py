@@ -14,6 +14,7 @@ last completion.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import statistics
 import subprocess
@@ -28,6 +29,7 @@ from typing import Any, TypeVar
 import structlog
 import uvloop
 
+from api.programs.long_running import MIDDLE, OLD, YOUNG
 from benchmarks.dispatch_systems import Ours, PgQueue, Procrastinate, System
 from benchmarks.dispatch_workers import Stamps
 from benchmarks.measure import Options, Ratio, measure, options, tell
@@ -156,6 +158,8 @@ def ratios() -> list[Ratio]:
 
 def run(stack: LiveStack, chosen: Options, directory: Path) -> None:
     """Build the contestants, race them, say how it went."""
+    gc.freeze()
+    gc.set_threshold(YOUNG, MIDDLE, OLD)  # as the programs do, for the peers' submitters too
     background = Background()
     systems: dict[str, Callable[[Stamps], System]] = {
         "Procrastinate": lambda stamps: Procrastinate(stack.create_database(), stamps),

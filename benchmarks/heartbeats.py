@@ -25,9 +25,9 @@ from uuid import UUID, uuid4
 import msgspec
 import nats
 import structlog
-import uvloop
 from nats.aio.client import Client
 
+from api.programs.long_running import run_long
 from benchmarks.append import context, fresh_id
 from benchmarks.measure import Options, Ratio, measure, options, tell
 from commands.board import Board
@@ -236,10 +236,10 @@ def run(stack: LiveStack, chosen: Options) -> None:
     with EventLog.open(stack.create_database(), secrets=secrets, require_durable=True) as log:
         log.telemetry.ensure_partitions(now().date())
         farm = Farm(log, stack.nats_url)
-        uvloop.run(farm.open())
+        run_long(farm.open())
         figures: dict[str, Callable[[], float]] = {
-            RATIO.other: lambda: uvloop.run(prepared(farm, receive)),
-            RATIO.ours: lambda: uvloop.run(prepared(farm, partial(commit, farm))),
+            RATIO.other: lambda: run_long(prepared(farm, receive)),
+            RATIO.ours: lambda: run_long(prepared(farm, partial(commit, farm))),
         }
         tell(measure(figures, [RATIO], chosen), chosen)
 
@@ -247,7 +247,7 @@ def run(stack: LiveStack, chosen: Options) -> None:
 def main() -> None:
     """Measure and tell."""
     if sys.argv[1:2] == [FLOOD]:
-        uvloop.run(flood(sys.argv[2], Path(sys.argv[3]).read_bytes()))
+        run_long(flood(sys.argv[2], Path(sys.argv[3]).read_bytes()))
         return
     chosen = options(__doc__ or "")
     quiet = structlog.make_filtering_bound_logger(logging.ERROR)

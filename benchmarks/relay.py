@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 
 import nats
 import structlog
-import uvloop
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
+from api.programs.long_running import run_long
 from benchmarks.append import context, fresh_id
 from benchmarks.measure import Options, Ratio, measure, options, tell
 from commands.checkpoints import Checkpoints
@@ -117,12 +117,12 @@ def run(stack: LiveStack, chosen: Options) -> None:
     """Fill a log, race, say how it went."""
     secrets = Secrets(pepper=b"p" * 32, sealing_key=b"s" * 32)
     with EventLog.open(stack.create_database(), secrets=secrets, require_durable=True) as log:
-        uvloop.run(fill(log, round(EVENTS_PER_S * chosen.seconds)))
+        run_long(fill(log, round(EVENTS_PER_S * chosen.seconds)))
         rows = log.read_raw(0, 1_000_000)
         payloads = [("owl.events.recharge.code_issued", row.state) for row in rows]
         figures: dict[str, Callable[[], float]] = {
-            RATIO.other: lambda: uvloop.run(publish(stack.nats_url, payloads)),
-            RATIO.ours: lambda: uvloop.run(relay(stack.nats_url, log)),
+            RATIO.other: lambda: run_long(publish(stack.nats_url, payloads)),
+            RATIO.ours: lambda: run_long(relay(stack.nats_url, log)),
         }
         tell(measure(figures, [RATIO], chosen), chosen)
 
