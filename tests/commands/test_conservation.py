@@ -11,9 +11,16 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from commands.fleet import (
     DrainServer,
@@ -282,4 +289,10 @@ class Conservation(RuleBasedStateMachine):
 
 
 TestConservation = Conservation.TestCase
-TestConservation.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestConservation.settings = settings(max_examples=100, stateful_step_count=60)
+
+
+@pytest.mark.soak
+def test_the_books_are_in_order_after_thousands_of_long_stories() -> None:
+    longer = settings(max_examples=5_000, stateful_step_count=200, derandomize=False)
+    run_state_machine_as_test(Conservation, settings=longer)

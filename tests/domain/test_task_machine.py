@@ -11,9 +11,16 @@ from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from domain.errors import Refused
 from domain.facts import Fact
@@ -207,4 +214,10 @@ class Storm(RuleBasedStateMachine):
 
 
 TestStorm = Storm.TestCase
-TestStorm.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestStorm.settings = settings(max_examples=100, stateful_step_count=50)
+
+
+@pytest.mark.soak
+def test_a_task_keeps_its_rules_in_thousands_of_long_storms() -> None:
+    longer = settings(max_examples=5_000, stateful_step_count=200, derandomize=False)
+    run_state_machine_as_test(Storm, settings=longer)
