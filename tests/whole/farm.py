@@ -135,22 +135,16 @@ class Farm:
 
     def story(self, task_id: str) -> list[str]:
         """The tags of all events that speak of a task, in order, read with SQL alone."""
-        with psycopg.connect(self.database_url) as connection:
-            rows = connection.execute(
-                "SELECT tag FROM owl_log.story WHERE fact ->> 'task_id' = %s ORDER BY position",
-                (task_id,),
-            ).fetchall()
-        return [row[0] for row in rows]
+        return [tag for log, tag in self.whole_story(task_id) if log == "events"]
 
-    def telemetry_of(self, task_id: str) -> str:
-        """All that the telemetry log says of a task, as SQL shows it."""
+    def whole_story(self, task_id: str) -> list[tuple[str, str]]:
+        """The same with what the task wrote: of each event its log and its tag."""
         with psycopg.connect(self.database_url) as connection:
-            rows = connection.execute(
-                "SELECT convert_from(state, 'utf8') FROM owl_log.telemetry"
-                " WHERE originator_id = %s ORDER BY notification_id",
+            return connection.execute(
+                "SELECT log, tag FROM owl_log.task_story WHERE task_id = %s"
+                " ORDER BY recorded_at, log, position",
                 (task_id,),
             ).fetchall()
-        return "\n".join(row[0] for row in rows)
 
     def _platform(self, name: str, *words: str) -> Process:
         return Process(name, ["api.cli", *words], self._settings, self.directory)
