@@ -1,0 +1,68 @@
+"""A task that is asked several things at once does one of them, and is paid for once."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.api.live import LiveApi, Person, ok
+from tests.journeys.farm import Server
+
+FREE = {"title": "x", "task_type": "test"}
+ROUNDS = 8
+ENDS = """
+    SELECT count(*) FROM owl_log.story WHERE stream = '{task_id}'
+        AND tag IN ('tasks.task_completed/1', 'tasks.task_cancelled/1', 'tasks.task_failed/1')
+"""
+
+
+@pytest.fixture(scope="module")
+def server(api: LiveApi, admin: Person) -> Server:
+    server = Server(api, admin, name="races")
+    server.enrol()
+    server.beat()
+    return server
+
+
+@pytest.fixture
+def person(api: LiveApi) -> Iterator[Person]:
+    with api.someone() as person:
+        yield person
+
+
+def at_once(*work: Callable[[], Any]) -> list[Any]:
+    with ThreadPoolExecutor(len(work)) as pool:
+        return [done.result() for done in [pool.submit(each) for each in work]]
+
+
+def test_a_cancellation_and_a_completion_have_one_winner(
+    api: LiveApi, server: Server, person: Person
+) -> None:
+    endings: Counter[str] = Counter()
+    for _ in range(ROUNDS):
+        task_id = UUID(ok(person.client.post("/api/tasks", json=FREE))["id"])
+        server.take(task_id)
+        cancelled, _ended = at_once(
+            partial(person.client.post, f"/api/tasks/{task_id}/cancel"),
+            partial(server.end, task_id, "completed"),
+        )
+        assert cancelled.status_code in {200, 409}
+        task = ok(person.client.get(f"/api/tasks/{task_id}"))
+        assert task["status"] in {"completed", "cancelled"}
+        endings[task["status"]] += 1
+        assert api.rows(ENDS.format(task_id=task_id)) == [(1,)]
+    assert sum(endings.values()) == ROUNDS
+    assert ok(person.client.get("/api/users/me"))["held_balance"] == 0
+
+
+def test_of_many_retries_at_once_one_runs(server: Server, person: Person) -> None:
+    task_id = UUID(ok(person.client.post("/api/tasks", json=FREE))["id"])
+    server.take(task_id)
+    server.end(task_id, "failed", reason="user_error")
+    again = [lambda: person.client.post(f"/api/tasks/{task_id}/retry").status_code] * 10
+    assert sorted(at_once(*again)) == [200] + [409] * 9
+    assert ok(person.client.get(f"/api/tasks/{task_id}"))["attempt"] == 2
