@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from commands import recharge
@@ -21,6 +22,7 @@ from domain.fleet.messages import HostSample
 from domain.telemetry.events import HeartbeatReceived
 from projections.catalogue import BUSINESS, TELEMETRY
 from projections.gpu_status import GPU_STATUS
+from projections.migrate import prepare
 from projections.position import ReadPosition
 from projections.rebuild import rebuild
 from projections.runner import Runner
@@ -37,6 +39,14 @@ def now() -> datetime:
 
 def context() -> Context:
     return Context(command_id=uuid4(), actor=Actor("system", "test"), correlation_id="r-1")
+
+
+@pytest.fixture(params=["database_url", "postgres15"])
+def read_url(request: pytest.FixtureRequest) -> str:
+    """A fresh database with every read model, on the newest PostgreSQL and on the oldest."""
+    url: str = request.getfixturevalue(request.param)
+    prepare(url)
+    return url
 
 
 def registration(user: UUID) -> RegisterUser:
