@@ -121,7 +121,7 @@ def ratios() -> list[Ratio]:
     return [
         Ratio(
             row=8,
-            name="submit to begin over Procrastinate (moonshot: over PgQueuer)",
+            name="submit to begin over Procrastinate",
             ours=begin.format("ours"),
             other=begin.format("Procrastinate"),
             target=1.0,
@@ -130,7 +130,7 @@ def ratios() -> list[Ratio]:
         ),
         Ratio(
             row=8,
-            name="submit to begin over PgQueuer",
+            name="submit to begin over PgQueuer (the moonshot)",
             ours=begin.format("ours"),
             other=begin.format("PgQueuer"),
             target=1.0,

@@ -175,6 +175,7 @@ class TelemetryIngest:
         finally:
             if committing is not None:
                 committing.cancel()
+                await asyncio.gather(committing, return_exceptions=True)
 
     async def _read(self, batch: Sequence[Msg], last: Delivery) -> _Batch:
         """Decode a batch; what is not to be taken in is dropped and counted."""

@@ -112,6 +112,7 @@ class Relay:
         finally:
             for confirmation in unconfirmed:
                 confirmation.cancel()
+            await asyncio.gather(*unconfirmed, return_exceptions=True)
 
     async def resume(self) -> None:
         """Find out where to go on: the stream's last message knows, or else the checkpoint.

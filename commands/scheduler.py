@@ -147,5 +147,8 @@ class Scheduler:
             self._fenced_off = failure
         except (OutOfReach, Refused) as failure:
             LOG.warning("task.not_assigned", task_id=str(waiting.task_id), why=repr(failure))
+        except Exception:  # a defect that one task meets must not stop the others
+            LOG.exception("task.assignment_failed", task_id=str(waiting.task_id))
+            await asyncio.sleep(self._config.look_every_s)
         await asyncio.sleep(self._config.retry_after_s)
         self._board.wait_again(waiting.task_id)

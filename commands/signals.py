@@ -47,9 +47,11 @@ class LocalSignal:
             return self._position
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiters.add(waiter)
+        timer = self._loop.call_later(timeout_s, _wake, waiter)
         try:
-            await asyncio.wait((waiter,), timeout=timeout_s)
+            await waiter
         finally:
+            timer.cancel()
             self._waiters.discard(waiter)
         return self._position
 
@@ -58,8 +60,12 @@ class LocalSignal:
             return
         self._position = position
         for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+            _wake(waiter)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 class NatsSignal:
