@@ -2,28 +2,33 @@
 
 Many at a time: they reach the writer in the order in which they came, which commits them
 together. Files are in the artifact store before the end that names them is recorded. Law: a
-report that cannot be recorded now is neither acknowledged nor receipted, so it comes again.
+report that cannot be recorded now is neither acknowledged nor receipted, so it comes again;
+one that hits a defect comes again with growing pauses, and is given up in the end, loudly.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, TypeAlias, assert_never
+from uuid import UUID
 
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from commands.artifact_intake import ArtifactIntake, ArtifactsMissing, ArtifactsUnfit
 from commands.board_reader import BoardReader
+from commands.bounded_cache import BoundedCache
 from commands.contexts import of_report
-from commands.pull import ACK, Pull, PullFailed
+from commands.pull import ACK, NANOSECONDS, Pull, PullFailed, delivery_of
 from commands.receipts import Receipts
 from commands.reports import (
     Dropped,
@@ -54,16 +59,26 @@ SUBJECTS: Final = (
     "owl.reports.*.finished",
 )
 TERM: Final = b"+TERM"
-AGAIN: Final = b'-NAK {"delay": 500000000}'  # nanoseconds
+DEFECTS_KNOWN: Final = 10_000
+"""Reports whose tries are counted; one that is forgotten is only tried longer."""
+AGAIN: Final = '-NAK {{"delay": {}}}'  # nanoseconds
 
 TaskReport: TypeAlias = Began | Advanced | Ended
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """Bounds and pace."""
+    """Bounds and pace. ``later_most_s``: between looks whether a report can be recorded now.
+
+    All tries of a report that hits a defect take less than the two minutes for which the broker
+    knows a repeated one, so that it is never tried twice at a time.
+    """
 
     in_flight_max: int = 4_000
     retry_after_s: float = 0.25
+    again_first_s: float = 0.5
+    again_most_s: float = 30.0
+    later_most_s: float = 2.0
+    tries_max: int = 9
 
 
 def tasks_consumer(name: str, unacknowledged_max: int) -> ConsumerConfig:
@@ -76,6 +91,11 @@ def tasks_consumer(name: str, unacknowledged_max: int) -> ConsumerConfig:
         ack_wait=120,
         max_ack_pending=unacknowledged_max,
     )
+
+
+def again_after_s(tried: int, first_s: float, most_s: float) -> float:
+    """The pause after so many tries: doubled each time, up to a bound."""
+    return min(most_s, first_s * 2.0 ** min(tried - 1, 32))
 
 
 class TaskIngest:
@@ -103,6 +123,7 @@ class TaskIngest:
         self._clock = clock
         self._config = Config() if config is None else config
         self._flying: set[asyncio.Task[None]] = set()
+        self._defects: BoundedCache[UUID, int] = BoundedCache(DEFECTS_KNOWN)
         self._beginnings = 0
         self._senders = Senders()
         self.dropped = Dropped()
@@ -136,22 +157,64 @@ class TaskIngest:
     async def _take_in(self, message: Msg) -> None:
         report = read_report(message, self._senders, self.dropped)
         if not isinstance(report, Began | Advanced | Ended):
-            await self._client.publish(message.reply, TERM)
+            await self._answer(message, TERM)
             return
+        about = {"report": str(report.report_id), "task_id": str(report.task_id)}
         try:
             await self._record(report, self._clock())
         except (OutOfReach, ArtifactsMissing) as failure:
-            LOG.warning("report.later", report=str(report.report_id), why=repr(failure))
-            await self._client.publish(message.reply, AGAIN)
+            LOG.warning("report.later", **about, why=repr(failure))
+            delivered = delivery_of(message).delivered
+            await self._again(message, delivered, self._config.later_most_s)
             return
         except Refused as refusal:  # an answer too: the agent may let go of it
-            LOG.warning("report.refused", report=str(report.report_id), why=repr(refusal))
+            LOG.warning("report.refused", **about, why=repr(refusal))
         except Exception:
-            LOG.exception("report.failed", report=repr(report))
-            await self._client.publish(message.reply, AGAIN)
-            return
-        await self._client.publish(message.reply, ACK)
+            tried = (self._defects.get(report.report_id) or 0) + 1
+            if tried < self._config.tries_max:
+                LOG.exception("report.failed", **about, tried=tried)
+                self._defects.put(report.report_id, tried)
+                await self._again(message, tried, self._config.again_most_s)
+                return
+            LOG.exception("report.given_up", **about, tried=tried)
+            await self._give_up(report, about)
+        await self._answer(message, ACK)
         self._receipts.give(report.server_id, report.report_id)
+
+    async def _again(self, message: Msg, tried: int, most_s: float) -> None:
+        delay_s = again_after_s(tried, self._config.again_first_s, most_s)
+        delay_ns = round(delay_s * NANOSECONDS)
+        await self._client.publish(message.reply, AGAIN.format(delay_ns).encode())
+
+    async def _give_up(self, report: TaskReport, about: dict[str, str]) -> None:
+        """Answer for a report that only hits a defect, so that its task ends all the same.
+
+        An end is recorded without what it says, as the platform's fault, which is free. Any
+        other report is made up for by the end, or by the leases: what never began is lost.
+        """
+        self.dropped.given_up += 1
+        self._defects.pop(report.report_id)
+        if not isinstance(report, Ended):
+            return
+        failed = RecordEnded(
+            task_id=report.task_id,
+            attempt=report.attempt,
+            server_id=report.server_id,
+            outcome="failed",
+            run_ms=0,
+            reason="internal",
+            error_message="the platform could not record how the task ended",
+            at=self._clock(),
+        )
+        try:
+            await self._writer.run(record_ended, failed, self._context(report))
+        except Exception:  # the leases end it: no agent lists the attempt any more
+            LOG.exception("report.end_not_recorded", **about)
+
+    async def _answer(self, message: Msg, answer: bytes) -> None:
+        """Tell the broker; it delivers again what it was not told."""
+        with suppress(NatsError):
+            await self._client.publish(message.reply, answer)
 
     async def _record(self, report: TaskReport, at: datetime) -> Committed:
         context = self._context(report)

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from msgspec import Struct
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from commands.board import Attempt
 from commands.board_reader import BoardReader
@@ -78,8 +79,9 @@ class Offers:
             await self._repeat(now)
 
     async def stop_stray(self, server_id: UUID, task_id: UUID, attempt: int) -> None:
-        """Tell a server to stop what it still runs and should not."""
-        await self._say(server_id, CancelRequested(task_id=task_id, attempt=attempt))
+        """Tell a server to stop what it still runs and should not; its heartbeats ask again."""
+        with suppress(NatsError):
+            await self._say(server_id, CancelRequested(task_id=task_id, attempt=attempt))
 
     def _note(self, attempt: Attempt) -> None:
         self._new.append(attempt)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from uuid import UUID
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from domain.fleet.messages import ENCODER, Heartbeat, Receipt, receipts_subject
 from domain.system.configuration import Configuration
@@ -56,5 +58,7 @@ class Receipts:
                     heartbeat_interval_s=configuration.heartbeat_interval_s,
                     lease_lost_after_s=configuration.lease_lost_after_s,
                 )
-                await self._client.publish(receipts_subject(server_id), ENCODER.encode(receipt))
+                with suppress(NatsError):
+                    subject = receipts_subject(server_id)
+                    await self._client.publish(subject, ENCODER.encode(receipt))
             await asyncio.sleep(0)

@@ -6,11 +6,13 @@ Law: a hint may be lost, late or doubled. Whoever waits also looks by itself aft
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
 
 COMMITTED: Final = "owl.hints.committed"
 """The business log has reached a position."""
@@ -117,7 +119,8 @@ class NatsSignal:
     async def _send(self) -> None:
         while self._sent < self._unsent and self._client.is_connected:
             self._sent = self._unsent
-            await self._client.publish(self._subject, str(self._sent).encode())
+            with suppress(NatsError):
+                await self._client.publish(self._subject, str(self._sent).encode())
             await asyncio.sleep(0)
 
     async def _hear(self, message: Msg) -> None:
