@@ -34,6 +34,8 @@ class Dropped(Struct):
     unknown_server: int = 0
     foreign: int = 0
     """Output of an attempt that is not the server's, nor was lately."""
+    given_up: int = 0
+    """Each try hit a defect of ours; the agent was told to let go of it."""
 
 
 class Sender:
