@@ -46,13 +46,13 @@ class Readiness(Struct, kw_only=True):
 
 @get("/live", opt=PUBLIC)
 async def live(exchange: NamedDependency[Exchange]) -> Envelope[Liveness]:
-    """The process answers."""
+    """存活检查: the process answers."""
     return exchange.reply(Liveness())
 
 
 @get("/ready", opt=PUBLIC)
 async def ready(exchange: NamedDependency[Exchange]) -> Envelope[Readiness]:
-    """Postgres answers and the read models keep up; else 503."""
+    """就绪检查: Postgres answers and the read models keep up; else 503."""
     nats: Literal["up", "down"] = "up" if exchange.platform.broker_connected() else "down"
     try:
         async with asyncio.timeout(_PROBE_S), exchange.reading() as connection:
