@@ -1,4 +1,4 @@
-"""Placement: which server a task gets, and why a task gets none.
+"""Placement: which server a task gets.
 
 A server with GPUs gives each task one of its own and runs no more tasks than it has well GPUs;
 a server without runs tasks on its processors. The least loaded server comes first.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
@@ -19,10 +19,6 @@ from domain.scheduling.queue import Aging, Queue, Turns, Waiting, effective_prio
 
 SKIPPED_MAX: Final = 64
 """Tasks too large for what is free that one round steps over, so that none blocks others."""
-
-WaitingReason: TypeAlias = Literal[
-    "no_server_online", "all_servers_drained", "gpu_too_small", "all_servers_busy"
-]
 
 
 class FreeGpu(Struct, frozen=True, order=True):
@@ -150,20 +146,3 @@ def _least_loaded(waiting: Waiting, free: list[_Free]) -> tuple[Room, tuple[str,
     for entry in passed:
         heapq.heappush(free, entry)
     return found
-
-
-def why_waiting(
-    *, gpu_memory_mib: int, online: int, drained: int, largest_gpu_mib: int | None
-) -> WaitingReason:
-    """Why a task waits, in the order in which an operator would mend it.
-
-    ``drained`` counts those of the servers ``online`` that take no work; ``largest_gpu_mib`` is
-    the largest well GPU of the others, ``None`` when they have none.
-    """
-    if online == 0:
-        return "no_server_online"
-    if drained >= online:
-        return "all_servers_drained"
-    if gpu_memory_mib and (largest_gpu_mib is None or largest_gpu_mib < gpu_memory_mib):
-        return "gpu_too_small"
-    return "all_servers_busy"

@@ -8,7 +8,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.scheduling.placement import FreeGpu, Placement, Room, fit, place, why_waiting
+from domain.scheduling.placement import FreeGpu, Placement, Room, fit, place
 from domain.scheduling.queue import Queue
 from tests.domain.cast import NOON
 from tests.domain.test_scheduling_queue import AGING, queue_of, waiting
@@ -89,23 +89,6 @@ def test_a_decision_keeps_why() -> None:
         "waited_s": 0.0,
         "server_load": "1/2",
     }
-
-
-def test_why_a_task_waits_names_what_to_mend_first() -> None:
-    def why(**changes: Any) -> str:
-        facts: dict[str, Any] = {
-            "gpu_memory_mib": 0,
-            "online": 2,
-            "drained": 0,
-            "largest_gpu_mib": 24_000,
-        }
-        return why_waiting(**(facts | changes))
-
-    assert why(online=0) == "no_server_online"
-    assert why(drained=2) == "all_servers_drained"
-    assert why(gpu_memory_mib=80_000) == "gpu_too_small"
-    assert why(gpu_memory_mib=1, largest_gpu_mib=None) == "gpu_too_small"
-    assert why() == "all_servers_busy"
 
 
 @given(
