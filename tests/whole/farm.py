@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,21 +24,38 @@ ENDED = {"completed", "failed", "cancelled"}
 
 
 class NotYet(LookupError):
-    """503, or read models that a killed database has set back: who waits asks again."""
+    """503: who waits asks again."""
 
 
 class Client:
-    """One user's session at one API process."""
+    """One user's session at one API process, which asks to see what it has been told."""
 
-    def __init__(self, api_url: str, token: str = "") -> None:
+    def __init__(self, api_url: str, token: str = "", position: str = "") -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.statuses: Counter[int] = Counter()
         self.http = httpx.Client(
-            base_url=api_url, headers=headers, timeout=20.0, trust_env=False
+            base_url=api_url,
+            headers=headers,
+            timeout=20.0,
+            trust_env=False,
+            event_hooks={"response": [self._note]},
         )
+        if position:
+            self.http.headers["Owl-Min-Position"] = position
+
+    @property
+    def position(self) -> str:
+        """The newest that it has been told of."""
+        return str(self.http.headers.get("Owl-Min-Position", ""))
+
+    def _note(self, answer: httpx.Response) -> None:
+        self.statuses[answer.status_code] += 1
+        if position := answer.headers.get("Owl-Position"):
+            self.http.headers["Owl-Min-Position"] = position
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         answer = self.http.request(method, path, json=body).json()
-        if answer["error_code"] in {"SERVER_UNAVAILABLE", "RESOURCE_NOT_FOUND"}:
+        if answer["error_code"] == "SERVER_UNAVAILABLE":
             raise NotYet(answer["message"])
         assert answer["success"], answer
         return answer["data"]
@@ -98,8 +116,8 @@ class Farm:
         if agent:
             self._start_agent()
 
-    def client(self, number: int = 0, token: str = "") -> Client:
-        made = Client(f"http://127.0.0.1:{self.ports[number]}/api", token)
+    def client(self, number: int = 0, token: str = "", position: str = "") -> Client:
+        made = Client(f"http://127.0.0.1:{self.ports[number]}/api", token, position)
         self._clients.append(made)
         return made
 
@@ -114,8 +132,9 @@ class Farm:
         return self.signed_in(ADMIN, number)
 
     def signed_in(self, account: dict[str, str], number: int = 0) -> Client:
-        token = self.client(number).ask("POST", "/auth/login", account)["access_token"]
-        return self.client(number, token)
+        anonymous = self.client(number)
+        token = anonymous.ask("POST", "/auth/login", account)["access_token"]
+        return self.client(number, token, anonymous.position)
 
     def user(self, name: str, *, yuan: float = 0, number: int = 0) -> Client:
         """A new user with so much money."""
@@ -136,6 +155,17 @@ class Farm:
     def story(self, task_id: str) -> list[str]:
         """The tags of all events that speak of a task, in order, read with SQL alone."""
         return [tag for log, tag in self.whole_story(task_id) if log == "events"]
+
+    def leader(self, lease: str) -> Process | None:
+        """The worker that holds a lease, as the lease itself names it."""
+        with psycopg.connect(self.database_url) as connection:
+            row = connection.execute(
+                "SELECT holder FROM owl_log.leases WHERE name = %s", (lease,)
+            ).fetchone()
+        if row is None or row[0] is None:
+            return None
+        pid = int(row[0].split(":")[1])
+        return next((each for each in self.workers if each.pid == pid), None)
 
     def whole_story(self, task_id: str) -> list[tuple[str, str]]:
         """The same with what the task wrote: of each event its log and its tag."""

@@ -31,6 +31,11 @@ class Process:
         self._log_path = logs / f"{name}.log"
         self._child: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The number of the running process."""
+        return None if self._child is None else self._child.pid
+
     def start(self) -> None:
         with self._log_path.open("ab") as log:
             self._child = subprocess.Popen(
