@@ -148,9 +148,9 @@ def test_a_confirmation_after_the_platform_gave_up_waiting_charges_nothing_more(
 
 def test_a_hold_is_extended_before_it_is_used_up() -> None:
     farm = running()
-    assert farm.meter(after(540)).verdict == "enough"
-    assert farm.meter(after(541)).verdict == "extended"
-    assert farm.meter(after(541)).verdict == "enough"
+    assert farm.meter(after(585)).verdict == "enough"
+    assert farm.meter(after(586)).verdict == "extended"
+    assert farm.meter(after(586)).verdict == "enough"
     extended = farm.last(1)[0]
     assert isinstance(extended, HoldExtended)
     assert extended.amount_fen == 525

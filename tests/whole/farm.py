@@ -198,8 +198,8 @@ class Farm:
 
     def online(self) -> None:
         """Wait until the first API answers, and the agent takes work."""
-        wait_for(partial(_answers, self.ports[0]), "the API answers")
-        admin = self.admin()
+        admin = wait_for(self.admin, "an admin signs in")
+        assert isinstance(admin, Client)
         wait_for(
             lambda: any(
                 server["status"] == "online" for server in admin.ask("GET", "/gpu/servers")

@@ -2,20 +2,17 @@
 
 import random
 import secrets
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from uuid import uuid4
 
-import httpx
-import psycopg
 import pytest
 
 from tests.stack import LiveStack
 from tests.whole.farm import Client, Farm, new_name
 from tests.whole.processes import Process, wait_for
+from tests.whole.submitters import check_told, submitting
 
 RUN_S = 2
 ROUNDS = 2
@@ -132,80 +129,17 @@ def test_tasks_submitted_without_a_broker_run_when_it_is_back(
     assert user.ended(task_id, within_s=60)["status"] == "completed"
 
 
-class Submitter(threading.Thread):
-    """Submits free tasks and writes down what it was told; repeats what it was not told."""
-
-    def __init__(self, client: Client, stop: threading.Event) -> None:
-        super().__init__()
-        self.client = client
-        self.told: list[str] = []
-        self.slowest_s = 0.0
-        self.refusals: set[tuple[int, str]] = set()
-        self._stop_asked = stop
-
-    def run(self) -> None:
-        while not self._stop_asked.is_set():
-            self._submit_until_told(str(uuid4()))
-
-    def _submit_until_told(self, key: str) -> None:
-        body = {"title": f"fault {key}", "task_type": "test"}
-        while True:
-            began = time.monotonic()
-            try:
-                answer = self.client.http.post(
-                    "/tasks", json=body, headers={"Idempotency-Key": key}
-                )
-            except httpx.TransportError:
-                continue
-            finally:
-                self.slowest_s = max(self.slowest_s, time.monotonic() - began)
-            if answer.is_success:
-                self.told.append(answer.json()["data"]["id"])
-                self.client.ended(self.told[-1], within_s=60)
-                return
-            self.refusals.add((answer.status_code, answer.json()["error_code"]))
-            time.sleep(0.05)
-
-
 def test_a_database_killed_under_load_loses_no_told_write_and_doubles_none(
     farm: Farm, durable_stack: LiveStack
 ) -> None:
-    stop = threading.Event()
-    submitters = [
-        Submitter(farm.user(new_name(), number=number % 2), stop) for number in range(6)
-    ]
-    for submitter in submitters:
-        submitter.start()
-    try:
+    with submitting(farm, 6) as submitters:
         for _ in range(3):
             time.sleep(1.0)
             durable_stack.kill_postgres()
             time.sleep(0.5)
             durable_stack.start_postgres()
         time.sleep(1.0)
-    finally:
-        stop.set()
-        for submitter in submitters:
-            submitter.join(120)
-    told = [task_id for submitter in submitters for task_id in submitter.told]
-    assert told
-    with psycopg.connect(farm.database_url) as connection:
-        submitted = [
-            row[0]
-            for row in connection.execute(
-                "SELECT fact ->> 'title' FROM owl_log.story"
-                " WHERE tag = 'tasks.task_submitted/1' AND fact ->> 'title' LIKE 'fault %'"
-            )
-        ]
-        stored = {
-            row[0]
-            for row in connection.execute(
-                "SELECT fact ->> 'task_id' FROM owl_log.story"
-                " WHERE tag = 'tasks.task_submitted/1'"
-            )
-        }
-    assert set(told) <= stored, "a write that was acknowledged is gone"
-    assert len(submitted) == len(set(submitted)), "a repeated write was done twice"
+    check_told(farm, submitters)
     refusals = set().union(*(submitter.refusals for submitter in submitters))
     assert refusals <= {(503, "SERVER_UNAVAILABLE")}
     answers = sum((submitter.client.statuses for submitter in submitters), Counter[int]())
