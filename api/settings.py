@@ -51,7 +51,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
     """0 takes a free port."""
-    trusted_proxies: str = ""
+    trusted_proxies: str | None = None
     """Addresses and networks, with commas, of the proxies in front of ``serve``. What they say
     in ``X-Forwarded-For`` is believed, from the right up to the first address that is none of
     theirs: that is the client. Anybody else's header is not read. Name no network that clients
@@ -79,7 +79,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def proxies(self) -> tuple[str, ...]:
         """Each address or network of a trusted proxy."""
-        return tuple(part.strip() for part in self.trusted_proxies.split(",") if part.strip())
+        return tuple(
+            part.strip() for part in (self.trusted_proxies or "").split(",") if part.strip()
+        )
 
     @property
     def artifacts(self) -> str:
