@@ -184,7 +184,7 @@ class TaskIngest:
     async def _again(self, message: Msg, tried: int, most_s: float) -> None:
         delay_s = again_after_s(tried, self._config.again_first_s, most_s)
         delay_ns = round(delay_s * NANOSECONDS)
-        await self._client.publish(message.reply, AGAIN.format(delay_ns).encode())
+        await self._answer(message, AGAIN.format(delay_ns).encode())
 
     async def _give_up(self, report: TaskReport, about: dict[str, str]) -> None:
         """Answer for a report that only hits a defect, so that its task ends all the same.
