@@ -21,7 +21,7 @@ from domain.audit.refold import Refold
 from projections.audit.stored import StoredLog
 from projections.audit.verify import Verification
 from projections.migrate import prepare
-from projections.rebuild import rebuild
+from projections.rebuild import Log, rebuild
 from projections.runner import Runner
 from projections.tasks import TASKS
 from tests.audit.conftest import sign_all, verifier_key
@@ -69,13 +69,8 @@ class History:
 
     def rebuilt_per_s(self) -> float:
         """As ``owl projections rebuild tasks``."""
-        done = rebuild(
-            self._url,
-            self._log.feed(),
-            TASKS,
-            append_lock=APPEND_LOCK,
-            progress=lambda _: None,
-        )
+        log = Log(feed=self._log.feed(), history=self._log.history(), append_lock=APPEND_LOCK)
+        (done,) = rebuild(self._url, log, [TASKS], progress=lambda _: None)
         assert done.compared
         assert not done.differing
         return self._head / done.seconds

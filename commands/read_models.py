@@ -10,16 +10,13 @@ from domain.decider import Decider
 from domain.ids import READ_MODELS_STREAM
 from domain.ports import UnitOfWork
 from domain.system.events import ReadModelSwitched
+from domain.system.read_models import ReadModelFact
 
 
-class NoteSwitch(Struct, frozen=True, kw_only=True):
-    """Queries of ``read_model`` go to another generation now."""
+class NoteAct(Struct, frozen=True, kw_only=True):
+    """Something was done with a read model."""
 
-    read_model: str
-    before_generation: int
-    after_generation: int
-    at_position: int
-    checksum: str
+    fact: ReadModelFact | ReadModelSwitched
 
     def streams(self) -> tuple[UUID, ...]:
         """What the handler loads."""
@@ -27,27 +24,19 @@ class NoteSwitch(Struct, frozen=True, kw_only=True):
 
 
 class Noted(Struct, frozen=True):
-    """The switch is in the log."""
+    """It is in the log."""
 
     read_model: str
 
 
-def _count(switches: int, _fact: ReadModelSwitched) -> int:
-    return switches + 1
+def _count(acts: int, _fact: ReadModelFact | ReadModelSwitched) -> int:
+    return acts + 1
 
 
-SWITCHES: Decider[int] = Decider("read_models", 0, _count)
+ACTS: Decider[int] = Decider("read_models", 0, _count)
 
 
-def note_switch(command: NoteSwitch, work: UnitOfWork) -> Noted:
-    """Record a switch that has happened."""
-    work.load(SWITCHES, READ_MODELS_STREAM).append(
-        ReadModelSwitched(
-            read_model=command.read_model,
-            before_generation=command.before_generation,
-            after_generation=command.after_generation,
-            at_position=command.at_position,
-            checksum=command.checksum,
-        )
-    )
-    return Noted(command.read_model)
+def note_act(command: NoteAct, work: UnitOfWork) -> Noted:
+    """Record what has happened."""
+    work.load(ACTS, READ_MODELS_STREAM).append(command.fact)
+    return Noted(command.fact.read_model)

@@ -15,6 +15,7 @@ from domain.facts import Fact, is_personal, tag_of
 from domain.fleet.events import ServerFact
 from domain.recharge.events import CodeFact
 from domain.system.events import SystemFact
+from domain.system.read_models import ReadModelFact
 from domain.tasks.events import TaskFact
 from domain.telemetry.events import TelemetryFact
 from domain.wallet.events import WalletFact
@@ -28,6 +29,7 @@ BusinessFact: TypeAlias = (
     | TaskFact
     | ServerFact
     | SystemFact
+    | ReadModelFact
 )
 
 BUSINESS: Final[tuple[type[Fact], ...]] = get_args(BusinessFact)

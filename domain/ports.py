@@ -6,7 +6,7 @@ it needs through one of these, handed over by the composition root in ``api``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar, runtime_checkable
 from uuid import UUID
@@ -122,6 +122,15 @@ class FencedOff(Exception):
     """The lease that the commit depended on is held by somebody else: stop leading."""
 
 
+class Undecodable(Exception):
+    """The event at ``position`` is in the log, and this program cannot read it."""
+
+    def __init__(self, position: int, tag: str, event_id: str, why: str) -> None:
+        super().__init__(f"position {position} cannot be read: event {event_id}, {tag}: {why}")
+        self.position = position
+        self.tag = tag
+
+
 class EventFeed(Protocol):
     """Reads a log in order. Blocking: call it from a thread."""
 
@@ -130,7 +139,28 @@ class EventFeed(Protocol):
         ...
 
     def read(self, after: int, limit: int) -> Sequence[Recorded[Any]]:
-        """At most ``limit`` events with a position above ``after``, in order."""
+        """At most ``limit`` events with a position above ``after``, in order.
+
+        Raises:
+            Undecodable: the very next event cannot be read.
+        """
+        ...
+
+
+class EventHistory(Protocol):
+    """Reads long stretches of a log, fast. Blocking: call it from a thread."""
+
+    def read(
+        self, after: int, upto: int, facts: Collection[type[Fact]]
+    ) -> Generator[Sequence[Recorded[Any]], None, None]:
+        """The events about ``facts`` above ``after`` and up to ``upto``, in order, by batches.
+
+        Events about other facts are left out and not even looked at. One whose tag nobody
+        knows is about any of them.
+
+        Raises:
+            Undecodable: the next event about ``facts`` cannot be read.
+        """
         ...
 
 

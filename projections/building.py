@@ -1,186 +1,285 @@
-"""Builds a generation that nobody sees yet: all in memory at first, then by batches.
+"""Builds generations that nobody sees yet: one pass over the history for all of them.
 
-History is folded without looking anything up, the rows are written once, and the indexes made
-over them. When memory is full before history ends, the rest goes through the tables as live
-events do.
+History is folded in memory and written by chunks, each in one commit with the checkpoints of
+what it was folded into; so whatever is killed goes on from the last chunk. Rows that are new
+go in by ``COPY``; indexes are made behind the rows. The next chunk is folded while this one is
+written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
+from typing import Any, Final
 
 import psycopg
 from msgspec import Struct
-from psycopg import sql
 
-from domain.ports import EventFeed
-from projections.checksum import table_checksums
-from projections.folding import Event, Folding, TableFolding
-from projections.migrate import ONE_AT_A_TIME, add_generation, run_in_schema
-from projections.projector import Generation, Projector
-from projections.read_model import ReadModel
-from projections.statements import as_parameter, ddl_parts, schema_of
+from domain.facts import Fact
+from domain.ports import EventHistory, Undecodable
+from projections.copying import Copying, Encoded
+from projections.folding import Applying, Event, Missing, Poisoned
+from projections.jobs import Wish, note_chunk
+from projections.pace import BuildingConfig, Pace
+from projections.projector import (
+    OVERTAKEN,
+    SESSION,
+    Generation,
+    Overtaken,
+    Statement,
+    advances,
+    load_wanted,
+)
+from projections.statements import as_parameter
 
-History: TypeAlias = Callable[[int, int], Iterator[Sequence[Event]]]
-"""Batches of events with positions above the first number and up to the second, in order."""
-
-ROWS_A_STATEMENT = 5_000
-
-NEXT: Final = """
-    SELECT coalesce(max(generation), 0) + 1 FROM owl_read.checkpoints
-    WHERE read_model = %(read_model)s
-"""
-LEFTOVERS: Final = """
-    DELETE FROM owl_read.checkpoints
-    WHERE read_model = %(read_model)s AND state = 'building' RETURNING generation
-"""
-BUILT: Final = """
-    UPDATE owl_read.checkpoints SET position = %(position)s, updated_at = now()
-    WHERE read_model = %(read_model)s AND generation = %(generation)s AND state = 'building'
-"""
-PATIENCE: Final = "SET statement_timeout = 0"  # an index over a long history takes its time
-DROP_SCHEMA: Final = sql.SQL("DROP SCHEMA IF EXISTS {schema} CASCADE")
-ANALYZE: Final = sql.SQL("ANALYZE {table}")
+NO_TIMEOUT: Final = "SET statement_timeout = 0"
 
 
-class BuildingConfig(Struct, frozen=True, kw_only=True):
-    """``rows_in_memory`` bounds what is folded before anything is written."""
+class Stopped(Exception):
+    """An operator asked for it; what is committed stays."""
 
-    batch_events: int = 10_000
-    rows_in_memory: int = 500_000
-    rows_kept: int = 100_000
-
-
-def begin(conninfo: str, read_model: ReadModel) -> int:
-    """Make the next generation, without indexes; what an earlier try left is thrown away."""
-    with psycopg.connect(conninfo) as connection:
-        connection.execute(ONE_AT_A_TIME)
-        _discard(connection, read_model)
-        row = connection.execute(NEXT, {"read_model": read_model.name}).fetchone()
-        assert row is not None, "an aggregate gives one row"
-        number = int(row[0])
-        add_generation(connection, read_model, number, "building")
-        run_in_schema(connection, schema_of(read_model.name, number), ddl_parts(read_model)[0])
-    return number
+    def __init__(self, wish: Wish) -> None:
+        super().__init__(wish)
+        self.wish: Wish = wish
 
 
-def discard(conninfo: str, read_model: ReadModel) -> None:
-    """Throw away what is being built; a generation that was switched to stays."""
-    with psycopg.connect(conninfo) as connection:
-        connection.execute(ONE_AT_A_TIME)
-        _discard(connection, read_model)
+class Chunk(Struct, frozen=True):
+    """What one commit writes: for each table its new rows, and statements for the rest."""
 
-
-def drop_schema(connection: psycopg.Connection[Any], schema: str) -> None:
-    """Drop a generation's tables."""
-    connection.execute(DROP_SCHEMA.format(schema=sql.Identifier(schema)))
-
-
-def feed_history(feed: EventFeed, batch_events: int) -> History:
-    """History by way of the live feed: right, though not the fastest."""
-
-    def batches(after: int, upto: int) -> Iterator[Sequence[Event]]:
-        while after < upto:
-            events = feed.read(after, min(batch_events, upto - after))
-            if not events:
-                return
-            yield events
-            after = events[-1].position
-
-    return batches
+    fresh: list[tuple[Copying, Encoded]]
+    statements: list[Statement]
+    reached: dict[Generation, int]
 
 
 class Builder:
-    """Fills one generation, on a connection of its own."""
+    """Fills generations, on a connection of its own.
+
+    ``failed`` names those that an event stopped, and why; the others go on without them.
+    """
 
     def __init__(
         self,
-        connection: psycopg.Connection[Any],
-        read_model: ReadModel,
-        number: int,
+        conninfo: str,
+        history: EventHistory,
+        generations: Sequence[Generation],
         config: BuildingConfig,
+        *,
+        tell: Callable[[int], None],
     ) -> None:
-        self._connection = connection
+        self._connection = psycopg.connect(conninfo, autocommit=True)
+        self._connection.execute(SESSION)
+        self._connection.execute(NO_TIMEOUT)
+        self._history = history
         self._config = config
-        self._projector = Projector(connection, rows_kept=config.rows_kept)
-        connection.execute(PATIENCE)
-        self._generation = Generation(read_model, number, "building", 0)
-        self._in_memory = True
-        for table in self._folding.tables:
-            table.complete = True
+        self._tell = tell
+        self._writer = ThreadPoolExecutor(1, "rebuild-writer")
+        self._under_way: Future[Wish | None] | None = None
+        self._sound = list(generations)
+        self.failed: dict[Generation, Exception] = {}
+        self._copying = {
+            generation: [
+                Copying(self._connection, generation.schema, table.folding.table, insert)
+                for table in generation.tables
+                for insert in [table.statements.insert]
+            ]
+            for generation in generations
+        }
+        for generation in generations:
+            for table in generation.tables:
+                table.folding.complete = generation.position == 0
 
     @property
-    def position(self) -> int:
-        """The last event that was folded."""
-        return self._generation.position
+    def sound(self) -> Sequence[Generation]:
+        """Those that nothing stopped."""
+        return self._sound
 
-    def fill(self, events: Sequence[Event]) -> None:
-        """Fold the next events of the history.
-
-        Raises:
-            Poisoned: a fold failed.
-        """
-        if not self._in_memory:
-            self.follow(events)
-            return
-        folding = self._folding
-        folding.apply(events)
-        self._generation.position = events[-1].position
-        if sum(map(_remembered, folding.tables)) > self._config.rows_in_memory:
-            self.write_out()
-
-    def follow(self, events: Sequence[Event]) -> None:
-        """Fold events into the tables, as the live runner does.
+    def fill(self, upto: int) -> None:
+        """Fold the history up to ``upto``; those that lag first, then all together.
 
         Raises:
-            Poisoned: a fold failed.
+            Stopped: somebody wishes so; every chunk that was begun is committed.
+            Overtaken: somebody else builds the same.
         """
-        for poison in self._projector.project([self._generation], events).values():
-            raise poison
+        while behind := [each for each in self._sound if each.position < upto]:
+            after = min(each.position for each in behind)
+            together = [each for each in behind if each.position == after]
+            ahead = [each.position for each in behind if each.position > after]
+            self._fill(together, after, min([upto, *ahead]))
 
-    def write_out(self) -> None:
-        """Write every row that is in memory, then make the indexes; at most once."""
-        if not self._in_memory:
+    def close(self) -> None:
+        """Let what is under way end, then close the connection."""
+        with suppress(Stopped, Overtaken, psycopg.Error):
+            self._join()
+        self._writer.shutdown()
+        self._connection.close()
+
+    # ── one stretch of history ─────────────────────────────────────────────────────────────
+
+    def _fill(self, together: list[Generation], after: int, upto: int) -> None:
+        facts = {fact for each in together for fact in each.read_model.facts}
+        pace = Pace(self._config)
+        try:
+            with closing(self._history.read(after, upto, facts)) as batches:
+                for events in batches:
+                    self._fold(together, events)
+                    pace.rest()
+                    self._tell(events[-1].position)
+                    if pace.chunk_is_full(len(events)):
+                        self._submit(together, events[-1].position)
+        except Undecodable as bad:
+            self._submit(together, bad.position - 1)
+            self._join()
+            self._pass_over(together, bad)
             return
-        self._in_memory = False
-        model, number = self._generation.read_model, self._generation.generation
-        schema = schema_of(model.name, number)
-        for table in self._generation.tables:
-            changes = table.folding.changes()
-            self._insert(table.statements.insert, [*changes.fresh, *changes.added])
-        for tally, add in self._generation.tallies:
-            self._insert(add, self._folding.tally(tally))
-        with self._connection.transaction():
-            run_in_schema(self._connection, schema, ddl_parts(model)[1])
-        for name in model.relations:
-            self._connection.execute(ANALYZE.format(table=sql.Identifier(schema, name)))
-        self._connection.execute(
-            BUILT,
-            {"position": self.position, "read_model": model.name, "generation": number},
-        )
-        self._folding.settle(self._config.rows_kept)
+        self._submit(together, upto)
+        self._join()
 
-    def checksums(self) -> dict[str, str]:
-        """The checksum of each table, as written."""
-        return table_checksums(
-            self._connection, self._generation.read_model, self._generation.generation
-        )
+    def _pass_over(self, together: list[Generation], bad: Undecodable) -> None:
+        for each in list(together):
+            if each.read_model.is_about(bad.tag):
+                self._fail(together, each, bad)
+        self._submit(together, bad.position)
+        self._join()
 
-    @property
-    def _folding(self) -> Folding:
-        return self._generation.folding
+    def _fold(self, together: list[Generation], events: Sequence[Event]) -> None:
+        index = 0
+        appliers = _appliers(together)
+        get, nothing = appliers.get, ()
+        while index < len(events):
+            event = events[index]
+            apply: Applying | None = None
+            try:
+                for event in events[index:] if index else events:
+                    for apply in get(type(event.fact), nothing):
+                        apply(event)
+                return
+            except Missing:
+                index = _place(events, event)
+                self._load(together, events[index:])
+                rest = _from(get(type(event.fact), nothing), apply)
+            except Exception as error:  # noqa: BLE001 - a fold's failure, whatever it is
+                index = _place(events, event)
+                rest = _from(get(type(event.fact), nothing), apply)[1:]
+                self._poison(together, apply, event, error)
+                appliers = _appliers(together)
+                get = appliers.get
+            self._finish(together, event, rest)
+            index += 1
 
-    def _insert(self, statement: str, rows: Sequence[Any]) -> None:
-        for start in range(0, len(rows), ROWS_A_STATEMENT):
-            part = rows[start : start + ROWS_A_STATEMENT]
-            self._connection.execute(statement, (as_parameter(part),), prepare=True)
+    def _finish(
+        self, together: list[Generation], event: Event, rest: Sequence[Applying]
+    ) -> None:
+        """Apply what was not yet applied to an event at which folding was interrupted."""
+        for apply in rest:
+            if not any(apply in _all_of(each) for each in together):
+                continue
+            try:
+                apply(event)
+            except Missing:
+                self._load(together, [event])
+                apply(event)
+            except Exception as error:  # noqa: BLE001 - a fold's failure, whatever it is
+                self._poison(together, apply, event, error)
+
+    def _poison(
+        self,
+        together: list[Generation],
+        apply: Applying | None,
+        event: Event,
+        error: Exception,
+    ) -> None:
+        assert apply is not None, "nothing was applied"
+        guilty = next(each for each in together if apply in _all_of(each))
+        poison = Poisoned(event, 0, guilty.folding.fold_of(apply))
+        poison.__cause__ = error
+        self._fail(together, guilty, poison)
+
+    def _fail(
+        self, together: list[Generation], generation: Generation, error: Exception
+    ) -> None:
+        self.failed[generation] = error
+        self._sound.remove(generation)
+        together.remove(generation)
+
+    def _load(self, together: Sequence[Generation], events: Sequence[Event]) -> None:
+        load_wanted(self._connection, together, events, ready=self._join)
+
+    # ── chunks ─────────────────────────────────────────────────────────────────────────────
+
+    def _submit(self, together: Sequence[Generation], reached: int) -> None:
+        """Hand what was folded to the writer, once the chunk before is committed."""
+        self._join()
+        moved = {each: reached for each in together if each.position < reached}
+        if not moved:
+            return
+        chunk = self._chunk(moved)
+        for generation in moved:
+            generation.position = reached
+            generation.folding.settle(self._config.rows_kept)
+        self._under_way = self._writer.submit(self._write, chunk)
+
+    def _join(self) -> None:
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            wish = under_way.result()
+            if wish is not None:
+                raise Stopped(wish)
+
+    def _chunk(self, moved: dict[Generation, int]) -> Chunk:
+        chunk = Chunk([], [], {})
+        chunk.statements.extend(advances(moved))
+        chunk.reached.update(moved)
+        for generation in moved:
+            tables = zip(generation.tables, self._copying[generation], strict=True)
+            for table, copying in tables:
+                changes = table.folding.changes()
+                fresh = copying.encoded([*changes.fresh, *changes.added])
+                chunk.fresh.append((copying, fresh))
+                for statement, rows in (
+                    (table.statements.delete, changes.deleted),
+                    (table.statements.upsert, changes.changed),
+                ):
+                    chunk.statements.extend(_in_parts(statement, rows))
+            for tally, add in generation.tallies:
+                chunk.statements.extend(_in_parts(add, generation.folding.tally(tally)))
+        return chunk
+
+    def _write(self, chunk: Chunk) -> Wish | None:
+        connection = self._connection
+        try:
+            with connection.transaction():
+                for copying, rows in chunk.fresh:
+                    copying.put(rows)
+                for statement, parameters in chunk.statements:
+                    connection.execute(statement, parameters)
+                return note_chunk(connection, chunk.reached)
+        except psycopg.Error as error:
+            if error.sqlstate == OVERTAKEN:
+                raise Overtaken from error
+            raise
 
 
-def _remembered(folding: TableFolding) -> int:
-    return len(folding.rows) + len(folding.added)
+def _appliers(together: Iterable[Generation]) -> dict[type[Fact], tuple[Applying, ...]]:
+    merged: dict[type[Fact], tuple[Applying, ...]] = {}
+    for generation in together:
+        for fact, appliers in generation.folding.appliers.items():
+            merged[fact] = (*merged.get(fact, ()), *appliers)
+    return merged
 
 
-def _discard(connection: psycopg.Connection[Any], read_model: ReadModel) -> None:
-    for (number,) in connection.execute(LEFTOVERS, {"read_model": read_model.name}).fetchall():
-        drop_schema(connection, schema_of(read_model.name, number))
+def _all_of(generation: Generation) -> set[Applying]:
+    return {apply for appliers in generation.folding.appliers.values() for apply in appliers}
+
+
+def _place(events: Sequence[Event], event: Event) -> int:
+    return next(n for n, each in enumerate(events) if each.position == event.position)
+
+
+def _from(appliers: Sequence[Applying], apply: Applying | None) -> Sequence[Applying]:
+    return appliers[appliers.index(apply) :] if apply is not None else appliers
+
+
+def _in_parts(statement: str, rows: Sequence[Any], size: int = 5_000) -> Iterable[Statement]:
+    for start in range(0, len(rows), size):
+        yield statement, [as_parameter(rows[start : start + size])]

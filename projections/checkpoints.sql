@@ -39,3 +39,21 @@ BEGIN
     END IF;
 END
 $$;
+
+-- What is being built, or was last: one row a read model. Its position is the checkpoint's.
+CREATE TABLE IF NOT EXISTS owl_read.rebuilds (
+    read_model    text             PRIMARY KEY,
+    generation    bigint           NOT NULL,
+    fingerprint   text             NOT NULL DEFAULT '',  -- of the folds that it builds by
+    step          text             NOT NULL CHECK (step IN (
+        'asked', 'folding', 'indexing', 'comparing', 'switching',
+        'ready', 'differs', 'paused', 'switched', 'cancelled', 'failed')),
+    wish          text             CHECK (wish IN ('pause', 'cancel')),
+    switching     text             NOT NULL CHECK (switching IN ('auto', 'manual')),
+    max_load      float8           NOT NULL CHECK (max_load > 0 AND max_load <= 1),
+    began_from    bigint           NOT NULL,  -- where the process that is at work took it up
+    upto          bigint           NOT NULL,
+    began_at      timestamptz      NOT NULL DEFAULT now(),
+    updated_at    timestamptz      NOT NULL DEFAULT now(),
+    error         text
+) WITH (fillfactor = 10);

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any, TypeAlias
+from operator import attrgetter
+from typing import Any, TypeAlias, get_type_hints
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -61,7 +63,9 @@ class TableFolding:
         self.before: dict[Key, Struct | None] = {}
         self.added: list[Struct] = []
         self.complete = False
-        self.key_of_row = table.key_of_row()
+        hints = get_type_hints(table.row)
+        self._uuids = [hints[name] is UUID for name in table.key]
+        self.key_of_row = attrgetter(*map(self._cheap, table.key, self._uuids))
 
     def remember(self, rows: Iterable[Struct], wanted: Iterable[Key]) -> None:
         """Take in what was loaded; a wanted key without a row is known to have none."""
@@ -72,8 +76,19 @@ class TableFolding:
 
     def key_columns(self, key: Key) -> dict[str, Any]:
         """The key as a row of its columns."""
-        names = self.table.key
-        return {names[0]: key} if len(names) == 1 else dict(zip(names, key, strict=True))  # type: ignore[call-overload]  # a key of several columns is a tuple
+        values: Any = (key,) if len(self._uuids) == 1 else key
+        columns = zip(self.table.key, values, self._uuids, strict=True)
+        return {name: UUID(int=value) if is_uuid else value for name, value, is_uuid in columns}
+
+    def key_of(self, fact: type[Fact]) -> Callable[[Event], Key]:
+        """What reads the key out of an event that carries ``fact``."""
+        places = self.table.key_places(fact)
+        return attrgetter(*map(self._cheap, places, self._uuids))
+
+    @staticmethod
+    def _cheap(place: str, is_uuid: bool) -> str:  # noqa: FBT001 - for map
+        """A UUID goes by its number: that is hashed and compared in a tenth of the time."""
+        return f"{place}.int" if is_uuid else place
 
     def changes(self) -> TableChanges:
         """What to write; a row that ended as it began is left alone."""
@@ -116,13 +131,9 @@ class TableFolding:
         """What takes an event of this fold's fact to the row that it is about."""
         if self.table.append_only:
             return self._adding(fold)
-        match fold.kind:
-            case "first":
-                return self._making(fold)
-            case "later":
-                return self._changing(fold)
-            case "any":
-                return self._upserting(fold)
+        if fold.kind == "first":
+            return self._making(fold)
+        return self._changing(fold) if fold.kind == "later" else self._upserting(fold)
 
     def _adding(self, fold: Fold) -> Applying:
         change = fold.change
@@ -136,11 +147,11 @@ class TableFolding:
 
     def _making(self, fold: Fold) -> Applying:
         rows, before, change = self.rows, self.before, fold.change
-        key_of, name = self.table.key_of(fold.fact), self.table.name
+        key_of = self.key_of(fold.fact)
 
         def make(event: Event) -> None:
             key = key_of(event)
-            assert rows.get(key) is None, f"{name}: there is a row for {key} already"
+            assert rows.get(key) is None, self._saying("there is a row already for", key)
             rows[key] = change(None, event)
             before.setdefault(key)
 
@@ -148,14 +159,14 @@ class TableFolding:
 
     def _changing(self, fold: Fold) -> Applying:
         rows, before, change = self.rows, self.before, fold.change
-        key_of, name = self.table.key_of(fold.fact), self.table.name
+        key_of = self.key_of(fold.fact)
 
         def alter(event: Event) -> None:
             key = key_of(event)
             row = rows.get(key)
             if row is None:
                 self._must_know(key)
-            assert row is not None, f"{name}: there is no row for {key}"
+            assert row is not None, self._saying("there is no row for", key)
             after = change(row, event)
             if after is not row:
                 if key not in before:
@@ -166,7 +177,7 @@ class TableFolding:
 
     def _upserting(self, fold: Fold) -> Applying:
         rows, before, change = self.rows, self.before, fold.change
-        key_of = self.table.key_of(fold.fact)
+        key_of = self.key_of(fold.fact)
 
         def either(event: Event) -> None:
             key = key_of(event)
@@ -180,6 +191,9 @@ class TableFolding:
                 rows[key] = after
 
         return either
+
+    def _saying(self, what: str, key: Key) -> str:
+        return f"{self.table.name}: {what} {self.key_columns(key)}"
 
     def _must_know(self, key: Key) -> None:
         if not self.complete and key not in self.rows:
@@ -202,7 +216,7 @@ class Folding:
         self._handlers: dict[type[Fact], tuple[_Handler, ...]] = {}
         for folding in self.tables:
             for fold in folding.table.folds:
-                key_of = folding.table.key_of(fold.fact)
+                key_of = folding.key_of(fold.fact)
                 handler = _Handler(folding, fold, key_of, folding.applying(fold))
                 self._handlers[fold.fact] = (*self._handlers.get(fold.fact, ()), handler)
         self.appliers: dict[type[Fact], tuple[Applying, ...]] = {
@@ -258,14 +272,12 @@ class Folding:
         """By how much the batch changes each of the tally's groups."""
         differences: defaultdict[tuple[Any, ...], int] = defaultdict(int)
         group, amount = tally.group, tally.amount
-        for folding in self.tables:
-            if folding.table is not tally.of:
-                continue
-            for before, after in folding.moves():
-                if before is not None:
-                    differences[group(before)] -= amount(before)
-                if after is not None:
-                    differences[group(after)] += amount(after)
+        of = next(folding for folding in self.tables if folding.table is tally.of)
+        for before, after in of.moves():
+            if before is not None:
+                differences[group(before)] -= amount(before)
+            if after is not None:
+                differences[group(after)] += amount(after)
         return [
             {**dict(zip(tally.columns, key, strict=True)), "n": n}
             for key, n in differences.items()
@@ -278,6 +290,6 @@ class Folding:
             folding.settle(rows_kept)
 
     def forget(self) -> None:
-        """The batch was not committed, or somebody else wrote the tables."""
+        """Nothing remembered can be trusted any more."""
         for folding in self.tables:
             folding.forget()

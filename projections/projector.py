@@ -11,7 +11,7 @@ chapter 11, with the sink's own transaction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
@@ -76,7 +76,7 @@ class Generation:
     def __init__(
         self, read_model: ReadModel, generation: int, state: str, position: int
     ) -> None:
-        schema = schema_of(read_model.name, generation)
+        self.schema = schema = schema_of(read_model.name, generation)
         self.read_model = read_model
         self.generation = generation
         self.state = state
@@ -140,13 +140,13 @@ class Projector:
             psycopg.Error: nothing was written. Of ``generations`` nothing is remembered.
         """
         try:
-            self._load(generations, events)
+            load_wanted(self._connection, generations, events, ready=self.join)
             poisoned = self._fold(generations, events)
             reached = {
                 each: poisoned[each].position - 1 if each in poisoned else events[-1].position
                 for each in generations
             }
-            statements = _advances(reached)
+            statements = advances(reached)
             for generation in generations:
                 statements += generation.writes()
             self.join()
@@ -162,6 +162,17 @@ class Projector:
             generation.position = reached[generation]
             generation.folding.settle(self._rows_kept)
         return poisoned
+
+    def go_past(self, generations: Sequence[Generation], position: int) -> None:
+        """Move on to ``position`` without an event; nothing may be under way.
+
+        Raises:
+            Overtaken: somebody else moved a checkpoint.
+            psycopg.Error: nothing was written.
+        """
+        self._commit(advances(dict.fromkeys(generations, position)))
+        for generation in generations:
+            generation.position = position
 
     def join(self) -> None:
         """Wait for the write that was left under way.
@@ -198,32 +209,6 @@ class Projector:
             },
         )
 
-    def _load(self, generations: Sequence[Generation], events: Sequence[Event]) -> None:
-        wanted = [
-            (table, keys)
-            for generation in generations
-            for folding, keys in generation.folding.wanted(events)
-            for table in generation.tables
-            if table.folding is folding
-        ]
-        if not wanted:
-            return
-        self.join()
-        with self._connection.pipeline():
-            cursors = [
-                self._connection.execute(
-                    table.statements.load,
-                    (as_parameter([table.folding.key_columns(key) for key in keys]),),
-                    prepare=True,
-                )
-                for table, keys in wanted
-            ]
-        for (table, keys), cursor in zip(wanted, cursors, strict=True):
-            found = cursor.fetchone()
-            assert found is not None, "an aggregate gives one row"
-            rows = msgspec.json.decode(found[0], type=list[table.folding.table.row])  # type: ignore[name-defined]  # the row type is known at run time
-            table.folding.remember(rows, keys)
-
     def _fold(
         self, generations: Sequence[Generation], events: Sequence[Event]
     ) -> dict[Generation, Poisoned]:
@@ -240,7 +225,7 @@ class Projector:
 
     def _fold_sound(self, generation: Generation, events: Sequence[Event]) -> None:
         """Fold again, from what is stored, events that were folded without a fault."""
-        self._load([generation], events)
+        load_wanted(self._connection, [generation], events, ready=self.join)
         try:
             generation.folding.apply(events)
         except Poisoned as error:
@@ -260,7 +245,44 @@ class Projector:
             raise
 
 
-def _advances(reached: Mapping[Generation, int]) -> list[Statement]:
+def load_wanted(
+    connection: psycopg.Connection[Any],
+    generations: Sequence[Generation],
+    events: Sequence[Event],
+    *,
+    ready: Callable[[], None],
+) -> None:
+    """Load the rows that ``events`` are about and that are not remembered, if there are any.
+
+    ``ready`` is called first: what was written before must be there.
+    """
+    wanted = [
+        (table, keys)
+        for generation in generations
+        for folding, keys in generation.folding.wanted(events)
+        for table in generation.tables
+        if table.folding is folding
+    ]
+    if not wanted:
+        return
+    ready()
+    with connection.pipeline():
+        cursors = [
+            connection.execute(
+                table.statements.load,
+                (as_parameter([table.folding.key_columns(key) for key in keys]),),
+                prepare=True,
+            )
+            for table, keys in wanted
+        ]
+    for (table, keys), cursor in zip(wanted, cursors, strict=True):
+        found = cursor.fetchone()
+        assert found is not None, "an aggregate gives one row"
+        rows = msgspec.json.decode(found[0], type=list[table.folding.table.row])  # type: ignore[name-defined]  # the row type is known at run time
+        table.folding.remember(rows, keys)
+
+
+def advances(reached: Mapping[Generation, int]) -> list[Statement]:
     """The compare-and-sets; those that are poisoned do not go as far as the others."""
     statements: list[Statement] = []
     for position in sorted(set(reached.values())):

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from domain.catalogue import BY_TAG
 from domain.envelope import Recorded
 from domain.facts import Fact
 
@@ -73,8 +74,12 @@ class Table(Struct, frozen=True, kw_only=True):
 
     def key_of(self, fact: type[Fact]) -> Callable[[Recorded[Any]], Key]:
         """What reads the key out of an event that carries ``fact``."""
+        return attrgetter(*self.key_places(fact))
+
+    def key_places(self, fact: type[Fact]) -> tuple[str, ...]:
+        """Where in an event that carries ``fact`` the columns of the key are."""
         fields = fact.__struct_fields__
-        return attrgetter(*(f"fact.{name}" if name in fields else name for name in self.key))
+        return tuple(f"fact.{name}" if name in fields else name for name in self.key)
 
     def key_of_row(self) -> Callable[[Struct], Key]:
         """What reads the key out of a row."""
@@ -114,3 +119,7 @@ class ReadModel(Struct, frozen=True, kw_only=True):
     def facts(self) -> frozenset[type[Fact]]:
         """The facts that it is about; all others leave it as it is."""
         return frozenset(fold.fact for table in self.tables for fold in table.folds)
+
+    def is_about(self, tag: str) -> bool:
+        """Whether events with this tag may change it; one that nobody knows may."""
+        return tag not in BY_TAG or BY_TAG[tag] in self.facts

@@ -1,68 +1,72 @@
-"""Rebuilds a read model beside the live one: build, catch up, compare, switch.
+"""Rebuilds read models beside the live ones: build, index, catch up, compare, switch.
 
 Queries see the old rows until the one commit that shows the new ones, and the old generation
-is kept for the way back. Whatever fails before that commit leaves the live one as it was.
+is kept for the way back. Whatever fails before that commit leaves the live one as it was, and
+whatever is killed goes on where it was when it is asked for again.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final, Literal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from typing import Final
 
 import psycopg
 from msgspec import Struct
 
-from domain.ports import EventFeed
-from projections.building import (
-    Builder,
-    BuildingConfig,
-    History,
-    begin,
-    discard,
-    feed_history,
-)
-from projections.checksum import digest, table_checksums
+from domain.ports import EventFeed, EventHistory, Undecodable
+from projections.building import Stopped
+from projections.comparing import compare, live_snapshot, shown
+from projections.exclusive import BeingRebuilt, sole
+from projections.filling import Filling, fill_here
 from projections.fingerprint import fingerprint
 from projections.folding import Poisoned
+from projections.following import Follower
+from projections.generations import Opened, discard, make_indexes, open_building
+from projections.jobs import Step, Switching, note_begun, note_step
+from projections.pace import BuildingConfig
+from projections.progress import Progress, Telling
+from projections.projector import Overtaken
 from projections.read_model import ReadModel
 from projections.switching import Live, live_of, switch
 
-Step = Literal["folding", "writing", "comparing", "switching", "done"]
-
-ONE_REBUILD: Final = """
-    SELECT pg_try_advisory_lock(hashtext('owl_read.rebuild'), hashtext(%(read_model)s))
-"""
-SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-UTC: Final = "SET timezone = 'UTC'"
+INDEXERS: Final = 2
+"""Read models that get their indexes at once."""
+LIVE_WITHIN_S: Final = 30.0
+LOOK_EVERY_S: Final = 0.05
 
 
 class RebuildFailed(Exception):
-    """The new generation was thrown away; the live one is as it was."""
+    """The live rows are as they were; says why, for each read model that failed.
+
+    ``done`` are those of the same rebuild that were switched to all the same.
+    """
+
+    def __init__(self, reasons: dict[str, str], done: Sequence[Rebuilt] = ()) -> None:
+        super().__init__("; ".join(f"{name}: {why}" for name, why in reasons.items()))
+        self.reasons = reasons
+        self.done = done
 
 
-class Progress(Struct, frozen=True, kw_only=True):
-    """How far a rebuild is; ``eta_s`` is ``None`` until there is a speed to tell it from."""
+class Log(Struct, frozen=True, kw_only=True):
+    """What a rebuild needs of a log.
 
-    read_model: str
-    step: Step
-    position: int
-    upto: int
-    events_per_s: float
-    eta_s: float | None
+    ``append_lock`` is the key of the advisory lock that every append to it takes.
+    """
 
-    @property
-    def percent(self) -> float:
-        """How much of the history has been folded, 0-100."""
-        return 100.0 * self.position / self.upto if self.upto else 100.0
+    feed: EventFeed
+    history: EventHistory
+    append_lock: tuple[int, int]
 
 
 class Rebuilt(Struct, frozen=True, kw_only=True):
     """What a rebuild did.
 
     ``compared`` says whether the live rows were made by the same folds, so that the two had to
-    be equal; ``differing`` names the tables that were not.
+    be equal; ``differing`` names the tables that were not, and ``checksum`` is of the new rows
+    then. ``switched`` is whether queries see the new rows now.
     """
 
     read_model: str
@@ -72,158 +76,221 @@ class Rebuilt(Struct, frozen=True, kw_only=True):
     checksum: str
     compared: bool
     differing: tuple[str, ...]
+    switched: bool
     seconds: float
 
 
 def rebuild(
     conninfo: str,
-    feed: EventFeed,
-    read_model: ReadModel,
+    log: Log,
+    read_models: Sequence[ReadModel],
     *,
-    append_lock: tuple[int, int],
     progress: Callable[[Progress], None],
-    history: History | None = None,
+    began: Callable[[Sequence[Opened], int], None] = lambda _opened, _upto: None,
+    switching: Switching = "auto",
     switch_if_different: bool = False,
     config: BuildingConfig | None = None,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> Rebuilt:
-    """Build the next generation of ``read_model`` and let queries see it.
+    filling: Filling = fill_here,
+) -> tuple[Rebuilt, ...]:
+    """Build the next generation of each of ``read_models``, in one pass; show them or not.
 
-    ``append_lock`` is the key of the advisory lock that every append to the log takes.
-    ``history`` may be given where there is a faster way than ``feed`` to read the past.
-    ``switch_if_different`` takes the new rows though they are not those of the live
-    generation; without it a difference is a finding and the live rows stay.
+    ``began`` hears of what is built, and up to where, before it is. ``switch_if_different``
+    takes the new rows though they are not those of the live generation; without it a
+    difference is a finding, the live rows stay and the others are kept to be looked at.
 
     Raises:
-        RebuildFailed: another rebuild is at work, an event cannot be folded, or rows differ.
+        RebuildFailed: one at least was not built, or differs; the others were done.
+        Stopped: an operator has paused or cancelled it.
     """
-    job = _Rebuild(
-        conninfo, feed, read_model, config or BuildingConfig(), _Told(progress, monotonic)
-    )
-    with _sole(conninfo, read_model) as live:
-        number = begin(conninfo, read_model)
-        try:
-            return job.run(live, number, append_lock, history, force=switch_if_different)
-        except Poisoned as poison:
-            raise RebuildFailed(f"{poison}: {poison.__cause__!r}") from poison
-        finally:
-            discard(conninfo, read_model)
-
-
-class _Told(Struct):
-    """Whom to tell of the progress, and by which clock."""
-
-    progress: Callable[[Progress], None]
-    monotonic: Callable[[], float]
+    job = _Rebuild(conninfo, log, config or BuildingConfig(), progress, switching)
+    try:
+        with sole(conninfo, read_models) as lives:
+            opened = {model.name: open_building(conninfo, model) for model in read_models}
+            upto = job.upto(read_models, lives)
+            job.begin(opened, upto)
+            began(list(opened.values()), upto)
+            failed = job.build(opened, upto, filling)
+            return job.conclude_all(opened, lives, failed, force=switch_if_different)
+    except Stopped as stopped:
+        job.stopped(read_models, stopped)
+        raise
+    except BeingRebuilt as error:
+        raise RebuildFailed({error.read_model: "it is being rebuilt already"}) from error
+    except Overtaken as error:
+        why = "interrupted, by a worker's end or another builder: ask again, it goes on"
+        raise RebuildFailed({model.name: why for model in read_models}) from error
 
 
 class _Rebuild:
     def __init__(
         self,
         conninfo: str,
-        feed: EventFeed,
-        read_model: ReadModel,
+        log: Log,
         config: BuildingConfig,
-        told: _Told,
+        progress: Callable[[Progress], None],
+        switching: Switching,
     ) -> None:
         self._conninfo = conninfo
-        self._feed = feed
-        self._read_model = read_model
+        self._log = log
         self._config = config
-        self._told = told
-        self._began = told.monotonic()
+        self._switching = switching
+        self._telling = Telling(progress)
+        self._began = time.monotonic()
 
-    def run(
+    def upto(self, read_models: Sequence[ReadModel], lives: dict[str, Live]) -> int:
+        """Where history ends: a live one can only be compared where it has been."""
+        comparable = [
+            lives[model.name].position
+            for model in read_models
+            if _is_comparable(lives[model.name], model)
+        ]
+        return min(comparable, default=self._log.feed.head())
+
+    def begin(self, opened: dict[str, Opened], upto: int) -> None:
+        """Note that this process is at work."""
+        with psycopg.connect(self._conninfo) as connection:
+            for each in opened.values():
+                note_begun(
+                    connection,
+                    each.generation,
+                    upto=upto,
+                    switching=self._switching,
+                    max_load=self._config.max_load,
+                )
+        self._telling.begin(opened, upto)
+
+    def build(self, opened: dict[str, Opened], upto: int, filling: Filling) -> dict[str, str]:
+        """Fill the tables and index them; why those that failed did."""
+        generations = [each.generation for each in opened.values()]
+        history = self._log.history
+        failed = filling(
+            self._conninfo, history, generations, upto, self._config, self._telling.folded
+        )
+        for name, why in failed.items():
+            self.fail(opened[name].generation.read_model, why)
+        bare = [
+            each.generation
+            for name, each in opened.items()
+            if name not in failed and not each.indexed
+        ]
+        self._telling.step("indexing", upto)
+        with ThreadPoolExecutor(INDEXERS, "rebuild-indexes") as threads:
+            for generation in bare:
+                self._note(generation.read_model, "indexing")
+            list(threads.map(lambda each: make_indexes(self._conninfo, each), bare))
+        return failed
+
+    def conclude_all(
         self,
-        live: Live,
-        number: int,
-        append_lock: tuple[int, int],
-        history: History | None,
+        opened: dict[str, Opened],
+        lives: dict[str, Live],
+        failed: dict[str, str],
         *,
         force: bool,
-    ) -> Rebuilt:
-        model = self._read_model
-        comparable = live.fingerprint == fingerprint(model) and not live.stopped
-        # a live generation can only be compared where it has been: build no further than that
-        upto = live.position if comparable else self._feed.head()
-        batches = (history or feed_history(self._feed, self._config.batch_events))(0, upto)
-        with psycopg.connect(self._conninfo, autocommit=True) as connection:
-            builder = Builder(connection, model, number, self._config)
-            for events in batches:
-                builder.fill(events)
-                self._tell("folding", builder.position, upto)
-            self._tell("writing", builder.position, upto)
-            builder.write_out()
-            differing = self._compared(builder, live) if comparable else ()
-            if differing and not force:
-                raise RebuildFailed(f"rows differ from the live ones in {', '.join(differing)}")
-            self._follow(builder, self._feed.head())
-            self._tell("switching", builder.position, builder.position)
-            checksum = digest(builder.checksums())
-            position = switch(
-                self._conninfo,
-                model,
-                number,
-                append_lock=append_lock,
-                catch_up=lambda: self._follow(builder, self._feed.head()),
-            )
-        self._tell("done", position, position)
+    ) -> tuple[Rebuilt, ...]:
+        """One after the other; what fails with one does not keep the others."""
+        done = []
+        for name, each in opened.items():
+            if name in failed:
+                continue
+            try:
+                done.append(self.conclude(each, lives[name], force=force))
+            except (Poisoned, Undecodable) as error:
+                failed[name] = f"{error}: {error.__cause__!r}"
+                self.fail(each.generation.read_model, failed[name])
+            except RebuildFailed as failure:
+                failed |= failure.reasons
+        if failed:
+            raise RebuildFailed(failed, done)
+        return tuple(done)
+
+    def conclude(self, opened: Opened, live: Live, *, force: bool) -> Rebuilt:
+        """Catch up, compare, and switch unless that is left to the operator."""
+        generation = opened.generation
+        model = generation.read_model
+        comparable = _is_comparable(live, model)
+        follower = Follower(
+            self._conninfo,
+            self._log.feed,
+            generation,
+            batch_events=self._config.batch_events,
+            rows_kept=self._config.rows_kept,
+        )
+        with closing(follower):
+            self._telling.step("comparing", generation.position)
+            checksum, differing = self._checked(opened, follower, comparable=comparable)
+            position = follower.follow_to_head()
+            switches = self._switching == "auto" and (force or not differing)
+            if switches:
+                self._telling.step("switching", position)
+                self._note(model, "switching")
+                position = switch(
+                    self._conninfo,
+                    model,
+                    generation.generation,
+                    append_lock=self._log.append_lock,
+                    catch_up=follower.follow_to_head,
+                )
+        if switches:
+            self._note(model, "switched")
+        else:
+            self._note(model, "differs" if differing else "ready", ", ".join(differing))
+        if differing and not switches:
+            why = f"rows differ from the live ones in {', '.join(differing)}"
+            raise RebuildFailed({model.name: why})
+        self._telling.step("done", position)
         return Rebuilt(
             read_model=model.name,
             before_generation=live.generation,
-            after_generation=number,
+            after_generation=generation.generation,
             at_position=position,
             checksum=checksum,
             compared=comparable,
             differing=differing,
-            seconds=self._told.monotonic() - self._began,
+            switched=switches,
+            seconds=time.monotonic() - self._began,
         )
 
-    def _compared(self, builder: Builder, live: Live) -> tuple[str, ...]:
-        """The tables whose rows differ at one position; neither side is made to wait.
+    def stopped(self, read_models: Sequence[ReadModel], stopped: Stopped) -> None:
+        """Obey the wish."""
+        for model in read_models:
+            if stopped.wish == "cancel":
+                discard(self._conninfo, model)
+            self._note(model, "cancelled" if stopped.wish == "cancel" else "paused")
 
-        A snapshot holds the live rows at the position that its checkpoint says, while the
-        runner goes on; the new generation is brought to that position.
-        """
-        with psycopg.connect(self._conninfo) as snapshot:
-            snapshot.execute(SNAPSHOT)
-            snapshot.execute(UTC)
-            position = live_of(snapshot, self._read_model).position
-            self._tell("comparing", position, position)
-            theirs = table_checksums(snapshot, self._read_model, live.generation)
-        self._follow(builder, position)
-        ours = builder.checksums()
-        return tuple(name for name, checksum in theirs.items() if ours[name] != checksum)
+    def fail(self, read_model: ReadModel, why: str) -> None:
+        """An event cannot be folded: what was built is of no use."""
+        discard(self._conninfo, read_model)
+        self._note(read_model, "failed", why)
 
-    def _follow(self, builder: Builder, upto: int) -> int:
-        while builder.position < upto:
-            limit = min(self._config.batch_events, upto - builder.position)
-            events = self._feed.read(builder.position, limit)
-            assert events, "the log ends before its own head"
-            builder.follow(events)
-            self._tell("folding", builder.position, upto)
-        return builder.position
+    def _checked(
+        self, opened: Opened, follower: Follower, *, comparable: bool
+    ) -> tuple[str, tuple[str, ...]]:
+        generation = opened.generation
+        model = generation.read_model
+        if not comparable:
+            return "", ()
+        with shown(self._conninfo, generation.generation) as ours, ExitStack() as open_:
+            self._await_live(generation.position, model)
+            theirs, live = open_.enter_context(live_snapshot(self._conninfo, model))
+            follower.follow(live.position)
+            comparison = compare(theirs, ours, model)
+        return comparison.checksum, tuple(comparison.differing)
 
-    def _tell(self, step: Step, position: int, upto: int) -> None:
-        elapsed_s = self._told.monotonic() - self._began
-        speed = position / elapsed_s if elapsed_s > 0 else 0.0
-        self._told.progress(
-            Progress(
-                read_model=self._read_model.name,
-                step=step,
-                position=position,
-                upto=upto,
-                events_per_s=speed,
-                eta_s=(upto - position) / speed if speed else None,
-            )
-        )
+    def _await_live(self, position: int, read_model: ReadModel) -> None:
+        """The live rows may lag behind where an earlier try came to."""
+        patience = time.monotonic() + LIVE_WITHIN_S
+        with psycopg.connect(self._conninfo, autocommit=True) as connection:
+            while live_of(connection, read_model).position < position:
+                if time.monotonic() > patience:
+                    why = f"the live rows do not come to position {position}"
+                    raise RebuildFailed({read_model.name: why})
+                time.sleep(LOOK_EVERY_S)
+
+    def _note(self, read_model: ReadModel, step: Step, error: str | None = None) -> None:
+        with psycopg.connect(self._conninfo) as connection:
+            note_step(connection, read_model.name, step, error or None)
 
 
-@contextmanager
-def _sole(conninfo: str, read_model: ReadModel) -> Iterator[Live]:
-    """The live generation, while no other rebuild of this read model may begin."""
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        row = connection.execute(ONE_REBUILD, {"read_model": read_model.name}).fetchone()
-        if row is None or not row[0]:
-            raise RebuildFailed(f"{read_model.name} is being rebuilt already")
-        yield live_of(connection, read_model)
+def _is_comparable(live: Live, read_model: ReadModel) -> bool:
+    return live.fingerprint == fingerprint(read_model) and not live.stopped

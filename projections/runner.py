@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ from typing import Any, Final
 import psycopg
 from msgspec import Struct
 
-from domain.ports import EventFeed, Signal
+from domain.ports import EventFeed, Signal, Undecodable
 from projections.fingerprint import fingerprint
 from projections.folding import Event
 from projections.projector import UNFIT, Generation, Overtaken, Projector, Unwritten
@@ -41,6 +42,8 @@ class RunnerConfig(Struct, frozen=True, kw_only=True):
     rows_kept: int = 20_000
     poll_first_s: float = 0.02
     poll_longest_s: float = 0.5
+    look_every_s: float = 1.0
+    """For generations that were switched, resumed or dropped meanwhile."""
 
 
 class Runner:
@@ -69,6 +72,7 @@ class Runner:
         self._reader = ThreadPoolExecutor(1, "projections-reader")
         self._ahead: tuple[int, Future[Sequence[Event]]] | None = None
         self._careful = False
+        self._looked = 0.0
 
     @property
     def position(self) -> int:
@@ -137,15 +141,30 @@ class Runner:
         if self._connection is None or self._projector is None:
             self._connection = psycopg.connect(self._conninfo, autocommit=True)
             self._projector = Projector(self._connection, rows_kept=self._config.rows_kept)
+        if self._generations and time.monotonic() - self._looked > self._config.look_every_s:
+            self._look_again(self._connection, self._projector)
         if not self._generations:
             self._open_generations(self._connection, self._projector)
         return self._projector
 
+    def _look_again(self, connection: psycopg.Connection[Any], projector: Projector) -> None:
+        projector.join()
+        self._looked = time.monotonic()
+        open_now = {(name, number, state) for name, number, state, _ in self._open(connection)}
+        if open_now != {
+            (each.read_model.name, each.generation, each.state) for each in self._generations
+        }:
+            self._generations = []
+
+    def _open(self, connection: psycopg.Connection[Any]) -> list[Any]:
+        names, fingerprints = zip(*self._fingerprints.items(), strict=True)
+        return connection.execute(OPEN, (list(names), list(fingerprints))).fetchall()
+
     def _open_generations(
         self, connection: psycopg.Connection[Any], projector: Projector
     ) -> None:
-        names, fingerprints = zip(*self._fingerprints.items(), strict=True)
-        rows = connection.execute(OPEN, (list(names), list(fingerprints))).fetchall()
+        rows = self._open(connection)
+        self._looked = time.monotonic()
         self._read_upto = head = self._feed.head()
         for name, number, state, position in rows:
             generation = Generation(self._read_models[name], number, state, position)
@@ -181,7 +200,11 @@ class Runner:
         limit = self._config.batch_events
         if upto is not None:
             limit = min(limit, upto - after)
-        events = self._read(after, limit)
+        try:
+            events = self._read(after, limit)
+        except Undecodable as bad:
+            self._pass_over(projector, generations, bad)
+            return 1
         if not events:
             return 0
         self._read_upto = max(self._read_upto, events[-1].position)
@@ -199,6 +222,19 @@ class Runner:
             self._careful = False
         self._tell(self.position if wait else before)
         return len(events)
+
+    def _pass_over(
+        self, projector: Projector, generations: Sequence[Generation], bad: Undecodable
+    ) -> None:
+        """Stop those that are about an event which nobody can read; the others go past it."""
+        projector.join()
+        others = [each for each in generations if not each.read_model.is_about(bad.tag)]
+        for generation in set(generations) - set(others):
+            self._stop(projector, generation, bad.position, str(bad))
+        if others:
+            projector.go_past(others, bad.position)
+        self._read_upto = max(self._read_upto, bad.position)
+        self._tell(self.position)
 
     def _tell(self, position: int) -> None:
         if self._projected is not None:

@@ -12,6 +12,7 @@ from psycopg.rows import class_row
 
 from projections.catalogue import READ_MODELS
 from projections.fingerprint import fingerprint
+from projections.jobs import Job, read_jobs
 from projections.read_model import Source
 from projections.statements import schema_of
 
@@ -20,7 +21,7 @@ Condition = Literal["following", "stopped", "outdated", "building"]
 
 CHECKPOINTS: Final = """
     SELECT read_model, generation, source, fingerprint, state, position, stopped_at, error,
-        updated_at
+        updated_at, extract(epoch FROM now() - updated_at)::float8 AS still_s
     FROM owl_read.checkpoints ORDER BY source, read_model, generation
 """
 SIZES: Final = """
@@ -43,26 +44,34 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     stopped_at: int | None
     error: str | None
     updated_at: datetime
+    still_s: float
 
 
 class ReadModelStatus(Struct, frozen=True, kw_only=True):
     """One generation. ``lag_events`` is the way to the head of its log.
 
-    ``rows`` is the planner's estimate over all its tables, ``size_bytes`` includes indexes.
+    ``lag_s`` is for how long it has not moved though there was something to do;
+    ``is_current`` whether this program's folds made it; ``job`` what its read model's last
+    rebuild is at. ``rows`` is the planner's estimate over all its tables, ``size_bytes``
+    includes indexes.
     """
 
     read_model: str
     generation: int
     source: Source
+    fingerprint: str
+    is_current: bool
     state: Literal["building", "live", "kept"]
     condition: Condition
     position: int
     lag_events: int
+    lag_s: float
     stopped_at: int | None
     error: str | None
     rows: int
     size_bytes: int
     updated_at: datetime
+    job: Job | None
 
 
 def read_statuses(conninfo: str, heads: Mapping[Source, int]) -> tuple[ReadModelStatus, ...]:
@@ -74,9 +83,16 @@ def read_statuses(conninfo: str, heads: Mapping[Source, int]) -> tuple[ReadModel
             schema: (rows, size_bytes)
             for schema, rows, size_bytes in connection.execute(SIZES).fetchall()
         }
+        jobs = read_jobs(connection)
     prints = {model.name: fingerprint(model) for model in READ_MODELS}
     return tuple(
-        _status(each, heads[each.source], sizes, current=prints.get(each.read_model))
+        _status(
+            each,
+            heads[each.source],
+            sizes,
+            current=prints.get(each.read_model),
+            job=jobs.get(each.read_model),
+        )
         for each in checkpoints
     )
 
@@ -87,6 +103,7 @@ def _status(
     sizes: Mapping[str, tuple[int, int]],
     *,
     current: str | None,
+    job: Job | None,
 ) -> ReadModelStatus:
     schema = schema_of(checkpoint.read_model, checkpoint.generation)
     rows, size_bytes = sizes.get(schema, (0, 0))
@@ -94,15 +111,19 @@ def _status(
         read_model=checkpoint.read_model,
         generation=checkpoint.generation,
         source=checkpoint.source,
+        fingerprint=checkpoint.fingerprint,
+        is_current=checkpoint.fingerprint == current,
         state=checkpoint.state,
         condition=_condition(checkpoint, current),
         position=checkpoint.position,
         lag_events=max(0, head - checkpoint.position),
+        lag_s=checkpoint.still_s if head > checkpoint.position else 0.0,
         stopped_at=checkpoint.stopped_at,
         error=checkpoint.error,
         rows=rows,
         size_bytes=size_bytes,
         updated_at=checkpoint.updated_at,
+        job=job,
     )
 
 

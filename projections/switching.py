@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 from msgspec import Struct
 from psycopg.rows import class_row
 
-from projections.building import drop_schema
+from projections.generations import drop_schema
 from projections.migrate import point_views
 from projections.read_model import ReadModel
 from projections.statements import schema_of
+
+T = TypeVar("T")
 
 LIVE: Final = """
     SELECT generation, fingerprint, position, stopped_at IS NOT NULL AS stopped
     FROM owl_read.checkpoints WHERE read_model = %(read_model)s AND state = 'live'
 """
-LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '5s'"
+LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '1s'"
 NO_APPEND: Final = "SELECT pg_advisory_xact_lock(%s, %s)"
 HOLD_LIVE: Final = LIVE + "FOR UPDATE"
+HOLD_KEPT: Final = """
+    SELECT generation, fingerprint, position, stopped_at IS NOT NULL AS stopped
+    FROM owl_read.checkpoints WHERE read_model = %(read_model)s AND state = 'kept'
+    ORDER BY generation DESC LIMIT 1 FOR UPDATE
+"""
 DROP_KEPT: Final = """
     DELETE FROM owl_read.checkpoints
     WHERE read_model = %(read_model)s AND state = 'kept' AND generation <> %(but)s
@@ -34,15 +42,31 @@ SHOW: Final = """
     UPDATE owl_read.checkpoints SET state = 'live', updated_at = now()
     WHERE read_model = %(read_model)s AND generation = %(generation)s
 """
+PAUSE_S: Final = 0.05
+TRIES: Final = 10
+"""A report that reads for long makes a switch wait; appends are let through between tries."""
 
 
 class Live(Struct, frozen=True, kw_only=True):
-    """The generation that queries see."""
+    """A generation that queries see, or may see again."""
 
     generation: int
     fingerprint: str
     position: int
     stopped: bool
+
+
+class NoWayBack(Exception):
+    """Nothing is kept that could be shown without showing less than now."""
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """Queries see ``after_generation`` now."""
+
+    read_model: str
+    before_generation: int
+    after_generation: int
+    at_position: int
 
 
 def live_of(connection: psycopg.Connection[Any], read_model: ReadModel) -> Live:
@@ -66,21 +90,93 @@ def switch(
     ``append_lock`` is the key of the advisory lock that every append to the log takes.
     ``catch_up`` brings the generation to the head of the log and says where that is. It runs
     while appends wait and the live generation stands still, so nobody is ever shown less than
-    before. Only that last stretch is waited for: catch up before.
+    before. Only that last stretch is waited for: it is called once before as well.
 
     Raises:
-        psycopg.errors.LockNotAvailable: something held appends or the checkpoint for too long.
+        psycopg.errors.LockNotAvailable: something held appends or the views for too long.
     """
     names = {"read_model": read_model.name}
+
+    def attempt() -> int:
+        catch_up()
+        with psycopg.connect(conninfo) as connection:
+            connection.execute(LOCK_TIMEOUT)
+            connection.execute(NO_APPEND, append_lock)
+            connection.execute(HOLD_LIVE, names)
+            position = catch_up()
+            parameters = {**names, "but": generation}
+            dropped = connection.execute(DROP_KEPT, parameters).fetchall()
+            connection.execute(KEEP, names)
+            connection.execute(SHOW, {**names, "generation": generation})
+            point_views(connection, read_model, generation)
+            for (number,) in dropped:
+                drop_schema(connection, schema_of(read_model.name, number))
+        return position
+
+    return _insisting(attempt)
+
+
+def roll_back(
+    conninfo: str, read_model: ReadModel, *, append_lock: tuple[int, int], patience: int = 100
+) -> Shown:
+    """Show the kept generation again, and keep the one shown now.
+
+    It is fed like the live one while a program with its folds runs. If it lags, the live one
+    is waited for no longer than ``patience`` tries.
+
+    Raises:
+        NoWayBack: there is none, or nobody feeds it.
+        psycopg.errors.LockNotAvailable: something held appends or the views for too long.
+    """
+    names = {"read_model": read_model.name}
+
+    def attempt() -> Shown | None:
+        with psycopg.connect(conninfo) as connection:
+            connection.execute(LOCK_TIMEOUT)
+            connection.execute(NO_APPEND, append_lock)
+            with connection.cursor(row_factory=class_row(Live)) as cursor:
+                live = cursor.execute(HOLD_LIVE, names).fetchone()
+                kept = cursor.execute(HOLD_KEPT, names).fetchone()
+            assert live is not None, f"{read_model.name} was never prepared"
+            if kept is None:
+                raise NoWayBack(f"of {read_model.name} no other generation is kept")
+            if kept.position < live.position:
+                return None
+            connection.execute(KEEP, names)
+            connection.execute(SHOW, {**names, "generation": kept.generation})
+            point_views(connection, read_model, kept.generation)
+        return Shown(
+            read_model=read_model.name,
+            before_generation=live.generation,
+            after_generation=kept.generation,
+            at_position=kept.position,
+        )
+
+    for _ in range(patience):
+        done = _insisting(attempt)
+        if done is not None:
+            return done
+        time.sleep(PAUSE_S)
+    raise NoWayBack(
+        f"the kept generation of {read_model.name} is behind the live one, and nobody feeds"
+        " it: it was made by other folds; run the version that has them, or rebuild"
+    )
+
+
+def drop_kept(conninfo: str, read_model: ReadModel) -> tuple[int, ...]:
+    """Drop what is kept for the way back; which generations those were."""
     with psycopg.connect(conninfo) as connection:
-        connection.execute(LOCK_TIMEOUT)
-        connection.execute(NO_APPEND, append_lock)
-        connection.execute(HOLD_LIVE, names)
-        position = catch_up()
-        dropped = connection.execute(DROP_KEPT, {**names, "but": generation}).fetchall()
-        connection.execute(KEEP, names)
-        connection.execute(SHOW, {**names, "generation": generation})
-        point_views(connection, read_model, generation)
+        parameters = {"read_model": read_model.name, "but": 0}
+        dropped = connection.execute(DROP_KEPT, parameters).fetchall()
         for (number,) in dropped:
             drop_schema(connection, schema_of(read_model.name, number))
-    return position
+    return tuple(number for (number,) in dropped)
+
+
+def _insisting(attempt: Callable[[], T]) -> T:
+    for _ in range(TRIES - 1):
+        try:
+            return attempt()
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            continue
+    return attempt()

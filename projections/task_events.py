@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -68,26 +69,28 @@ class TaskEventRow(Struct, frozen=True, kw_only=True, gc=False):
     data: dict[str, Any]
 
 
-_FIELDS: Final = {
-    fact: tuple(name for name in fact.__struct_fields__ if name not in LEFT_OUT)
-    for fact in LEVELS
-}
+def _noter(kind: type[Fact]) -> Callable[[Recorded[Any]], TaskEventRow]:
+    """The fold of one kind; what is the same for all of its events is looked up once."""
+    tag, level = tag_of(kind), LEVELS[kind]
+    has_attempt = "attempt" in kind.__struct_fields__
+    fields = tuple(name for name in kind.__struct_fields__ if name not in LEFT_OUT)
 
+    def noted(event: Recorded[Any]) -> TaskEventRow:
+        fact = event.fact
+        return TaskEventRow(
+            position=event.position,
+            task_id=fact.task_id,
+            stream=event.stream,
+            version=event.version,
+            tag=tag,
+            level=level,
+            attempt=fact.attempt if has_attempt else 1,
+            actor=event.actor,
+            recorded_at=event.recorded_at,
+            data={name: getattr(fact, name) for name in fields},
+        )
 
-def _noted(event: Recorded[Any]) -> TaskEventRow:
-    fact = event.fact
-    return TaskEventRow(
-        position=event.position,
-        task_id=fact.task_id,
-        stream=event.stream,
-        version=event.version,
-        tag=tag_of(fact),
-        level=LEVELS[type(fact)],
-        attempt=getattr(fact, "attempt", 1),
-        actor=event.actor,
-        recorded_at=event.recorded_at,
-        data={name: getattr(fact, name) for name in _FIELDS[type(fact)]},
-    )
+    return noted
 
 
 TASK_EVENTS: Final = ReadModel(
@@ -98,7 +101,7 @@ TASK_EVENTS: Final = ReadModel(
             name="task_events",
             row=TaskEventRow,
             key=("position",),
-            folds=tuple(first(fact, _noted) for fact in LEVELS),
+            folds=tuple(first(fact, _noter(fact)) for fact in LEVELS),
         ),
     ),
 )

@@ -7,6 +7,7 @@ address or e-mail is kept here; names are looked up when a page is read.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -91,6 +92,7 @@ _FIELDS: Final = {
     )
     for fact in ACTIONS
 }
+_TAGS: Final = {fact: tag_of(fact) for fact in ACTIONS}
 _PEOPLE: Final = frozenset({"user", "admin"})
 _OPERATOR: Final = "system"
 
@@ -125,7 +127,7 @@ def _noted(event: Recorded[Any]) -> UserActionRow | None:
         position=event.position,
         stream=event.stream,
         version=event.version,
-        tag=tag_of(fact),
+        tag=_TAGS[type(fact)],
         actor=event.actor,
         actor_id=actor_id,
         subject_id=NOBODY if user_id == actor_id else user_id,
@@ -135,6 +137,7 @@ def _noted(event: Recorded[Any]) -> UserActionRow | None:
     )
 
 
+@lru_cache(4_096)
 def _id_in(name: str) -> UUID:
     try:
         return UUID(name)
@@ -143,7 +146,8 @@ def _id_in(name: str) -> UUID:
 
 
 def _day_of(row: UserActionRow) -> date:
-    return row.recorded_at.astimezone(UTC).date()
+    at = row.recorded_at
+    return at.date() if at.tzinfo is UTC else at.astimezone(UTC).date()
 
 
 _TABLE: Final = Table(

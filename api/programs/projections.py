@@ -1,178 +1,176 @@
-"""``owl projections``: how far the read models are; build one anew beside the live one."""
+"""``owl projections``: how far the read models are; build them anew beside the live ones."""
 
 from __future__ import annotations
 
-import asyncio
-import getpass
+import time
 from typing import Any
 
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.live import Live
 from rich.table import Table
 
-from api.database import prepare_database
-from api.keys import load_keys
-from api.logging_setup import set_up_logging
-from api.programs.failing import ProgramFailed, in_words
-from api.programs.options import database_of, settings_from, with_database
-from api.refreshing import build_beside, note
-from api.settings import Settings
-from api.wiring import new_id, now
-from commands.event_log.log import EventLog
-from commands.event_log.secrets import Secrets
-from commands.writer import Writer
-from domain.envelope import Actor
-from projections.catalogue import READ_MODELS
-from projections.read_model import ReadModel, Source
-from projections.rebuild import Progress as Rebuilding
-from projections.rebuild import RebuildFailed, Rebuilt
+from api.programs.failing import ProgramFailed
+from api.programs.options import with_database
+from api.programs.projections_act import diff, drop_old, rollback, switch, verify
+from api.programs.projections_open import Opening, as_json, opened
+from api.programs.projections_rebuild import cancel, pause, rebuild, resume
+from projections.jobs import Job
 from projections.status import ReadModelStatus, read_statuses
 
-_NAMES = [model.name for model in READ_MODELS]
+WATCH_EVERY_S = 1.0
 
 
 @click.group()
 def command() -> None:
-    """How far the read models are; rebuild them."""
+    """How far the read models are; rebuild, compare, switch and roll back.
+
+    Exit codes: 0 all is right, 1 something was found or failed, 2 wrong usage, 3 out of reach.
+    """
 
 
 @command.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@click.argument("names", nargs=-1, metavar="NAME…")
+@click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
+@as_json
 @with_database
-def status(*, as_json: bool, **options: Any) -> None:
-    """Show each generation: where it stands, how far behind, how large.
+def status(*, names: tuple[str, ...], watch: bool, as_json: bool, **options: Any) -> None:
+    """Show each generation: where it stands, how far behind, how large, what is being built.
 
     Exit code 1 when one has stopped, or was built by other folds than this version's.
     """
-    with in_words():
-        settings = settings_from(**options)
-        set_up_logging(settings, program="projections")
-        with _log(settings) as log:
-            heads: dict[Source, int] = {
-                "business": log.feed().head(),
-                "telemetry": log.telemetry.feed().head(),
-            }
-        statuses = read_statuses(database_of(settings), heads)
+    with opened(options) as opening:
+        statuses = _statuses(opening, names)
+        if watch and not as_json:
+            with Live(_table(statuses), console=Console(), auto_refresh=False) as display:
+                try:
+                    while True:
+                        display.update(_table(_statuses(opening, names)), refresh=True)
+                        time.sleep(WATCH_EVERY_S)
+                except KeyboardInterrupt:
+                    return
     if as_json:
         click.echo(msgspec.json.encode(statuses).decode())
     else:
         Console().print(_table(statuses))
     live = [each for each in statuses if each.state == "live"]
-    unfit = [each.read_model for each in live if each.condition in {"stopped", "outdated"}]
-    if unfit:
-        raise ProgramFailed(f"not current; run: owl projections rebuild {' '.join(unfit)}")
-
-
-@command.command(name="rebuild")
-@click.argument("names", nargs=-1, type=click.Choice(_NAMES), metavar="NAME…")
-@click.option("--all", "everything", is_flag=True, help="Every read model.")
-@click.option(
-    "--accept-difference",
-    is_flag=True,
-    help="Switch even if the new rows are not those of the live ones.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
-@with_database
-def rebuild_command(
-    names: tuple[str, ...],
-    *,
-    everything: bool,
-    accept_difference: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
-    """Build NAMEs anew from the log, compare, and switch to the new rows.
-
-    The live ones serve meanwhile; the old rows are kept. Nothing is switched when the same
-    folds gave other rows: that is a finding, and the exit code is 1.
-    """
-    wanted = [model for model in READ_MODELS if everything or model.name in names]
-    if not wanted:
-        raise click.UsageError(f"name a read model, or --all; there are {', '.join(_NAMES)}")
-    with in_words():
-        settings = settings_from(**options)
-        set_up_logging(settings, program="projections")
-        done = asyncio.run(
-            _rebuild_all(settings, wanted, accept_difference=accept_difference, quiet=as_json)
+    stopped = [each.read_model for each in live if each.condition == "stopped"]
+    outdated = [each.read_model for each in live if each.condition == "outdated"]
+    if stopped:
+        again = " ".join(stopped)
+        raise ProgramFailed(f"stopped; mended since? owl projections resume {again}")
+    if outdated:
+        raise ProgramFailed(
+            f"not of this version; run: owl projections rebuild {' '.join(outdated)}"
         )
+
+
+@command.command(name="list")
+@as_json
+@with_database
+def list_command(*, as_json: bool, **options: Any) -> None:
+    """List the read models: version, position, condition; exit code 0 whatever they are."""
+    with opened(options) as opening:
+        live = [each for each in _statuses(opening, ()) if each.state == "live"]
     if as_json:
-        click.echo(msgspec.json.encode(done).decode())
+        click.echo(msgspec.json.encode(live).decode())
+        return
+    table = Table("read model", "log", "generation", "fingerprint", "position", "condition")
+    for each in live:
+        table.add_row(
+            each.read_model,
+            each.source,
+            str(each.generation),
+            each.fingerprint,
+            f"{each.position:,}",
+            each.condition,
+        )
+    Console().print(table)
 
 
-async def _rebuild_all(
-    settings: Settings, wanted: list[ReadModel], *, accept_difference: bool, quiet: bool
-) -> list[Rebuilt]:
-    database_url = database_of(settings)
-    await prepare_database(database_url)
-    done = []
-    with _log(settings) as log:
-        async with Writer(log, now) as writer:
-            for model in wanted:
-                rebuilt = await asyncio.to_thread(
-                    _rebuild_one,
-                    log,
-                    model,
-                    accept_difference=accept_difference,
-                    quiet=quiet,
-                )
-                await note(writer, new_id(), rebuilt, _operator())
-                done.append(rebuilt)
-    return done
+@command.command()
+@click.argument("names", nargs=-1, metavar="NAME…")
+@as_json
+@with_database
+def plan(*, names: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Show what a rebuild would do: which folds have changed, how much is read and written."""
+    with opened(options) as opening:
+        statuses = [each for each in _statuses(opening, names) if each.state == "live"]
+        plans = [
+            {
+                "read_model": each.read_model,
+                "live_fingerprint": each.fingerprint,
+                "this_fingerprint": opening.fingerprints[each.read_model],
+                "changed": not each.is_current,
+                "events": each.position + each.lag_events,
+                "disk_bytes": each.size_bytes,
+                "seconds": _estimate_s(each),
+            }
+            for each in statuses
+        ]
+    if as_json:
+        click.echo(msgspec.json.encode(plans).decode())
+        return
+    table = Table("read model", "folds", "events to read", "disk MiB", "about")
+    for row, each in zip(plans, statuses, strict=True):
+        seconds = _estimate_s(each)
+        table.add_row(
+            each.read_model,
+            f"{each.fingerprint} → {row['this_fingerprint']}" if row["changed"] else "the same",
+            f"{row['events']:,}",
+            f"{each.size_bytes / 2**20:,.1f}",
+            "not known yet" if seconds is None else f"{seconds:,.0f} s",
+        )
+    Console().print(table)
 
 
-def _rebuild_one(
-    log: EventLog, model: ReadModel, *, accept_difference: bool, quiet: bool
-) -> Rebuilt:
-    console = Console(stderr=True, quiet=quiet)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TextColumn("{task.fields[pace]}"), console=console) as display:
-        bar = display.add_task(model.name, total=100.0, pace="")
-
-        def show(at: Rebuilding) -> None:
-            eta = "" if at.eta_s is None else f", {at.eta_s:.0f} s to go"
-            pace = f"{at.step}, {at.events_per_s:,.0f} events/s{eta}"
-            display.update(bar, completed=at.percent, pace=pace)
-
-        try:
-            rebuilt = build_beside(
-                log, model, progress=show, accept_difference=accept_difference
-            )
-        except RebuildFailed as failure:
-            raise ProgramFailed(f"{model.name}: {failure}") from failure
-    compared = "the same rows" if rebuilt.compared and not rebuilt.differing else "switched"
-    console.print(
-        f"{model.name}: generation {rebuilt.before_generation} →"
-        f" {rebuilt.after_generation}, to position {rebuilt.at_position:,}"
-        f" in {rebuilt.seconds:.1f} s, {compared}"
-    )
-    return rebuilt
+def _estimate_s(status: ReadModelStatus) -> float | None:
+    """At the pace of the last rebuild, if there was one."""
+    job = status.job
+    if job is None or job.events_per_s <= 0:
+        return None
+    return (status.position + status.lag_events) / job.events_per_s
 
 
-def _log(settings: Settings) -> EventLog:
-    keys = load_keys(settings.secrets_path, make=False)
-    secrets = Secrets(pepper=keys.pepper, sealing_key=keys.sealing)
-    return EventLog.open(
-        database_of(settings), secrets=secrets, require_durable=settings.requires_durability
-    )
+def _statuses(opening: Opening, names: tuple[str, ...]) -> list[ReadModelStatus]:
+    unknown = set(names) - set(opening.fingerprints)
+    if unknown:
+        known = ", ".join(opening.fingerprints)
+        raise click.UsageError(f"no read model {', '.join(unknown)}; there are {known}")
+    found = read_statuses(opening.database_url, opening.heads())
+    return [each for each in found if not names or each.read_model in names]
 
 
-def _operator() -> Actor:
-    return Actor("system", f"owl-projections/{getpass.getuser()}")
-
-
-def _table(statuses: tuple[ReadModelStatus, ...]) -> Table:
-    table = Table("read model", "generation", "state", "position", "behind", "rows", "MiB")
+def _table(statuses: list[ReadModelStatus]) -> Table:
+    columns = ("read model", "generation", "state", "position", "behind", "rows", "MiB")
+    table = Table(*columns, "rebuild")
     for each in statuses:
         state = each.condition if each.state == "live" else each.state
+        behind = f"{each.lag_events:,}"
+        if each.lag_events:
+            behind += f" ({each.lag_s:,.1f} s)"
         table.add_row(
             each.read_model,
             str(each.generation),
             state if each.error is None else f"{state} at {each.stopped_at}: {each.error}",
             f"{each.position:,}",
-            f"{each.lag_events:,}",
+            behind,
             f"{each.rows:,}",
             f"{each.size_bytes / 2**20:,.1f}",
+            _job_text(each.job) if each.job and each.state in {"building", "live"} else "",
         )
     return table
+
+
+def _job_text(job: Job) -> str:
+    if job.interrupted:
+        return f"interrupted at {job.percent:.0f} %: owl projections resume {job.read_model}"
+    if job.step != "folding":
+        return job.step if job.error is None else f"{job.step}: {job.error}"
+    eta = "" if job.eta_s is None else f", {job.eta_s:,.0f} s to go"
+    return f"folding {job.percent:.1f} %, {job.events_per_s:,.0f} events/s{eta}"
+
+
+for each in (rebuild, pause, resume, cancel, verify, diff, switch, rollback, drop_old):
+    command.add_command(each)

@@ -17,6 +17,7 @@ from eventsourcing.utils import Environment
 
 from commands.event_log.engine import LogFactory, check_server
 from commands.event_log.feed import Ring, RingFeed
+from commands.event_log.history import LogHistory
 from commands.event_log.mapper import FactMapper
 from commands.event_log.reading import Raw, Reading, StoredKeys
 from commands.event_log.secrets import Secrets
@@ -68,6 +69,10 @@ class EventLog(Application[UUID]):
         """The log in order; all feeds of a process share the newest events."""
         return RingFeed(self.ring, self._reading.head, self._reading.after)
 
+    def history(self) -> LogHistory:
+        """The log in long stretches, past the ring."""
+        return LogHistory(self.conninfo, "events", self._keys)
+
     def read_raw(self, after: int, limit: int) -> list[Raw]:
         """At most ``limit`` events above position ``after`` as stored, for the relay."""
         return self._reading.raw_after(after, limit)
@@ -79,7 +84,7 @@ class EventLog(Application[UUID]):
     @cached_property
     def telemetry(self) -> TelemetryLog:
         """The other log."""
-        return TelemetryLog(self._datastore, self._keys)
+        return TelemetryLog(self._datastore, self._keys, self.conninfo)
 
     # ── what the library asks for ──────────────────────────────────────────────────────────
 

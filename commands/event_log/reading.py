@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from msgspec import Struct
+from cryptography.exceptions import InvalidTag
+from msgspec import MsgspecError, Struct
 from msgspec.structs import replace
 from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Identifier
@@ -17,6 +18,8 @@ from commands.event_log.personal import PERSONAL, KeyMissing, SubjectKeys, opene
 from commands.event_log.secrets import Secrets
 from domain.catalogue import decode
 from domain.envelope import Recorded
+from domain.facts import tag_of
+from domain.ports import Undecodable
 
 COLUMNS = SQL("""
     notification_id, originator_id, originator_version, topic, recorded_at,
@@ -40,6 +43,10 @@ READ_HEADS = SQL("""
     FROM unnest(%(streams)s::uuid[]) AS wanted (stream)
 """)
 READ_KEYS = "SELECT user_id, key FROM owl_private.subject_keys WHERE user_id = ANY(%(users)s)"
+
+SEALED: Final = frozenset(fact for fact, names in PERSONAL.items() if names)
+UNREADABLE: Final = (MsgspecError, InvalidTag, ValueError)
+"""What decoding and decrypting say of bytes that are not what they ought to be."""
 
 
 class Raw(Struct, frozen=True, gc=False):
@@ -111,8 +118,16 @@ class Reading:
         return int(self._rows(self._head, {})[0][0])
 
     def after(self, position: int, limit: int) -> list[Recorded[Any]]:
-        """At most ``limit`` events above ``position``, in order."""
-        return self._recorded(self._rows(self._after, {"after": position, "limit": limit}))
+        """At most ``limit`` events above ``position``, in order, none behind a bad one.
+
+        Raises:
+            Undecodable: the very next event cannot be read.
+        """
+        rows = self._rows(self._after, {"after": position, "limit": limit})
+        events, bad = sound(rows, self._keys)
+        if bad is not None and not events:
+            raise bad
+        return events
 
     def raw_after(self, position: int, limit: int) -> list[Raw]:
         """The same as stored."""
@@ -136,30 +151,62 @@ class Reading:
             cursor = connection.cursor(binary=True, row_factory=tuple_row)
             return cursor.execute(statement, parameters, prepare=True).fetchall()
 
-    def _recorded(self, rows: Iterable[Any]) -> list[Recorded[Any]]:
-        events = [
-            Recorded(
-                position=position,
-                stream=stream,
-                version=version,
-                recorded_at=recorded_at,
-                actor=actor,
-                command_id=command_id,
-                correlation_id=correlation_id,
-                causation_id=causation_id,
-                fact=decode(state),
-            )
-            for position, stream, version, _tag, recorded_at, *about, state in rows
-            for actor, command_id, correlation_id, causation_id in [about]
-        ]
-        return self._opened(events)
-
-    def _opened(self, events: list[Recorded[Any]]) -> list[Recorded[Any]]:
-        personal = [n for n, event in enumerate(events) if PERSONAL[type(event.fact)]]
-        if personal:
-            keys = self._keys.load({owner(events[n].fact) for n in personal})
-            for n in personal:
-                event = events[n]
-                fact = opened(event.fact, keys.get)
-                events[n] = replace(event, fact=fact)
+    def _recorded(self, rows: Sequence[Any]) -> list[Recorded[Any]]:
+        events, bad = sound(rows, self._keys)
+        if bad is not None:
+            raise bad
         return events
+
+
+def sound(
+    rows: Sequence[Any], keys: StoredKeys
+) -> tuple[list[Recorded[Any]], Undecodable | None]:
+    """The events that ``rows`` of ``COLUMNS`` say, and what is wrong with the next one."""
+    events: list[Recorded[Any]] = []
+    personal: list[int] = []
+    row: Any = None
+    try:
+        for row in rows:
+            fact = decode(row[9])
+            if type(fact) in SEALED:
+                personal.append(len(events))
+            events.append(
+                Recorded(
+                    position=row[0],
+                    stream=row[1],
+                    version=row[2],
+                    recorded_at=row[4],
+                    actor=row[5],
+                    command_id=row[6],
+                    correlation_id=row[7],
+                    causation_id=row[8],
+                    fact=fact,
+                )
+            )
+    except UNREADABLE as error:
+        return _opened(events, personal, keys, _undecodable(row, error))
+    return _opened(events, personal, keys, None)
+
+
+def _opened(
+    events: list[Recorded[Any]],
+    personal: Sequence[int],
+    keys: StoredKeys,
+    bad: Undecodable | None,
+) -> tuple[list[Recorded[Any]], Undecodable | None]:
+    if not personal:
+        return events, bad
+    owners = keys.load({owner(events[n].fact) for n in personal})
+    for n in personal:
+        event = events[n]
+        try:
+            events[n] = replace(event, fact=opened(event.fact, owners.get))
+        except UNREADABLE as error:
+            about = (event.position, event.stream, event.version, tag_of(event.fact))
+            return events[:n], _undecodable(about, error)
+    return events, bad
+
+
+def _undecodable(row: Any, error: Exception) -> Undecodable:
+    why = f"{type(error).__name__}: {error}"
+    return Undecodable(row[0], row[3], f"{row[1]}/{row[2]}", why)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -38,6 +38,7 @@ from commands.event_log.columns import (
 )
 from commands.event_log.engine import LogDatastore
 from commands.event_log.feed import Ring, RingFeed
+from commands.event_log.history import LogHistory
 from commands.event_log.personal import sealed
 from commands.event_log.reading import Reading, StoredKeys
 from commands.event_log.synchronous import execute
@@ -50,6 +51,8 @@ from domain.ports import EventFeed
 SOURCE = "reports"
 DAYS_AHEAD = 3
 
+TELEMETRY_LOCK: Final = (7305068, 2)
+"""The advisory lock under which positions are given; a switch of read models takes it."""
 LOCK = Statement(b"", "SELECT pg_advisory_xact_lock(7305068, 2)")
 # One statement after the lock, hence one snapshot that sees all earlier commits.
 APPEND = Statement(
@@ -119,7 +122,8 @@ class Appended(NamedTuple):
 class TelemetryLog:
     """Blocking; safe from any thread."""
 
-    def __init__(self, datastore: LogDatastore, keys: StoredKeys) -> None:
+    def __init__(self, datastore: LogDatastore, keys: StoredKeys, conninfo: str) -> None:
+        self._conninfo = conninfo
         self._datastore = datastore
         self._keys = keys
         self._reading = Reading(datastore, "telemetry", keys)
@@ -170,6 +174,10 @@ class TelemetryLog:
     def feed(self) -> EventFeed:
         """The log in order. Positions are gapless; old days may be gone from its front."""
         return RingFeed(self._ring, self._reading.head, self._reading.after)
+
+    def history(self) -> LogHistory:
+        """The log in long stretches, past the ring."""
+        return LogHistory(self._conninfo, "telemetry", self._keys)
 
     def ensure_partitions(self, today: date) -> None:
         """Make the partitions of yesterday, today and the days to come."""

@@ -26,12 +26,13 @@ from domain.decider import Decider
 from domain.facts import Fact, tag_of
 from domain.fleet.events import ServerFact
 from domain.fleet.server import SERVER
-from domain.ids import CONFIGURATION_STREAM, account_stream
+from domain.ids import CONFIGURATION_STREAM, READ_MODELS_STREAM, account_stream
 from domain.money import Fen
 from domain.recharge.code import CODE, Code, redeem
 from domain.recharge.events import CodeFact, CodeIssued, CodeRedeemed
 from domain.system.configuration import CONFIGURATION, Configuration
 from domain.system.events import ConfigurationChanged, SystemFact
+from domain.system.read_models import ReadModelFact
 from domain.tasks.events import (
     TaskCancelled,
     TaskCompleted,
@@ -252,6 +253,9 @@ class Refold:
         before = self._others.get(stream, decider.initial)
         self._others[stream] = decider.evolve(before, fact)
 
+    def _act(self, stream: bytes, _fact: Fact) -> None:
+        require(stream == READ_MODELS_STREAM.bytes, "FOLD", "acts of another stream")
+
 
 Rule: TypeAlias = Callable[[Refold, bytes, Any], None]
 
@@ -266,6 +270,7 @@ def _rules() -> dict[type[Fact], Rule]:
         (CodeFact, Refold._code),  # noqa: SLF001
         (TaskFact, Refold._task),  # noqa: SLF001
         (SystemFact, Refold._configuration),  # noqa: SLF001
+        (ReadModelFact, Refold._act),  # noqa: SLF001
         (UserFact, _by(USER)),
         (ClaimFact, _by(CLAIM)),
         (AdminFact, _by(ADMINS)),

@@ -1,33 +1,25 @@
 """What operators do with read models is in the log."""
 
-from commands.read_models import NoteSwitch, note_switch
+from commands.read_models import NoteAct, note_act
 from domain.ids import READ_MODELS_STREAM
 from domain.system.events import ReadModelSwitched
+from domain.system.read_models import RebuildPaused
 from tests.memory import MemoryLog
 
 
-def test_every_switch_is_recorded_in_one_stream() -> None:
+def test_every_act_is_recorded_in_one_stream() -> None:
     log = MemoryLog()
-    for generation in (1, 2):
-        command = NoteSwitch(
+    acts = (
+        RebuildPaused(read_model="users"),
+        ReadModelSwitched(
             read_model="users",
-            before_generation=generation,
-            after_generation=generation + 1,
-            at_position=40 + generation,
+            before_generation=1,
+            after_generation=2,
+            at_position=41,
             checksum="c0ffee",
-        )
-        assert command.streams() == (READ_MODELS_STREAM,)
-        log.run(note_switch, command)
-    assert log.story == [
-        (
-            READ_MODELS_STREAM,
-            ReadModelSwitched(
-                read_model="users",
-                before_generation=generation,
-                after_generation=generation + 1,
-                at_position=40 + generation,
-                checksum="c0ffee",
-            ),
-        )
-        for generation in (1, 2)
-    ]
+        ),
+    )
+    for act in acts:
+        assert NoteAct(fact=act).streams() == (READ_MODELS_STREAM,)
+        log.run(note_act, NoteAct(fact=act))
+    assert log.story == [(READ_MODELS_STREAM, act) for act in acts]

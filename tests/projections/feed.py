@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Generator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,21 @@ class ListFeed:
     def append(self, stream: UUID, *facts: Fact, at: datetime = NOON) -> None:
         for fact in facts:
             self.events.append(recorded(fact, stream, len(self.events) + 1, at))
+
+
+class ListHistory:
+    """``domain.ports.EventHistory`` of a list."""
+
+    def __init__(self, feed: ListFeed, batch_events: int = 7) -> None:
+        self.feed = feed
+        self.batch_events = batch_events
+
+    def read(
+        self, after: int, upto: int, facts: Collection[type[Fact]]
+    ) -> Generator[Sequence[Recorded[Any]], None, None]:
+        wanted = [event for event in self.feed.events[after:upto] if type(event.fact) in facts]
+        for start in range(0, len(wanted), self.batch_events):
+            yield wanted[start : start + self.batch_events]
 
 
 def recorded(

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from domain.envelope import Recorded
 from projections.catalogue import BUSINESS
-from projections.checksum import table_checksums
+from projections.comparing import Buckets, buckets_of, shown
 from projections.read_model import ReadModel
 from projections.runner import Runner, RunnerConfig
 from projections.statements import as_parameter
@@ -89,9 +89,9 @@ def stored(url: str, read_model: ReadModel) -> Tables:
     return tables
 
 
-def checksums(url: str, read_model: ReadModel, generation: int = 1) -> dict[str, str]:
-    with psycopg.connect(url, options="-c timezone=UTC") as connection:
-        return table_checksums(connection, read_model, generation)
+def checksums(url: str, read_model: ReadModel, generation: int = 1) -> Buckets:
+    with shown(url, generation) as side:
+        return buckets_of(side, read_model)
 
 
 def _all(connection: psycopg.Connection[Any], relation: str) -> str:

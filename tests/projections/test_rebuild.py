@@ -12,21 +12,22 @@ import pytest
 from msgspec.structs import replace
 
 from domain.tasks.events import TaskStarted
-from projections.building import BuildingConfig
 from projections.catalogue import BUSINESS, READ_MODELS
 from projections.fingerprint import fingerprint
+from projections.pace import BuildingConfig
+from projections.progress import Progress
 from projections.read_model import ReadModel
-from projections.rebuild import Progress, RebuildFailed, Rebuilt, rebuild
+from projections.rebuild import Log, RebuildFailed, Rebuilt, rebuild
 from projections.runner import Runner, RunnerConfig
 from projections.status import read_statuses
 from projections.tasks import TASKS
 from projections.users import USERS
-from tests.projections.feed import NOON, ListFeed
+from tests.projections.feed import NOON, ListFeed, ListHistory
 from tests.projections.history import RandomFarm
 from tests.projections.tables import finish, naive, project, stored
 
 APPEND_LOCK = (42, 1)
-SMALL = BuildingConfig(batch_events=20, rows_in_memory=30, rows_kept=10)
+SMALL = BuildingConfig(batch_events=20, chunk_events=30, rows_kept=10)
 
 
 def run_rebuild(
@@ -37,15 +38,16 @@ def run_rebuild(
     *,
     switch_if_different: bool = False,
 ) -> Rebuilt:
-    return rebuild(
+    log = Log(feed=feed, history=ListHistory(feed), append_lock=APPEND_LOCK)
+    (rebuilt,) = rebuild(
         url,
-        feed,
-        model,
-        append_lock=APPEND_LOCK,
+        log,
+        [model],
         progress=progress,
         switch_if_different=switch_if_different,
         config=SMALL,
     )
+    return rebuilt
 
 
 def execute(url: str, statement: str) -> None:
@@ -83,9 +85,9 @@ def test_queries_move_to_the_new_generation_and_the_one_before_is_kept(read_url:
     assert second.checksum == first.checksum
     assert generations(read_url, TASKS) == {2: "kept", 3: "live"}
     assert schemas(read_url) == {"rm_tasks_g2", "rm_tasks_g3"}
-    assert steps[-1].step == "done"
+    assert steps[-1].stage == "done"
     assert steps[-1].percent == 100.0
-    folded = [step.position for step in steps if step.step == "folding"]
+    folded = [step.position for step in steps if step.stage == "folding"]
     assert folded == sorted(folded)
 
 
@@ -95,7 +97,7 @@ def test_a_row_that_was_tampered_with_is_found_and_the_live_rows_stay(read_url: 
     execute(read_url, "UPDATE read.users SET full_name = 'somebody else'")
     with pytest.raises(RebuildFailed, match="users"):
         run_rebuild(read_url, feed, USERS)
-    assert generations(read_url, USERS) == {1: "live"}
+    assert generations(read_url, USERS) == {1: "live", 2: "building"}
     forced = run_rebuild(read_url, feed, USERS, switch_if_different=True)
     assert forced.differing == ("users",)
     assert stored(read_url, USERS) == naive(USERS, feed.events)
@@ -141,7 +143,7 @@ def test_two_rebuilds_of_one_read_model_do_not_mix(read_url: str) -> None:
     project(read_url, feed.events)
 
     def again(progress: Progress) -> None:
-        if progress.step == "writing":
+        if progress.stage == "indexing":
             with pytest.raises(RebuildFailed, match="rebuilt already"):
                 run_rebuild(read_url, feed, TASKS)
 

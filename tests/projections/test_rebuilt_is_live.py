@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projections.building import BuildingConfig
 from projections.catalogue import BUSINESS, READ_MODELS, TELEMETRY
 from projections.migrate import prepare
+from projections.pace import BuildingConfig
 from projections.read_model import ReadModel
-from projections.rebuild import rebuild
-from tests.projections.feed import ListFeed
+from projections.rebuild import Log, rebuild
+from tests.projections.feed import ListFeed, ListHistory
 from tests.projections.history import RandomFarm, telemetry
 from tests.projections.tables import naive, project, stored
 from tests.stack import LiveStack
@@ -22,7 +22,7 @@ APPEND_LOCK = (42, 1)
     seed=st.integers(0, 2**32),
     batch_events=st.integers(1, 60),
     rows_kept=st.integers(1, 20),
-    rows_in_memory=st.integers(1, 200),
+    chunk_events=st.integers(1, 200),
 )
 @settings(max_examples=5, deadline=None)
 def test_live_and_rebuilt_rows_are_those_of_the_naive_fold(
@@ -30,7 +30,7 @@ def test_live_and_rebuilt_rows_are_those_of_the_naive_fold(
     seed: int,
     batch_events: int,
     rows_kept: int,
-    rows_in_memory: int,
+    chunk_events: int,
 ) -> None:
     events = RandomFarm(seed).happen(200)
     beats = telemetry(seed, 80)
@@ -40,22 +40,21 @@ def test_live_and_rebuilt_rows_are_those_of_the_naive_fold(
         project(url, events, BUSINESS, batch_events=batch_events, rows_kept=rows_kept)
         project(url, beats, TELEMETRY, batch_events=batch_events, rows_kept=rows_kept)
         config = BuildingConfig(
-            batch_events=batch_events, rows_in_memory=rows_in_memory, rows_kept=rows_kept
+            batch_events=batch_events, chunk_events=chunk_events, rows_kept=rows_kept
         )
         for model in READ_MODELS:
             log = events if model.source == "business" else beats
             expected = naive(model, log)
             assert stored(url, model) == expected
-            rebuilt = rebuild(
-                url,
-                ListFeed(log),
-                model,
-                append_lock=APPEND_LOCK,
-                progress=lambda _: None,
-                config=config,
+        for source, log in ((BUSINESS, events), (TELEMETRY, beats)):
+            feed = ListFeed(log)
+            door = Log(
+                feed=feed, history=ListHistory(feed, batch_events), append_lock=APPEND_LOCK
             )
-            assert (rebuilt.compared, rebuilt.differing) == (True, ())
-            assert stored(url, model) == expected
+            for rebuilt in rebuild(url, door, source, progress=lambda _: None, config=config):
+                assert (rebuilt.compared, rebuilt.differing) == (True, ())
+            for model in source:
+                assert stored(url, model) == naive(model, log)
     finally:
         session_stack.drop_database(url)
 

@@ -24,7 +24,7 @@ from projections.catalogue import BUSINESS, TELEMETRY
 from projections.gpu_status import GPU_STATUS
 from projections.migrate import prepare
 from projections.position import ReadPosition
-from projections.rebuild import rebuild
+from projections.rebuild import Log, rebuild
 from projections.runner import Runner
 from projections.users import user_by_id
 from tests.projections.tables import finish, naive, stored
@@ -105,13 +105,8 @@ def test_a_write_is_read_at_once_and_a_rebuild_finds_the_same_rows(read_url: str
         events = log.feed().read(0, 10_000)
         for model in BUSINESS:
             assert stored(read_url, model) == naive(model, events)
-            rebuilt = rebuild(
-                read_url,
-                log.feed(),
-                model,
-                append_lock=APPEND_LOCK,
-                progress=lambda _: None,
-            )
+        door = Log(feed=log.feed(), history=log.history(), append_lock=APPEND_LOCK)
+        for rebuilt in rebuild(read_url, door, BUSINESS, progress=lambda _: None):
             assert (rebuilt.compared, rebuilt.differing) == (True, ())
 
 

@@ -42,6 +42,16 @@ from domain.fleet.messages import GpuSample, HostSample, OutputLine, RunningTask
 from domain.money import Posting
 from domain.recharge.events import CodeIssued, CodeRedeemed, CodeRevealed, CodeRevoked
 from domain.system.events import ConfigurationChanged, ReadModelSwitched
+from domain.system.read_models import (
+    KeptGenerationDropped,
+    ReadModelResumed,
+    ReadModelRolledBack,
+    ReadModelVerified,
+    RebuildCancelled,
+    RebuildFailed,
+    RebuildPaused,
+    RebuildStarted,
+)
 from domain.tasks.events import (
     Artifact,
     StaleReportRefused,
@@ -302,6 +312,25 @@ SYSTEM: Final[tuple[Fact, ...]] = (
         at_position=1_000,
         checksum="c0ffee",
     ),
+    RebuildStarted(
+        read_model="tasks", generation=2, from_position=500, upto=1_000, max_load=0.5
+    ),
+    RebuildPaused(read_model="tasks"),
+    RebuildCancelled(read_model="tasks"),
+    RebuildFailed(read_model="tasks", reason="position 700 cannot be folded"),
+    ReadModelResumed(read_model="tasks", stopped_at=700),
+    ReadModelVerified(
+        read_model="tasks",
+        live_generation=1,
+        other_generation=2,
+        at_position=1_000,
+        checksum="c0ffee",
+        differing=("task_counts",),
+    ),
+    ReadModelRolledBack(
+        read_model="tasks", before_generation=2, after_generation=1, at_position=1_000
+    ),
+    KeptGenerationDropped(read_model="tasks", generations=(1,)),
 )
 
 TELEMETRY: Final[tuple[Fact, ...]] = (

@@ -1,0 +1,139 @@
+"""A rebuild's history folded by several processes, each for some of the read models.
+
+Each reads the log by itself and leaves out what none of its own is about. The parent compares
+and switches; a worker whose parent is gone ends with its chunk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from msgspec import Struct
+
+from api.keys import load_keys
+from commands.event_log.log import EventLog
+from commands.event_log.secrets import Secrets
+from domain.ports import EventHistory
+from projections.catalogue import READ_MODELS
+from projections.filling import fill_here
+from projections.jobs import read_jobs
+from projections.pace import BuildingConfig
+from projections.projector import Generation, Overtaken
+
+LOOK_EVERY_S: Final = 0.25
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """What one worker does; ``generations`` are read model, generation, position."""
+
+    database_url: str
+    secrets_path: Path
+    generations: tuple[tuple[str, int, int], ...]
+    upto: int
+    config: BuildingConfig
+    parent: int
+
+
+class ParallelFilling:
+    """``projections.filling.Filling`` by ``workers`` processes.
+
+    ``weights`` says what a read model costs, roughly; what is not there costs little.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        secrets_path: Path,
+        workers: int,
+        weights: Mapping[str, int],
+    ) -> None:
+        self._database_url = database_url
+        self._secrets_path = secrets_path
+        self._workers = workers
+        self._weights = weights
+
+    def __call__(
+        self,
+        conninfo: str,
+        history: EventHistory,
+        generations: Sequence[Generation],
+        upto: int,
+        config: BuildingConfig,
+        tell: Callable[[int], None],
+    ) -> dict[str, str]:
+        """See ``Filling``."""
+        parts = [
+            Part(
+                database_url=self._database_url,
+                secrets_path=self._secrets_path,
+                generations=tuple(
+                    (each.read_model.name, each.generation, each.position) for each in share
+                ),
+                upto=upto,
+                config=config,
+                parent=os.getpid(),
+            )
+            for share in self._shares(generations)
+        ]
+        failed: dict[str, str] = {}
+        names = {each.read_model.name for each in generations}
+        with ProcessPoolExecutor(len(parts), mp_context=get_context("spawn")) as pool:
+            running = {pool.submit(fill_part, part) for part in parts}
+            try:
+                while running:
+                    done, running = wait(running, LOOK_EVERY_S, FIRST_COMPLETED)
+                    for future in done:
+                        failed |= future.result()
+                    tell(_slowest(conninfo, names))
+            except BrokenProcessPool as error:
+                raise Overtaken("a worker died") from error
+        for each in generations:
+            each.position = max(each.position, upto)
+        return failed
+
+    def _shares(self, generations: Sequence[Generation]) -> list[list[Generation]]:
+        """The heaviest first, always to who has least."""
+        shares: list[list[Generation]] = [[] for _ in range(self._workers)]
+        weights = [0] * self._workers
+        for each in sorted(generations, key=self._weight, reverse=True):
+            lightest = weights.index(min(weights))
+            shares[lightest].append(each)
+            weights[lightest] += self._weight(each)
+        return [share for share in shares if share]
+
+    def _weight(self, generation: Generation) -> int:
+        return 1 + self._weights.get(generation.read_model.name, 0)
+
+
+def fill_part(part: Part) -> dict[str, str]:
+    """In a worker's process."""
+    models = {model.name: model for model in READ_MODELS}
+    generations = [
+        Generation(models[name], number, "building", position)
+        for name, number, position in part.generations
+    ]
+    keys = load_keys(part.secrets_path, make=False)
+    secrets = Secrets(pepper=keys.pepper, sealing_key=keys.sealing)
+
+    def tell(_position: int) -> None:
+        if os.getppid() != part.parent:
+            raise SystemExit("the rebuild's own process is gone")
+
+    with EventLog.open(part.database_url, secrets=secrets, require_durable=False) as log:
+        telemetry = generations[0].read_model.source == "telemetry"
+        history = log.telemetry.history() if telemetry else log.history()
+        url, upto, config = part.database_url, part.upto, part.config
+        return fill_here(url, history, generations, upto, config, tell)
+
+
+def _slowest(conninfo: str, names: set[str]) -> int:
+    with psycopg.connect(conninfo) as connection:
+        jobs = read_jobs(connection)
+    return min((jobs[name].position for name in names if name in jobs), default=0)

@@ -1,0 +1,143 @@
+"""``owl projections verify``, ``diff``, ``switch``, ``rollback`` and ``drop-old``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from api.programs.failing import ProgramFailed
+from api.programs.options import with_database
+from api.programs.projections_open import as_json, model_named, name_argument, opened
+from projections.comparing import Difference
+from projections.verifying import Verified
+
+SHOWN = 20
+
+
+def _verified(options: dict[str, Any], name: str, limit: int) -> Verified:
+    with opened(options) as opening:
+
+        async def compare() -> Verified:
+            async with opening.operating() as operating:
+                return await operating.verify(model_named(name), limit)
+
+        return asyncio.run(compare())
+
+
+@click.command()
+@name_argument
+@as_json
+@with_database
+def verify(name: str, *, as_json: bool, **options: Any) -> None:
+    """Compare NAME's other generation with the live one, as of one position, by 256 checksums.
+
+    The other one is what was built and waits, or what is kept for the way back. Exit code 1
+    when they differ.
+    """
+    found = _verified(options, name, 0)
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+    else:
+        click.echo(_sentence(found))
+    if found.differing:
+        raise ProgramFailed(f"rows differ: owl projections diff {name} names them")
+
+
+@click.command()
+@name_argument
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=SHOWN, help="How many rows, at most."
+)
+@as_json
+@with_database
+def diff(name: str, *, limit: int, as_json: bool, **options: Any) -> None:
+    """Name the rows of NAME that differ, and in which columns; exit code 1 if any do."""
+    found = _verified(options, name, limit)
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+    elif not found.differing:
+        click.echo(_sentence(found))
+    else:
+        Console().print(_table(found.differences))
+    if found.differing:
+        raise ProgramFailed(_sentence(found))
+
+
+@click.command()
+@name_argument
+@with_database
+def switch(name: str, **options: Any) -> None:
+    """Let queries see what was built of NAME and waits; in one commit, when it is current."""
+    with opened(options) as opening:
+
+        async def show() -> str:
+            async with opening.operating() as operating:
+                done = await operating.switch(model_named(name))
+            return f"{done.before_generation} → {done.after_generation}"
+
+        shown = asyncio.run(show())
+    click.echo(f"{name}: generation {shown}; owl projections rollback {name} is the way back")
+
+
+@click.command()
+@name_argument
+@with_database
+def rollback(name: str, **options: Any) -> None:
+    """Let queries see the generation of NAME again that was kept; at once."""
+    with opened(options) as opening:
+
+        async def back() -> str:
+            async with opening.operating() as operating:
+                done = await operating.roll_back(model_named(name))
+            return f"{done.before_generation} → {done.after_generation}"
+
+        shown = asyncio.run(back())
+    click.echo(f"{name}: generation {shown}; the other one is kept")
+
+
+@click.command(name="drop-old")
+@name_argument
+@with_database
+def drop_old(name: str, **options: Any) -> None:
+    """Drop what is kept of NAME for the way back, to save disk and work."""
+    with opened(options) as opening:
+
+        async def drop() -> tuple[int, ...]:
+            async with opening.operating() as operating:
+                return await operating.drop_kept(model_named(name))
+
+        dropped = asyncio.run(drop())
+    if not dropped:
+        raise ProgramFailed(f"of {name} nothing is kept")
+    click.echo(f"{name}: dropped generation {', '.join(map(str, dropped))}")
+
+
+def _sentence(found: Verified) -> str:
+    sides = f"generations {found.live_generation} (live) and {found.other_generation}"
+    at = f"at position {found.at_position:,}"
+    if not found.differing:
+        return f"{found.read_model}: {sides} are equal {at}, checksum {found.checksum}"
+    tables = ", ".join(
+        f"{table} (bucket {', '.join(map(str, buckets[:5]))})"
+        for table, buckets in found.differing.items()
+    )
+    return f"{found.read_model}: {sides} differ {at} in {tables}"
+
+
+def _table(differences: tuple[Difference, ...]) -> Table:
+    table = Table("table", "key", "column", "live", "other")
+    for each in differences:
+        key = ", ".join(f"{name}={value}" for name, value in each.key.items())
+        if each.live is None or each.other is None:
+            where = ("missing", "there") if each.live is None else ("there", "missing")
+            table.add_row(each.table, key, "", *where)
+            continue
+        for column in each.columns:
+            live, other = str(each.live.get(column)), str(each.other.get(column))
+            table.add_row(each.table, key, column, live, other)
+    return table

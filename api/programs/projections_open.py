@@ -1,0 +1,87 @@
+"""What the programs behind ``owl projections`` share: the log, the writer, who operates."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import cached_property
+from typing import Any, TypeVar
+
+import click
+
+from api.database import prepare_database
+from api.keys import load_keys
+from api.logging_setup import set_up_logging
+from api.programs.failing import ProgramFailed, in_words
+from api.programs.options import database_of, settings_from
+from api.rebuilding import Operating
+from api.settings import Settings
+from api.wiring import new_id, now
+from commands.event_log.log import EventLog
+from commands.event_log.secrets import Secrets
+from commands.writer import Writer
+from domain.envelope import Actor
+from projections.catalogue import READ_MODELS
+from projections.exclusive import BeingRebuilt
+from projections.fingerprint import fingerprint
+from projections.read_model import ReadModel, Source
+from projections.switching import NoWayBack
+from projections.verifying import NothingBeside
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+NAMES = [model.name for model in READ_MODELS]
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one answer.")
+name_argument = click.argument("name", type=click.Choice(NAMES), metavar="NAME")
+
+
+class Opening:
+    """The log of the settings."""
+
+    def __init__(self, settings: Settings, log: EventLog) -> None:
+        self.settings = settings
+        self.log = log
+        self.database_url = database_of(settings)
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Of this program's folds, by read model."""
+        return {model.name: fingerprint(model) for model in READ_MODELS}
+
+    def heads(self) -> dict[Source, int]:
+        """The heads of the two logs."""
+        return {
+            "business": self.log.feed().head(),
+            "telemetry": self.log.telemetry.feed().head(),
+        }
+
+    @asynccontextmanager
+    async def operating(self) -> AsyncIterator[Operating]:
+        """What operators may do, as whoever runs this program."""
+        await prepare_database(self.database_url)
+        operator = Actor("system", f"owl-projections/{getpass.getuser()}")
+        async with Writer(self.log, now) as writer:
+            yield Operating(self.log, writer, new_id, operator)
+
+
+@contextmanager
+def opened(options: dict[str, Any]) -> Iterator[Opening]:
+    """Open the log; what is in the way is said in a sentence."""
+    with in_words():
+        settings = settings_from(**options)
+        set_up_logging(settings, program="projections")
+        keys = load_keys(settings.secrets_path, make=False)
+        secrets = Secrets(pepper=keys.pepper, sealing_key=keys.sealing)
+        durable = settings.requires_durability
+        database_url = database_of(settings)
+        with EventLog.open(database_url, secrets=secrets, require_durable=durable) as log:
+            try:
+                yield Opening(settings, log)
+            except (BeingRebuilt, NothingBeside, NoWayBack) as error:
+                raise ProgramFailed(str(error)) from error
+
+
+def model_named(name: str) -> ReadModel:
+    """One of the catalogue."""
+    return next(model for model in READ_MODELS if model.name == name)

@@ -1,0 +1,211 @@
+"""``owl projections rebuild``, ``pause``, ``resume`` and ``cancel``."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import click
+import msgspec
+import psycopg
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from api.parallel_filling import ParallelFilling
+from api.programs.failing import ProgramFailed
+from api.programs.options import with_database
+from api.programs.projections_open import (
+    NAMES,
+    Opening,
+    as_json,
+    model_named,
+    name_argument,
+    opened,
+)
+from api.rebuilding import Orders
+from projections.building import Stopped
+from projections.catalogue import READ_MODELS
+from projections.filling import fill_here
+from projections.jobs import Switching, read_jobs
+from projections.progress import Progress as Rebuilding
+from projections.read_model import ReadModel
+from projections.rebuild import RebuildFailed, Rebuilt
+from projections.status import read_statuses
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(NAMES), metavar="NAME…")
+@click.option("--all", "everything", is_flag=True, help="Every read model.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 16),
+    default=1,
+    show_default=True,
+    help="Processes that fold; the read models are shared out among them.",
+)
+@click.option(
+    "--max-load",
+    type=click.FloatRange(0.01, 1.0),
+    default=1.0,
+    show_default=True,
+    help="The share of the time in which each works; it rests for the others.",
+)
+@click.option(
+    "--switch",
+    "switching",
+    type=click.Choice(["auto", "manual"]),
+    default="auto",
+    show_default=True,
+    help="manual: build and compare; queries move with `owl projections switch NAME`.",
+)
+@click.option(
+    "--accept-difference",
+    is_flag=True,
+    help="Switch even if the new rows are not those of the live ones.",
+)
+@as_json
+@with_database
+def rebuild(
+    names: tuple[str, ...],
+    *,
+    everything: bool,
+    workers: int,
+    max_load: float,
+    switching: Switching,
+    accept_difference: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Build NAMEs anew from the log, in one pass; compare, and switch to the new rows.
+
+    The live ones serve meanwhile; the old rows are kept and fed for the way back. Interrupted
+    in any way, the same command goes on where it was. Nothing is switched when the same folds
+    gave other rows: that is a finding, and the exit code is 1.
+    """
+    wanted = [model for model in READ_MODELS if everything or model.name in names]
+    if not wanted:
+        raise click.UsageError(f"name a read model, or --all; there are {', '.join(NAMES)}")
+    with opened(options) as opening:
+        orders = Orders(
+            switching=switching,
+            max_load=max_load,
+            accept_difference=accept_difference,
+            filling=_by(opening, workers) if workers > 1 else fill_here,
+        )
+        _run(opening, wanted, orders, as_json=as_json)
+
+
+@click.command()
+@name_argument
+@with_database
+def pause(name: str, **options: Any) -> None:
+    """Let the rebuild of NAME end its chunk and wait; what it has done stays."""
+    with opened(options) as opening:
+
+        async def ask() -> bool:
+            async with opening.operating() as operating:
+                return await operating.pause(model_named(name))
+
+        if not asyncio.run(ask()):
+            raise ProgramFailed(f"no rebuild of {name} is at work")
+    click.echo(f"{name} pauses within seconds: owl projections resume {name} goes on")
+
+
+@click.command()
+@name_argument
+@as_json
+@with_database
+def resume(name: str, *, as_json: bool, **options: Any) -> None:
+    """Go on with NAME: with its paused or interrupted rebuild, or past where it had stopped.
+
+    One that had stopped at an event tries it again, with the folds of the version that runs.
+    """
+    model = model_named(name)
+    with opened(options) as opening:
+
+        async def again() -> int | None:
+            async with opening.operating() as operating:
+                return await operating.resume(model)
+
+        stopped_at = asyncio.run(again())
+        if stopped_at is not None:
+            click.echo(f"{name} tries position {stopped_at} again", err=True)
+        with psycopg.connect(opening.database_url) as connection:
+            job = read_jobs(connection).get(name)
+        if job is not None and (job.step == "paused" or job.interrupted):
+            orders = Orders(switching=job.switching, max_load=job.max_load)
+            _run(opening, [model], orders, as_json=as_json)
+        elif stopped_at is None:
+            raise ProgramFailed(f"{name} has not stopped, and no rebuild of it waits")
+
+
+@click.command()
+@name_argument
+@with_database
+def cancel(name: str, **options: Any) -> None:
+    """Throw away what is being built of NAME; the live rows are not touched."""
+    with opened(options) as opening:
+
+        async def ask() -> bool:
+            async with opening.operating() as operating:
+                return await operating.cancel(model_named(name))
+
+        if not asyncio.run(ask()):
+            raise ProgramFailed(f"nothing is being built of {name}")
+    click.echo(f"what was built of {name} is thrown away")
+
+
+def _by(opening: Opening, workers: int) -> ParallelFilling:
+    statuses = read_statuses(opening.database_url, opening.heads())
+    weights = {each.read_model: each.size_bytes for each in statuses if each.state == "live"}
+    secrets_path = opening.settings.secrets_path
+    return ParallelFilling(opening.database_url, secrets_path, workers, weights)
+
+
+def _run(opening: Opening, wanted: list[ReadModel], orders: Orders, *, as_json: bool) -> None:
+    console = Console(stderr=True, quiet=as_json)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    gc.freeze()
+    gc.disable()  # rows make no cycles, and there are many
+    with Progress(*columns, TextColumn("{task.fields[pace]}"), console=console) as display:
+        title = wanted[0].name if len(wanted) == 1 else f"{len(wanted)} read models"
+        bar = display.add_task(title, total=100.0, pace="")
+
+        def show(at: Rebuilding) -> None:
+            eta = "" if at.eta_s is None else f", {at.eta_s:,.0f} s to go"
+            pace = f"{at.stage}, {at.events_per_s:,.0f} events/s{eta}"
+            display.update(bar, completed=at.percent, pace=pace)
+
+        async def work() -> tuple[Rebuilt, ...]:
+            async with opening.operating() as operating:
+                return await operating.rebuild(wanted, orders, show)
+
+        try:
+            done = asyncio.run(work())
+        except RebuildFailed as failure:
+            raise ProgramFailed(f"{failure}; the live rows are as they were") from failure
+        except Stopped as stopped:
+            raise ProgramFailed(f"an operator wished so: {stopped.wish}") from stopped
+        finally:
+            gc.enable()
+    for rebuilt in done:
+        console.print(_line(rebuilt))
+    if as_json:
+        click.echo(msgspec.json.encode(done).decode())
+
+
+def _line(rebuilt: Rebuilt) -> str:
+    same = "the same rows" if rebuilt.compared and not rebuilt.differing else "other rows"
+    if not rebuilt.compared:
+        same = "by other folds, so not compared"
+    then = (
+        f"generation {rebuilt.before_generation} → {rebuilt.after_generation}"
+        if rebuilt.switched
+        else f"generation {rebuilt.after_generation} is ready: owl projections switch"
+        f" {rebuilt.read_model}"
+    )
+    return (
+        f"{rebuilt.read_model}: {then}, to position {rebuilt.at_position:,} in"
+        f" {rebuilt.seconds:.1f} s, {same}, checksum {rebuilt.checksum}"
+    )

@@ -1,0 +1,254 @@
+"""What operators may do with read models, for the command line, the API and the loop alike.
+
+Each act is done by ``projections`` and noted in the log, with who did it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg
+from msgspec import Struct
+
+from commands.event_log.batch import APPEND_LOCK
+from commands.event_log.log import EventLog
+from commands.event_log.telemetry import TELEMETRY_LOCK
+from commands.read_models import NoteAct, note_act
+from domain.envelope import Actor, Context
+from domain.ports import CommandWriter, Ids
+from domain.system.events import ReadModelSwitched
+from domain.system.read_models import (
+    KeptGenerationDropped,
+    ReadModelFact,
+    ReadModelResumed,
+    ReadModelRolledBack,
+    ReadModelVerified,
+    RebuildCancelled,
+    RebuildPaused,
+    RebuildStarted,
+)
+from domain.system.read_models import RebuildFailed as RebuildDidFail
+from projections import jobs, switching
+from projections.exclusive import BeingRebuilt
+from projections.filling import Filling, fill_here
+from projections.generations import Opened
+from projections.pace import BuildingConfig
+from projections.progress import Progress
+from projections.read_model import ReadModel, Source
+from projections.rebuild import Log, RebuildFailed, Rebuilt, rebuild
+from projections.switching import Shown
+from projections.verifying import Verified, abandon, resume, show_built, verify
+
+
+class Orders(Struct, frozen=True, kw_only=True):
+    """How a rebuild is to be done."""
+
+    switching: jobs.Switching = "auto"
+    max_load: float = 1.0
+    accept_difference: bool = False
+    filling: Filling = fill_here
+
+
+class Operating:
+    """Acts of one actor."""
+
+    def __init__(self, log: EventLog, writer: CommandWriter, ids: Ids, actor: Actor) -> None:
+        self._log = log
+        self._writer = writer
+        self._ids = ids
+        self._actor = actor
+
+    async def rebuild(
+        self,
+        read_models: Sequence[ReadModel],
+        orders: Orders,
+        progress: Callable[[Progress], None],
+    ) -> tuple[Rebuilt, ...]:
+        """Build anew, in one pass for those of one log, and switch if it is so ordered.
+
+        Raises:
+            RebuildFailed: one at least was not switched to; says why.
+            Stopped: an operator has paused or cancelled it.
+        """
+        done: list[Rebuilt] = []
+        for source in ("business", "telemetry"):
+            models = [model for model in read_models if model.source == source]
+            if models:
+                done += await self._rebuild(models, orders, progress)
+        return tuple(done)
+
+    async def _rebuild(
+        self,
+        read_models: Sequence[ReadModel],
+        orders: Orders,
+        progress: Callable[[Progress], None],
+    ) -> tuple[Rebuilt, ...]:
+        loop = asyncio.get_running_loop()
+
+        def began(opened: Sequence[Opened], upto: int) -> None:
+            for each in opened:
+                fact = RebuildStarted(
+                    read_model=each.generation.read_model.name,
+                    generation=each.generation.generation,
+                    from_position=each.generation.position,
+                    upto=upto,
+                    max_load=orders.max_load,
+                )
+                asyncio.run_coroutine_threadsafe(self._note(fact), loop).result()
+
+        try:
+            done = await asyncio.to_thread(
+                rebuild,
+                self._log.conninfo,
+                self.door(read_models[0].source),
+                read_models,
+                progress=progress,
+                began=began,
+                switching=orders.switching,
+                switch_if_different=orders.accept_difference,
+                config=BuildingConfig(max_load=orders.max_load),
+                filling=orders.filling,
+            )
+        except RebuildFailed as failure:
+            for rebuilt in failure.done:
+                await self._note_switch(rebuilt)
+            for name, reason in failure.reasons.items():
+                await self._note(RebuildDidFail(read_model=name, reason=reason))
+            raise
+        for rebuilt in done:
+            await self._note_switch(rebuilt)
+        return done
+
+    async def pause(self, read_model: ReadModel) -> bool:
+        """Let what is being built end its chunk and wait; whether something is at work."""
+        asked = await self._call(jobs.wish_for, read_model.name, "pause")
+        if asked:
+            await self._note(RebuildPaused(read_model=read_model.name))
+        return bool(asked)
+
+    async def cancel(self, read_model: ReadModel) -> bool:
+        """Throw away what is being built; whether there was anything."""
+        asked = await self._call(jobs.wish_for, read_model.name, "cancel")
+        try:
+            gone = await asyncio.to_thread(abandon, self._log.conninfo, read_model)
+        except BeingRebuilt:  # its process obeys the wish at the end of a chunk
+            gone = False
+        if asked or gone:
+            await self._note(RebuildCancelled(read_model=read_model.name))
+        return bool(asked or gone)
+
+    async def resume(self, read_model: ReadModel) -> int | None:
+        """Let one that has stopped at an event try it again; which event, if it had."""
+        stopped_at: int | None = await self._call(resume, read_model.name)
+        if stopped_at is not None:
+            fact = ReadModelResumed(read_model=read_model.name, stopped_at=stopped_at)
+            await self._note(fact)
+        return stopped_at
+
+    async def verify(self, read_model: ReadModel, limit: int = 0) -> Verified:
+        """Compare what was built, or what is kept, with the live rows.
+
+        Raises:
+            NothingBeside: there is nothing to compare with.
+        """
+        door = self.door(read_model.source)
+        found = await asyncio.to_thread(
+            verify, self._log.conninfo, door.feed, read_model, limit=limit
+        )
+        await self._note(
+            ReadModelVerified(
+                read_model=read_model.name,
+                live_generation=found.live_generation,
+                other_generation=found.other_generation,
+                at_position=found.at_position,
+                checksum=found.checksum,
+                differing=tuple(found.differing),
+            )
+        )
+        return found
+
+    async def switch(self, read_model: ReadModel) -> ReadModelSwitched:
+        """Let queries see what was built and not yet switched to.
+
+        Raises:
+            NothingBeside: nothing is ready.
+        """
+        shown = await asyncio.to_thread(
+            show_built, self._log.conninfo, self.door(read_model.source), read_model
+        )
+        fact = ReadModelSwitched(
+            read_model=read_model.name,
+            before_generation=shown.before_generation,
+            after_generation=shown.after_generation,
+            at_position=shown.at_position,
+        )
+        await self._note(fact)
+        return fact
+
+    async def roll_back(self, read_model: ReadModel) -> Shown:
+        """Let queries see the generation again that was kept.
+
+        Raises:
+            NoWayBack: nothing is kept, or it is not current.
+        """
+        done = await asyncio.to_thread(
+            switching.roll_back,
+            self._log.conninfo,
+            read_model,
+            append_lock=self.door(read_model.source).append_lock,
+        )
+        await self._note(
+            ReadModelRolledBack(
+                read_model=done.read_model,
+                before_generation=done.before_generation,
+                after_generation=done.after_generation,
+                at_position=done.at_position,
+            )
+        )
+        return done
+
+    async def drop_kept(self, read_model: ReadModel) -> tuple[int, ...]:
+        """Drop what was kept for the way back; which generations those were."""
+        dropped = await asyncio.to_thread(switching.drop_kept, self._log.conninfo, read_model)
+        if dropped:
+            fact = KeptGenerationDropped(read_model=read_model.name, generations=dropped)
+            await self._note(fact)
+        return dropped
+
+    def door(self, source: Source) -> Log:
+        """What ``projections`` needs of a log."""
+        if source == "business":
+            log = self._log
+            return Log(feed=log.feed(), history=log.history(), append_lock=APPEND_LOCK)
+        telemetry = self._log.telemetry
+        return Log(
+            feed=telemetry.feed(), history=telemetry.history(), append_lock=TELEMETRY_LOCK
+        )
+
+    async def _note_switch(self, rebuilt: Rebuilt) -> None:
+        if rebuilt.switched:
+            await self._note(
+                ReadModelSwitched(
+                    read_model=rebuilt.read_model,
+                    before_generation=rebuilt.before_generation,
+                    after_generation=rebuilt.after_generation,
+                    at_position=rebuilt.at_position,
+                    checksum=rebuilt.checksum,
+                )
+            )
+
+    async def _note(self, fact: ReadModelFact | ReadModelSwitched) -> None:
+        command_id = self._ids()
+        context = Context(
+            command_id=command_id, actor=self._actor, correlation_id=str(command_id)
+        )
+        await self._writer.run(note_act, NoteAct(fact=fact), context)
+
+    async def _call(self, act: Callable[..., Any], *arguments: Any) -> Any:
+        def connected() -> Any:
+            with psycopg.connect(self._log.conninfo) as connection:
+                return act(connection, *arguments)
+
+        return await asyncio.to_thread(connected)

@@ -1,0 +1,90 @@
+"""Facts about read models: what operators, and the platform by itself, did with them."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from domain.facts import Fact
+
+
+class RebuildStarted(
+    Fact, frozen=True, tag="system.read_model_rebuild_started/1", kw_only=True
+):
+    """A generation is built beside the live one; from above 0 when it is taken up again."""
+
+    read_model: str
+    generation: int
+    from_position: int
+    upto: int
+    max_load: float = 1.0
+
+
+class RebuildPaused(Fact, frozen=True, tag="system.read_model_rebuild_paused/1", kw_only=True):
+    """An operator asked for a pause: it ends its chunk and waits to be resumed."""
+
+    read_model: str
+
+
+class RebuildCancelled(
+    Fact, frozen=True, tag="system.read_model_rebuild_cancelled/1", kw_only=True
+):
+    """An operator threw away what was being built."""
+
+    read_model: str
+
+
+class RebuildFailed(Fact, frozen=True, tag="system.read_model_rebuild_failed/1", kw_only=True):
+    """It was not switched to; ``reason`` names the event, or the tables that differ."""
+
+    read_model: str
+    reason: str
+
+
+class ReadModelResumed(Fact, frozen=True, tag="system.read_model_resumed/1", kw_only=True):
+    """One that had stopped at an event tries it again."""
+
+    read_model: str
+    stopped_at: int
+
+
+class ReadModelVerified(Fact, frozen=True, tag="system.read_model_verified/1", kw_only=True):
+    """Two generations were compared as of one position; ``differing`` are tables."""
+
+    read_model: str
+    live_generation: int
+    other_generation: int
+    at_position: int
+    checksum: str
+    differing: tuple[str, ...] = ()
+
+
+class ReadModelRolledBack(
+    Fact, frozen=True, tag="system.read_model_rolled_back/1", kw_only=True
+):
+    """Queries go to the generation again that was kept for the way back."""
+
+    read_model: str
+    before_generation: int
+    after_generation: int
+    at_position: int
+
+
+class KeptGenerationDropped(
+    Fact, frozen=True, tag="system.read_model_generation_dropped/1", kw_only=True
+):
+    """What was kept for the way back is gone."""
+
+    read_model: str
+    generations: tuple[int, ...]
+
+
+ReadModelFact: TypeAlias = (
+    RebuildStarted
+    | RebuildPaused
+    | RebuildCancelled
+    | RebuildFailed
+    | ReadModelResumed
+    | ReadModelVerified
+    | ReadModelRolledBack
+    | KeptGenerationDropped
+)

@@ -1,0 +1,193 @@
+"""What is known of a rebuild outside of the process that does it: its step, its pace, wishes.
+
+One row a read model, since it is rebuilt once at a time. Wishes of operators are obeyed at the
+end of a chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import psycopg
+from msgspec import Struct
+from psycopg.rows import class_row
+
+from projections.fingerprint import fingerprint
+from projections.projector import Generation
+
+Wish = Literal["pause", "cancel"]
+Switching = Literal["auto", "manual"]
+Step = Literal[
+    "asked",
+    "folding",
+    "indexing",
+    "comparing",
+    "switching",
+    "ready",
+    "differs",
+    "paused",
+    "switched",
+    "cancelled",
+    "failed",
+]
+AT_WORK: Final[frozenset[Step]] = frozenset({"folding", "indexing", "comparing", "switching"})
+
+ASK: Final = """
+    INSERT INTO owl_read.rebuilds AS job
+        (read_model, generation, step, switching, max_load, began_from, upto)
+    VALUES (%(read_model)s, 0, 'asked', %(switching)s, %(max_load)s, 0, 0)
+    ON CONFLICT (read_model) DO UPDATE
+    SET step = 'asked', wish = NULL, switching = EXCLUDED.switching,
+        max_load = EXCLUDED.max_load, updated_at = now(), error = NULL
+    WHERE job.step NOT IN ('folding', 'indexing', 'comparing', 'switching')
+        OR job.updated_at < now() - interval '10 seconds'
+    RETURNING read_model
+"""
+BEGIN: Final = """
+    INSERT INTO owl_read.rebuilds AS job
+        (read_model, generation, fingerprint, step, switching, max_load, began_from, upto)
+    VALUES (%(read_model)s, %(generation)s, %(fingerprint)s, 'folding', %(switching)s,
+        %(max_load)s, %(began_from)s, %(upto)s)
+    ON CONFLICT (read_model) DO UPDATE
+    SET generation = EXCLUDED.generation, fingerprint = EXCLUDED.fingerprint,
+        step = EXCLUDED.step, wish = NULL,
+        switching = EXCLUDED.switching, max_load = EXCLUDED.max_load,
+        began_from = EXCLUDED.began_from, upto = EXCLUDED.upto,
+        began_at = now(), updated_at = now(), error = NULL
+"""
+CHUNK: Final = """
+    UPDATE owl_read.rebuilds SET updated_at = now()
+    WHERE read_model = ANY(%(read_models)s) RETURNING wish
+"""
+STEP: Final = """
+    UPDATE owl_read.rebuilds SET step = %(step)s, error = %(error)s, updated_at = now(),
+        wish = CASE WHEN %(step)s IN ('folding', 'indexing', 'comparing', 'switching')
+            THEN wish END
+    WHERE read_model = %(read_model)s
+"""
+WISH: Final = """
+    UPDATE owl_read.rebuilds SET wish = %(wish)s
+    WHERE read_model = %(read_model)s AND step IN ('folding', 'indexing') RETURNING read_model
+"""
+JOBS: Final = """
+    SELECT job.read_model, job.generation, job.fingerprint, step, wish, switching,
+        max_load, began_from,
+        coalesce(position, 0) AS position, upto, began_at, job.updated_at, job.error,
+        extract(epoch FROM job.updated_at - began_at)::float8 AS worked_s,
+        extract(epoch FROM now() - job.updated_at)::float8 AS silent_s
+    FROM owl_read.rebuilds AS job
+    LEFT JOIN owl_read.checkpoints USING (read_model, generation)
+    ORDER BY job.read_model
+"""
+SILENT_S = 10.0
+"""A rebuild that is at work says so every few seconds; after this long it was interrupted."""
+ERROR_KEPT = 2_000
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """The last rebuild of a read model, or the one that is at work."""
+
+    read_model: str
+    generation: int
+    fingerprint: str
+    step: Step
+    wish: Wish | None
+    switching: Switching
+    max_load: float
+    began_from: int
+    position: int
+    upto: int
+    began_at: datetime
+    updated_at: datetime
+    error: str | None
+    worked_s: float
+    silent_s: float
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether its process died: ``rebuild`` or ``resume`` goes on where it was."""
+        return self.step in AT_WORK and self.silent_s > SILENT_S
+
+    @property
+    def percent(self) -> float:
+        """How much of the history has been folded, 0-100."""
+        return 100.0 * min(self.position, self.upto) / self.upto if self.upto else 100.0
+
+    @property
+    def events_per_s(self) -> float:
+        """The pace since the process that is at work took it up."""
+        return (self.position - self.began_from) / self.worked_s if self.worked_s else 0.0
+
+    @property
+    def eta_s(self) -> float | None:
+        """What is left at this pace; ``None`` where nothing is at work."""
+        if self.step != "folding" or self.interrupted or not self.events_per_s:
+            return None
+        return max(0, self.upto - self.position) / self.events_per_s
+
+
+def read_jobs(connection: psycopg.Connection[Any]) -> dict[str, Job]:
+    """By read model."""
+    with connection.cursor(row_factory=class_row(Job)) as cursor:
+        return {job.read_model: job for job in cursor.execute(JOBS).fetchall()}
+
+
+def ask(
+    connection: psycopg.Connection[Any],
+    read_model: str,
+    *,
+    switching: Switching,
+    max_load: float,
+) -> bool:
+    """Leave it to the leading worker to rebuild; whether nobody is at it already."""
+    about = {"read_model": read_model, "switching": switching, "max_load": max_load}
+    return connection.execute(ASK, about).fetchone() is not None
+
+
+def note_begun(
+    connection: psycopg.Connection[Any],
+    generation: Generation,
+    *,
+    upto: int,
+    switching: Switching,
+    max_load: float,
+) -> None:
+    """This process takes it up."""
+    connection.execute(
+        BEGIN,
+        {
+            "read_model": generation.read_model.name,
+            "generation": generation.generation,
+            "fingerprint": fingerprint(generation.read_model),
+            "switching": switching,
+            "max_load": max_load,
+            "began_from": generation.position,
+            "upto": upto,
+        },
+    )
+
+
+def note_chunk(
+    connection: psycopg.Connection[Any], reached: Mapping[Generation, int]
+) -> Wish | None:
+    """It is alive; what operators wish, the strongest wish first."""
+    names = [generation.read_model.name for generation in reached]
+    rows = connection.execute(CHUNK, {"read_models": names}).fetchall()
+    wishes = {wish for (wish,) in rows}
+    return "cancel" if "cancel" in wishes else "pause" if "pause" in wishes else None
+
+
+def note_step(
+    connection: psycopg.Connection[Any], read_model: str, step: Step, error: str | None = None
+) -> None:
+    """It has come to another step."""
+    kept = None if error is None else error[:ERROR_KEPT]
+    connection.execute(STEP, {"read_model": read_model, "step": step, "error": kept})
+
+
+def wish_for(connection: psycopg.Connection[Any], read_model: str, wish: Wish) -> bool:
+    """Ask whoever is at work; whether there is something that could be asked."""
+    row = connection.execute(WISH, {"read_model": read_model, "wish": wish}).fetchone()
+    return row is not None

@@ -1,0 +1,197 @@
+"""Verifies on demand: what was built and waits, or what is kept, against the live rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any, Final
+
+import psycopg
+from msgspec import Struct
+
+from domain.ports import EventFeed
+from projections.comparing import (
+    Difference,
+    Side,
+    compare,
+    differences,
+    kept_beside,
+    live_snapshot,
+    shown,
+)
+from projections.exclusive import sole
+from projections.fingerprint import fingerprint
+from projections.following import Follower
+from projections.generations import discard
+from projections.jobs import note_step
+from projections.migrate import ONE_AT_A_TIME
+from projections.projector import Generation
+from projections.read_model import ReadModel
+from projections.rebuild import Log
+from projections.switching import Shown, switch
+
+BUILT: Final = """
+    SELECT job.generation, position FROM owl_read.rebuilds AS job
+    JOIN owl_read.checkpoints USING (read_model, generation)
+    WHERE read_model = %(read_model)s AND state = 'building' AND step IN ('ready', 'differs')
+        AND checkpoints.fingerprint = %(fingerprint)s
+"""
+RESUME: Final = """
+    UPDATE owl_read.checkpoints AS mended SET stopped_at = NULL, error = NULL
+    FROM owl_read.checkpoints AS was
+    WHERE mended.read_model = %(read_model)s AND mended.stopped_at IS NOT NULL
+        AND (was.read_model, was.generation) = (mended.read_model, mended.generation)
+    RETURNING was.stopped_at
+"""
+TRIES: Final = 100
+PAUSE_S: Final = 0.05
+BATCH_EVENTS: Final = 2_000
+ROWS_KEPT: Final = 50_000
+
+
+class NothingBeside(Exception):
+    """There is no other generation by the same folds to compare with, or to show."""
+
+
+class Verified(Struct, frozen=True, kw_only=True):
+    """``differing`` names for each table that differs the buckets, of 256, that do."""
+
+    read_model: str
+    live_generation: int
+    other_generation: int
+    at_position: int
+    checksum: str
+    differing: dict[str, tuple[int, ...]]
+    differences: tuple[Difference, ...]
+    seconds: float
+
+
+def verify(
+    conninfo: str, feed: EventFeed, read_model: ReadModel, *, limit: int = 0
+) -> Verified:
+    """Compare as of one position; ``limit`` is how many rows that differ are looked up.
+
+    Raises:
+        NothingBeside: there is no other generation by the live one's folds.
+        BeingRebuilt: somebody builds it just now.
+    """
+    began = time.monotonic()
+    with sole(conninfo, [read_model]), _sides(conninfo, feed, read_model) as sides:
+        live, other, position = sides
+        found = compare(live, other, read_model)
+        return Verified(
+            read_model=read_model.name,
+            live_generation=live.generation,
+            other_generation=other.generation,
+            at_position=position,
+            checksum=found.checksum,
+            differing=found.differing,
+            differences=differences(live, other, read_model, found, limit),
+            seconds=time.monotonic() - began,
+        )
+
+
+def show_built(conninfo: str, log: Log, read_model: ReadModel) -> Shown:
+    """Let queries see what was built and waits; it catches up first.
+
+    Raises:
+        NothingBeside: nothing is ready.
+        BeingRebuilt: somebody builds it just now.
+    """
+    with sole(conninfo, [read_model]) as lives:
+        generation = _built(conninfo, read_model)
+        if generation is None:
+            raise NothingBeside(f"nothing is built of {read_model.name} that could be shown")
+        with closing(_follower(conninfo, log.feed, generation)) as follower:
+            position = switch(
+                conninfo,
+                read_model,
+                generation.generation,
+                append_lock=log.append_lock,
+                catch_up=follower.follow_to_head,
+            )
+        with psycopg.connect(conninfo) as connection:
+            note_step(connection, read_model.name, "switched")
+        return Shown(
+            read_model=read_model.name,
+            before_generation=lives[read_model.name].generation,
+            after_generation=generation.generation,
+            at_position=position,
+        )
+
+
+def abandon(conninfo: str, read_model: ReadModel) -> bool:
+    """Throw away what is left of a rebuild at which nobody works; whether there was any.
+
+    Raises:
+        BeingRebuilt: somebody works at it.
+    """
+    with sole(conninfo, [read_model]):
+        gone = discard(conninfo, read_model)
+        if gone:
+            with psycopg.connect(conninfo) as connection:
+                note_step(connection, read_model.name, "cancelled")
+        return bool(gone)
+
+
+def resume(connection: psycopg.Connection[Any], read_model: str) -> int | None:
+    """Let one that has stopped at an event try it again; which event that is.
+
+    Its rows are those of the position before, so nothing is done twice.
+    """
+    connection.execute(ONE_AT_A_TIME)
+    row = connection.execute(RESUME, {"read_model": read_model}).fetchone()
+    return None if row is None else int(row[0])
+
+
+@contextmanager
+def _sides(
+    conninfo: str, feed: EventFeed, read_model: ReadModel
+) -> Iterator[tuple[Side, Side, int]]:
+    generation = _built(conninfo, read_model)
+    if generation is None:
+        with _kept(conninfo, read_model) as sides:
+            yield sides
+        return
+    with live_snapshot(conninfo, read_model) as (live, at):
+        if at.fingerprint != fingerprint(read_model):
+            raise NothingBeside(
+                f"the live rows of {read_model.name} were made by other folds: nothing to"
+                " compare; owl projections switch shows what was built"
+            )
+        with closing(_follower(conninfo, feed, generation)) as follower:
+            follower.follow(at.position)
+        if generation.position != at.position:
+            raise NothingBeside(f"the live rows of {read_model.name} lag behind what was built")
+        with shown(conninfo, generation.generation) as other:
+            yield live, other, at.position
+
+
+@contextmanager
+def _kept(conninfo: str, read_model: ReadModel) -> Iterator[tuple[Side, Side, int]]:
+    """Both of one snapshot; they are fed together, so mostly stand at one position."""
+    for _ in range(TRIES):
+        with live_snapshot(conninfo, read_model) as (live, at):
+            kept = kept_beside(live, read_model, at.fingerprint)
+            if kept is None:
+                raise NothingBeside(
+                    f"no other generation of {read_model.name} by the same folds is there;"
+                    f" owl projections rebuild {read_model.name} --switch manual makes one"
+                )
+            if kept[1] == at.position:
+                yield live, Side(live.connection, kept[0]), at.position
+                return
+        time.sleep(PAUSE_S)
+    raise NothingBeside(f"the kept generation of {read_model.name} does not keep up")
+
+
+def _built(conninfo: str, read_model: ReadModel) -> Generation | None:
+    about = {"read_model": read_model.name, "fingerprint": fingerprint(read_model)}
+    with psycopg.connect(conninfo) as connection:
+        row = connection.execute(BUILT, about).fetchone()
+    return None if row is None else Generation(read_model, row[0], "building", row[1])
+
+
+def _follower(conninfo: str, feed: EventFeed, generation: Generation) -> Follower:
+    return Follower(conninfo, feed, generation, batch_events=BATCH_EVENTS, rows_kept=ROWS_KEPT)
