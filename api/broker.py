@@ -31,6 +31,7 @@ class Broker:
         self._name = name
         self.client = Client()
         self._said, self._said_at = "", 0.0
+        self._leaving = False
 
     async def __aenter__(self) -> Self:
         """Begin to connect; returns at once."""
@@ -41,6 +42,7 @@ class Broker:
 
     async def __aexit__(self, *_: object) -> None:
         """Send what is left, then leave."""
+        self._leaving = True
         self._connecting.cancel()
         with suppress(asyncio.CancelledError):
             await self._connecting
@@ -81,7 +83,8 @@ class Broker:
             LOG.warning("broker.error", error=said)
 
     async def _note_disconnected(self) -> None:
-        LOG.warning("broker.disconnected")
+        if not self._leaving:
+            LOG.warning("broker.disconnected")
 
     async def _note_connected(self) -> None:
         LOG.info("broker.connected")

@@ -33,6 +33,7 @@ from gpu_agent.enrolment import (
 )
 from gpu_agent.executors import load_executors
 from gpu_agent.logging_setup import set_up_logging
+from gpu_agent.ownership import StateInUse, owned
 from gpu_agent.sandbox import find_bubblewrap
 from gpu_agent.settings import Settings
 from gpu_agent.telemetry.host import HostSampler
@@ -146,7 +147,11 @@ def run(given: str | None, /, state_dir: Path, api_url: str | None, **options: A
     identity = _known_or_enrolled(state_dir, api_url, given)
     if not settings.nats_urls and not identity.nats_urls:
         raise click.ClickException("the platform named no broker: give --nats-url")
-    asyncio.run(_live(identity, settings))
+    try:
+        with owned(state_dir):
+            asyncio.run(_live(identity, settings))
+    except StateInUse as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command()

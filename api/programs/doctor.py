@@ -119,9 +119,9 @@ def _broker(settings: Settings) -> Finding:
     except click.UsageError as error:
         return Finding(about, "note", error.message)
     try:
-        return Finding(about, "ok", asyncio.run(_asked(url)))
+        return Finding(about, "ok", asyncio.run(asyncio.wait_for(_asked(url), TIMEOUT_S)))
     except (NatsError, OSError, TimeoutError) as error:
-        return Finding(about, "bad", str(error) or repr(error))
+        return Finding(about, "bad", str(error) or "no answer in time")
 
 
 async def _asked(url: str) -> str:
@@ -134,7 +134,8 @@ async def _asked(url: str) -> str:
         await client.connect(
             url.split(","), connect_timeout=TIMEOUT_S, allow_reconnect=False, error_cb=silent
         )
-        return f"nats-server {client.connected_server_version}"
+        version = client.connected_server_version
+        return f"nats-server {version.major}.{version.minor}.{version.patch}"
     finally:
         await client.close()
 

@@ -13,7 +13,7 @@ from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
 from api.platform import Platform
-from api.programs.failing import in_words
+from api.programs.failing import ProgramFailed, in_words
 from api.programs.http_server import HttpServer, listen
 from api.programs.long_running import run_long
 from api.programs.options import servers_of, settings_from, with_servers
@@ -50,7 +50,13 @@ async def _serve(settings: Settings) -> None:
     database_url, nats_url = servers_of(settings)
     keys = load_keys(settings.secrets_path, make=settings.profile == "dev")
     stop = stop_event()
-    listener = await asyncio.to_thread(listen, settings.host, settings.port)
+    try:
+        listener = await asyncio.to_thread(listen, settings.host, settings.port)
+    except OSError as error:
+        raise ProgramFailed(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror};"
+            " choose another --port, or 0 for a free one"
+        ) from error
     if not await prepare_database(database_url, stop=stop):
         return
     agent_nats_url = settings.public_nats_url or without_credentials(nats_url)
