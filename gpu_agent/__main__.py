@@ -32,13 +32,14 @@ from gpu_agent.enrolment import (
     load_identity,
 )
 from gpu_agent.executors import load_executors
+from gpu_agent.findings import told
 from gpu_agent.logging_setup import set_up_logging
 from gpu_agent.ownership import StateInUse, owned
 from gpu_agent.sandbox import find_bubblewrap
 from gpu_agent.settings import Settings
 from gpu_agent.telemetry.host import HostSampler
 from gpu_agent.telemetry.nvml import NvmlSampler
-from gpu_agent.telemetry.readings import GpuReport, GpuSampler
+from gpu_agent.telemetry.readings import GpuSampler
 from gpu_agent.telemetry.simulated import SimulatedSampler
 
 TOKEN_VARIABLE: Final = "OWL_AGENT_TOKEN"  # noqa: S105 - a name
@@ -193,7 +194,7 @@ def probe(state_dir: Path, *, as_json: bool) -> None:
         "refused": refused,
         "sandbox": "none" if find_bubblewrap() is None else "bubblewrap",
     }
-    click.echo(json.dumps(seen, ensure_ascii=False) if as_json else _told(report, seen))
+    click.echo(json.dumps(seen, ensure_ascii=False) if as_json else told(report, seen))
 
 
 async def _live(identity: Identity, settings: Settings) -> None:
@@ -275,19 +276,6 @@ def _token(given: str | None) -> str | None:
         except OSError as error:
             raise click.ClickException(f"{TOKEN_FILE_VARIABLE}: {error}") from error
     return given or None
-
-
-def _told(report: GpuReport, seen: dict[str, Any]) -> str:
-    lines = [
-        f"{gpu.index}  {gpu.name}  {gpu.memory_total_mib or '?'} MiB  {gpu.uuid}"
-        + ("" if gpu.healthy else f"  UNHEALTHY: {gpu.fault}")
-        for gpu in report.gpus
-    ]
-    lines = lines or [f"no GPU ({report.fault or 'none found'}): tasks will run on the CPU"]
-    lines.append(f"executors: {', '.join(seen['task_types']) or 'none'}")
-    lines += [f"  not loaded: {name}: {why}" for name, why in seen["refused"].items()]
-    lines.append(f"sandbox: {seen['sandbox']}")
-    return "\n".join(lines)
 
 
 def _version() -> str:
