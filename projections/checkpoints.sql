@@ -51,6 +51,7 @@ CREATE TABLE IF NOT EXISTS owl_read.rebuilds (
     wish          text             CHECK (wish IN ('pause', 'cancel')),
     switching     text             NOT NULL CHECK (switching IN ('auto', 'manual')),
     max_load      float8           NOT NULL CHECK (max_load > 0 AND max_load <= 1),
+    indexed       boolean          NOT NULL DEFAULT false,
     began_from    bigint           NOT NULL,  -- where the process that is at work took it up
     upto          bigint           NOT NULL,
     began_at      timestamptz      NOT NULL DEFAULT now(),

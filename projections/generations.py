@@ -9,7 +9,7 @@ from msgspec import Struct
 from psycopg import sql
 
 from projections.fingerprint import fingerprint
-from projections.jobs import note_step, read_jobs
+from projections.jobs import note_indexed, read_jobs
 from projections.migrate import ONE_AT_A_TIME, add_generation, run_in_schema
 from projections.projector import Generation
 from projections.read_model import ReadModel
@@ -55,12 +55,13 @@ def open_building(conninfo: str, read_model: ReadModel) -> Opened:
         job = read_jobs(connection).get(read_model.name)
         if left is not None and job is not None and job.step not in {"ready", "differs"}:
             generation = Generation(read_model, left[0], "building", left[1])
-            return Opened(generation, indexed=job.step in {"comparing", "switching"})
+            return Opened(generation, indexed=job.indexed)
         _discard(connection, read_model)
         row = connection.execute(NEXT, names).fetchone()
         assert row is not None, "an aggregate gives one row"
         generation = Generation(read_model, int(row[0]), "building", 0)
         add_generation(connection, read_model, generation.generation, "building")
+        note_indexed(connection, read_model.name, False)
         run_in_schema(connection, generation.schema, ddl_parts(read_model)[0])
         for table in read_model.tables:
             if not table.append_only:  # rows are looked up and changed while history is long
@@ -85,7 +86,7 @@ def make_indexes(conninfo: str, generation: Generation) -> None:
         run_in_schema(connection, schema, ddl_parts(model)[1])
         for name in model.relations:
             connection.execute(ANALYZE.format(table=sql.Identifier(schema, name)))
-        note_step(connection, model.name, "comparing")
+        note_indexed(connection, model.name, True)
 
 
 def discard(conninfo: str, read_model: ReadModel) -> tuple[int, ...]:

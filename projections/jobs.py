@@ -57,6 +57,9 @@ BEGIN: Final = """
         began_from = EXCLUDED.began_from, upto = EXCLUDED.upto,
         began_at = now(), updated_at = now(), error = NULL
 """
+INDEXED: Final = """
+    UPDATE owl_read.rebuilds SET indexed = %(indexed)s WHERE read_model = %(read_model)s
+"""
 CHUNK: Final = """
     UPDATE owl_read.rebuilds SET updated_at = now()
     WHERE read_model = ANY(%(read_models)s) RETURNING wish
@@ -73,7 +76,7 @@ WISH: Final = """
 """
 JOBS: Final = """
     SELECT job.read_model, job.generation, job.fingerprint, step, wish, switching,
-        max_load, began_from,
+        max_load, indexed, began_from,
         coalesce(position, 0) AS position, upto, began_at, job.updated_at, job.error,
         extract(epoch FROM job.updated_at - began_at)::float8 AS worked_s,
         extract(epoch FROM now() - job.updated_at)::float8 AS silent_s
@@ -96,6 +99,7 @@ class Job(Struct, frozen=True, kw_only=True):
     wish: Wish | None
     switching: Switching
     max_load: float
+    indexed: bool
     began_from: int
     position: int
     upto: int
@@ -177,6 +181,16 @@ def note_chunk(
     rows = connection.execute(CHUNK, {"read_models": names}).fetchall()
     wishes = {wish for (wish,) in rows}
     return "cancel" if "cancel" in wishes else "pause" if "pause" in wishes else None
+
+
+def note_indexed(
+    connection: psycopg.Connection[Any],
+    read_model: str,
+    indexed: bool,  # noqa: FBT001 - the value itself, no flag
+) -> None:
+    """In the transaction that makes the indexes, or the tables without."""
+    about = {"read_model": read_model, "indexed": indexed}
+    connection.execute(INDEXED, about)
 
 
 def note_step(

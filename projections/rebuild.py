@@ -218,6 +218,7 @@ class _Rebuild:
         )
         with closing(follower):
             self._telling.step("comparing", generation.position)
+            self._note(model, "comparing")
             checksum, differing = self._checked(opened, follower, comparable=comparable)
             position = follower.follow_to_head()
             switches = self._switching == "auto" and (force or not differing)

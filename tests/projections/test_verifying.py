@@ -1,0 +1,136 @@
+"""What waits or is kept is compared with the live rows, and every difference is named."""
+
+from __future__ import annotations
+
+from random import Random
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from projections.building import Stopped
+from projections.catalogue import BUSINESS
+from projections.jobs import read_jobs, wish_for
+from projections.pace import BuildingConfig
+from projections.progress import Progress
+from projections.rebuild import Log, RebuildFailed, rebuild
+from projections.tasks import TASKS
+from projections.users import USERS
+from projections.verifying import NothingBeside, abandon, show_built, verify
+from tests.projections.feed import ListFeed, ListHistory
+from tests.projections.history import RandomFarm
+from tests.projections.tables import naive, project, stored
+
+APPEND_LOCK = (42, 1)
+SMALL = BuildingConfig(chunk_events=10, batch_events=20)
+
+
+def door_to(feed: ListFeed) -> Log:
+    return Log(feed=feed, history=ListHistory(feed), append_lock=APPEND_LOCK)
+
+
+def execute(url: str, statement: str | sql.Composed) -> None:
+    composed = statement if isinstance(statement, sql.Composed) else statement.encode()
+    with psycopg.connect(url) as connection:
+        connection.execute(composed)
+
+
+def test_what_is_built_waits_for_the_operator_and_is_equal_at_any_later_position(
+    read_url: str,
+) -> None:
+    story = RandomFarm(51).happen(150)
+    feed = ListFeed(story[:120])
+    project(read_url, feed.events)
+    built = rebuild(
+        read_url, door_to(feed), [TASKS, USERS], progress=lambda _: None, switching="manual"
+    )
+    assert [each.switched for each in built] == [False, False]
+    feed.events = story
+    project(read_url, feed.events)
+    found = verify(read_url, feed, TASKS)
+    assert (found.differing, found.at_position) == ({}, len(story))
+    shown = show_built(read_url, door_to(feed), TASKS)
+    assert (shown.before_generation, shown.after_generation) == (1, 2)
+    assert stored(read_url, TASKS) == naive(TASKS, story)
+    assert abandon(read_url, USERS)
+    assert not abandon(read_url, USERS)
+    with pytest.raises(NothingBeside, match="--switch manual"):
+        verify(read_url, feed, USERS)
+
+
+def test_one_changed_cell_is_named_by_table_key_and_column(read_url: str) -> None:
+    feed = ListFeed(RandomFarm(52).happen(200))
+    project(read_url, feed.events)
+    rebuild(read_url, door_to(feed), [TASKS], progress=lambda _: None)
+    dice = Random(52)
+    for _ in range(5):
+        with psycopg.connect(read_url) as connection:
+            rows = connection.execute("SELECT task_id FROM rm_tasks_g1.tasks").fetchall()
+        task = dice.choice(sorted(rows))[0]
+        column, value = dice.choice((("title", "'x'"), ("cost_fen", "77"), ("reason", "'y'")))
+        change = sql.SQL("UPDATE rm_tasks_g1.tasks SET {} = {} WHERE task_id = {}")
+        before = sql.SQL("CREATE TABLE rm_tasks_g1.before AS TABLE rm_tasks_g1.tasks")
+        execute(read_url, before.format())
+        execute(read_url, change.format(sql.Identifier(column), sql.SQL(value), task))
+        found = verify(read_url, feed, TASKS, limit=10)
+        assert [(each.table, each.key, each.columns) for each in found.differences] == [
+            ("tasks", {"task_id": str(task)}, (column,))
+        ]
+        assert list(found.differing) == ["tasks"]
+        execute(
+            read_url,
+            sql.SQL(
+                "TRUNCATE rm_tasks_g1.tasks;"
+                " INSERT INTO rm_tasks_g1.tasks TABLE rm_tasks_g1.before;"
+                " DROP TABLE rm_tasks_g1.before"
+            ).format(),
+        )
+        assert verify(read_url, feed, TASKS).differing == {}
+
+
+def test_a_difference_found_by_a_rebuild_can_be_looked_at(read_url: str) -> None:
+    feed = ListFeed(RandomFarm(53).happen(80))
+    project(read_url, feed.events)
+    execute(read_url, "UPDATE read.users SET full_name = 'somebody else'")
+    with pytest.raises(RebuildFailed, match="rows differ"):
+        rebuild(read_url, door_to(feed), [USERS], progress=lambda _: None)
+    found = verify(read_url, feed, USERS, limit=100)
+    assert {each.columns for each in found.differences} == {("full_name",)}
+    assert len(found.differences) == len(naive(USERS, feed.events)["users"])
+
+
+@pytest.mark.parametrize("wish", ["pause", "cancel"])
+def test_an_operator_s_wish_is_obeyed_at_the_end_of_a_chunk(read_url: str, wish: str) -> None:
+    feed = ListFeed(RandomFarm(54).happen(150))
+    project(read_url, feed.events)
+
+    def meddle(progress: Progress) -> None:
+        with psycopg.connect(read_url) as connection:
+            wish_for(connection, "users", wish)  # type: ignore[arg-type]
+
+    with pytest.raises(Stopped, match=wish):
+        rebuild(read_url, door_to(feed), [TASKS, USERS], progress=meddle, config=SMALL)
+    with psycopg.connect(read_url) as connection:
+        job = read_jobs(connection)["users"]
+    assert job.step == ("paused" if wish == "pause" else "cancelled")
+    assert 0 <= job.position < feed.head()
+    began: list[int] = []
+    for rebuilt in rebuild(
+        read_url,
+        door_to(feed),
+        [TASKS, USERS],
+        progress=lambda _: None,
+        began=lambda opened, _: began.extend(each.generation.position for each in opened),
+        config=SMALL,
+    ):
+        assert (rebuilt.compared, rebuilt.differing) == (True, ())
+    assert (min(began) > 0) == (wish == "pause")
+
+
+def test_the_estimate_of_progress_only_grows_and_ends_at_a_hundred(read_url: str) -> None:
+    feed = ListFeed(RandomFarm(55).happen(150))
+    told: list[Progress] = []
+    rebuild(read_url, door_to(feed), BUSINESS, progress=told.append, config=SMALL)
+    percents = [each.percent for each in told]
+    assert percents == sorted(percents)
+    assert percents[-1] == 100.0
