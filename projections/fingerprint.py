@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import ast
 from hashlib import sha256
+from threading import Lock
 
 from projections.read_model import ReadModel
+
+_ONE_AT_A_TIME = Lock()
+"""CPython 3.11 counts the depth of syntax trees for all threads together: two at once may end
+in a SystemError (python/cpython#106905)."""
 
 
 def fingerprint(read_model: ReadModel) -> str:
     """Sixteen hexadecimal digits that change when folds, row or tables do."""
-    module = ast.parse(read_model.ddl.with_suffix(".py").read_text(encoding="utf-8"))
-    module.body = [part for part in module.body if not _is_query(part)]
+    source = read_model.ddl.with_suffix(".py").read_text(encoding="utf-8")
     ddl = read_model.ddl.read_text(encoding="utf-8")
-    return sha256(f"{ast.unparse(module)}\n{ddl}".encode()).hexdigest()[:16]
+    with _ONE_AT_A_TIME:
+        module = ast.parse(source)
+        module.body = [part for part in module.body if not _is_query(part)]
+        folds = ast.unparse(module)
+    return sha256(f"{folds}\n{ddl}".encode()).hexdigest()[:16]
 
 
 def _is_query(part: ast.stmt) -> bool:
