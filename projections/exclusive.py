@@ -17,6 +17,9 @@ TRY: Final = """
 """
 
 
+GIVE_BACK: Final = "SELECT pg_advisory_unlock_all()"
+
+
 class BeingRebuilt(Exception):
     """Another process is at work on this read model."""
 
@@ -37,4 +40,9 @@ def sole(conninfo: str, read_models: Sequence[ReadModel]) -> Iterator[dict[str, 
             row = connection.execute(TRY, {"read_model": model.name}).fetchone()
             if row is None or not row[0]:
                 raise BeingRebuilt(model.name)
-        yield {model.name: live_of(connection, model) for model in read_models}
+        try:
+            yield {model.name: live_of(connection, model) for model in read_models}
+        finally:
+            # at once: the server notices a closed session only a moment later
+            if not connection.broken:
+                connection.execute(GIVE_BACK)
