@@ -27,7 +27,13 @@ from api.exchange import Exchange
 from api.messages import Fault
 from api.platform import HttpConfig
 from api.rejection import InvalidRequest, Rejection
-from api.validation import Check, Faults, check_of, faults_of_fields
+from api.validation import (
+    Check,
+    Faults,
+    check_of,
+    faults_of_fields,
+    is_judged_as_written,
+)
 
 BODY_BYTES_MAX: Final = 256 * 1024
 DEPTH_MAX: Final = 32
@@ -69,6 +75,7 @@ class BodyReader:
             for name, annotation in self._annotations.items()
             if (check := check_of(annotation)) is not None
         }
+        self._is_judged_as_written = any(map(is_judged_as_written, self._annotations.values()))
 
     def read(self, body: bytes, config: HttpConfig) -> Any:
         """The body as its struct.
@@ -79,7 +86,8 @@ class BodyReader:
         if body.count(b"{") + body.count(b"[") > DEPTH_MAX and _depth(body) > DEPTH_MAX:
             raise InvalidRequest({"body": [Fault("too_deep", {"limit": DEPTH_MAX})]})
         keys = _KEY.findall(body)
-        if not len(keys) == len(set(keys)) == len(_COLON.findall(body)):
+        keys_are_plain = len(keys) == len(set(keys)) == len(_COLON.findall(body))
+        if self._is_judged_as_written or not keys_are_plain:
             body = self._inspected(body, config)
         try:
             value = self._decoder.decode(body)
@@ -216,11 +224,17 @@ def _loaded(body: bytes) -> tuple[Any, set[str]]:
             text,
             object_pairs_hook=object_of,
             parse_float=Decimal,
+            parse_int=_integer,
             parse_constant=_refuse_constant,
         )
     except (ValueError, RecursionError):  # also integers of too many digits
         raise InvalidRequest({"body": [Fault("body_malformed")]}) from None
     return value, duplicates
+
+
+def _integer(digits: str) -> int | Decimal:
+    """The integer; Python's would forget the sign of ``-0``, which no amount has."""
+    return Decimal(digits) if digits == "-0" else int(digits)
 
 
 def _refuse_constant(name: str) -> Any:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from api.body import RequestBody
-from api.fields import fen_of, money_schema, yuan_between
+from api.fields import fen_of, money_schema, yuan_between, yuan_text
 from api.messages import Fault
 from api.platform import HttpConfig
 from api.validation import Faults, checked
@@ -94,6 +94,7 @@ class ConfigurationRequest(RequestBody):
                 examples=[{"video_analysis": 1.05, "test": 0}],
             ),
             checked(_prices),
+            yuan_text("0.00", "10000.00"),
         ]
         | None
     ) = None

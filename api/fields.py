@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta
 
 from api.messages import Fault
-from api.validation import MULTILINE, Check, checked
+from api.validation import MULTILINE, Check, checked, written_as
 from domain.money import FEN_PER_YUAN, Fen
 
 PASSWORD_MAX: Final = 128
@@ -20,6 +20,7 @@ URL_MAX: Final = 2_048
 HOST_MAX: Final = 253
 LABEL_MAX: Final = 63
 _USERNAME = re.compile(r"[\w.-]{3,50}")
+_YUAN = re.compile(r"[0-9]{1,7}(\.[0-9]{1,2})?")
 _YEARS: Final = range(2000, 2101)
 _CENTS: Final = -2
 
@@ -38,17 +39,29 @@ def _year(at: datetime) -> Fault | None:
 
 
 def yuan_between(least: str, most: str) -> Check:
-    """Accepts what is written as digits with at most two decimals, between both amounts."""
+    """Accepts digits with at most two decimals, without sign, between both amounts.
+
+    A number in exponent form is none of these: 1e2 is refused, 100 and 100.0 are not.
+    """
     fault = Fault("amount", {"least": least, "most": most})
     low, high = Decimal(least), Decimal(most)
 
     def check(amount: Decimal) -> Fault | None:
-        exponent = amount.as_tuple().exponent
-        if not isinstance(exponent, int) or not _CENTS <= exponent <= 0:
+        sign, _, exponent = amount.as_tuple()
+        if sign or not isinstance(exponent, int) or not _CENTS <= exponent <= 0:
             return fault
         return None if low <= amount <= high else fault
 
     return check
+
+
+def yuan_text(least: str, most: str) -> Meta:
+    """Takes an amount as text in the contract's form only.
+
+    ``Decimal`` alone would take ``"1_000"``, ``" 5"``, ``"+5"``, ``"1e3"`` and every script's
+    digits.
+    """
+    return written_as(_YUAN, Fault("amount", {"least": least, "most": most}))
 
 
 def money_schema(least: float, most: float) -> dict[str, Any]:
@@ -138,6 +151,7 @@ Amount: TypeAlias = Annotated[
         extra_json_schema=money_schema(0.01, 100_000),
     ),
     checked(yuan_between("0.01", "100000.00")),
+    yuan_text("0.01", "100000.00"),
 ]
 Instant: TypeAlias = Annotated[
     datetime,

@@ -20,6 +20,7 @@ Check = Callable[[Any], Fault | None]
 
 _CHECK: Final = "check"
 _LINES: Final = "lines"
+_WRITTEN: Final = "written"
 
 _PATH = re.compile(r" - at `\$?\.?([^`]*)`\Z")
 _WANTED = re.compile(r"Expected `([\w.]+)(?: \| null)?`(?:, got `.*`)?\Z")
@@ -66,6 +67,16 @@ MULTILINE: Final = Meta(extra={_LINES: True})
 """Marks a text that may hold line breaks and tabs."""
 
 
+def written_as(pattern: re.Pattern[str], fault: Fault) -> Meta:
+    """Marks a field whose texts are judged as they were sent, before anything converts them."""
+    return Meta(extra={_WRITTEN: (pattern, fault)})
+
+
+def is_judged_as_written(annotation: Any) -> bool:
+    """Whether what was sent must be seen, because a conversion takes more than is allowed."""
+    return extra_of(annotation, _WRITTEN) is not None
+
+
 def faults_of_fields(
     given: Mapping[str, Any],
     fields: Mapping[str, Any],
@@ -98,6 +109,11 @@ def faults_of(value: Any, annotation: Any, *, strict: bool) -> Iterator[tuple[st
     if unclean:
         yield from ((path, Fault("characters")) for path in unclean)
         return
+    if written := extra_of(annotation, _WRITTEN):
+        pattern, fault = written
+        if not all(pattern.fullmatch(text) for text in _texts(value)):
+            yield ("", fault)
+            return
     try:
         converted = msgspec.convert(value, annotation, strict=strict)
     except msgspec.ValidationError as error:
@@ -123,6 +139,19 @@ def unclean_texts(value: Any, *, lines: bool, path: str = "") -> Iterator[str]:
         case list():
             for index, item in enumerate(value):
                 yield from unclean_texts(item, lines=lines, path=f"{path}[{index}]")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in it, keys aside."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for item in value.values():
+                yield from _texts(item)
+        case list():
+            for item in value:
+                yield from _texts(item)
 
 
 def explained(message: str, annotation: Any = None) -> tuple[str, Fault]:

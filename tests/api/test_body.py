@@ -12,12 +12,17 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from api.body import DEPTH_MAX, BodyReader, RequestBody
-from api.fields import Amount, Description, Instant, fen_of
+from api.fields import Amount, Description, Instant, fen_of, yuan_between, yuan_text
 from api.messages import Fault, sentence
 from api.platform import HttpConfig
 from api.rejection import InvalidRequest
+from api.validation import checked
 
 CONFIG = HttpConfig(token_keys={"a": b"k" * 32}, request_key=b"r" * 32)
+
+
+def _each_price(prices: dict[str, Decimal]) -> Fault | None:
+    return next(filter(None, map(yuan_between("0", "9"), prices.values())), None)
 
 
 class Order(RequestBody):
@@ -25,6 +30,7 @@ class Order(RequestBody):
     count: Annotated[int, Meta(ge=1, le=5)] = 1
     kind: Literal["a", "b"] = "a"
     amount: Amount = Decimal(1)
+    prices: Annotated[dict[str, Decimal], yuan_text("0", "9"), checked(_each_price)] = {}
     at: Instant | None = None
     text: Description = ""
     free: dict[str, Any] = {}
@@ -82,6 +88,31 @@ def faults(body: bytes) -> dict[str, list[str]]:
         (b'{"title":"ab","amount":0}', {"amount": ["amount"]}),
         (b'{"title":"ab","amount":100000.01}', {"amount": ["amount"]}),
         (b'{"title":"ab","amount":true}', {"amount": ["want_float"]}),
+        (b'{"title":"ab","amount":null}', {"amount": ["want_float"]}),
+        (b'{"title":"ab","amount":[1]}', {"amount": ["want_float"]}),
+        (b'{"title":"ab","amount":1e400}', {"amount": ["amount"]}),
+        (b'{"title":"ab","amount":1E2}', {"amount": ["amount"]}),
+        (b'{"title":"ab","amount":-0}', {"amount": ["amount"]}),
+        (b'{"title":"ab","amount":-0.0}', {"amount": ["amount"]}),
+        (b'{"title":"ab","amount":1.000}', {"amount": ["amount"]}),
+        (b'{"title":"ab","amount":' + b"9" * 4000 + b"}", {"amount": ["amount"]}),
+        (b'{"title":"ab","amount":NaN}', {"body": ["body_malformed"]}),
+        (b'{"title":"ab","amount":"1_000"}', {"amount": ["amount"]}),
+        (b'{"title":"ab","amount":" 5"}', {"amount": ["amount"]}),
+        (b'{"title":"ab","amount":"5\\n"}', {"amount": ["characters"]}),
+        (b'{"title":"ab","amount":"+5"}', {"amount": ["amount"]}),
+        (b'{"title":"ab","amount":"-0"}', {"amount": ["amount"]}),
+        (b'{"title":"ab","amount":"1e3"}', {"amount": ["amount"]}),
+        (b'{"title":"ab","amount":".5"}', {"amount": ["amount"]}),
+        (b'{"title":"ab","amount":"5."}', {"amount": ["amount"]}),
+        (b'{"title":"ab","amount":"5.000"}', {"amount": ["amount"]}),
+        (b'{"title":"ab","amount":"00000005"}', {"amount": ["amount"]}),
+        (b'{"title":"ab","amount":""}', {"amount": ["amount"]}),
+        ('{"title":"ab","amount":"\uff15"}'.encode(), {"amount": ["amount"]}),
+        ('{"title":"ab","amount":"\u0665"}'.encode(), {"amount": ["amount"]}),
+        (b'{"title":"ab","prices":{"a":"1_0","b":"1"}}', {"prices": ["amount"]}),
+        (b'{"title":"ab","prices":{"a":"+1"}}', {"prices": ["amount"]}),
+        (b'{"title":"ab","prices":{"a":-0}}', {"prices": ["amount"]}),
         (b'{"title":"ab","at":"2024-02-30T00:00:00Z"}', {"at": ["time"]}),
         (b'{"title":"ab","at":"0001-01-01T00:00:00+10:00"}', {"at": ["year"]}),
         (b'{"title":"ab","at":"9999-12-31T23:59:59-10:00"}', {"at": ["year"]}),
