@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from projections.configuration import CONFIGURATION_NOW
 from projections.gpu_servers import GPU_SERVERS
 from projections.gpu_status import GPU_STATUS
 from projections.read_model import ReadModel
@@ -19,6 +20,7 @@ READ_MODELS: Final[tuple[ReadModel, ...]] = (
     USERS,
     TASKS,
     TASK_EVENTS,
+    CONFIGURATION_NOW,
     GPU_SERVERS,
     RECHARGE_CODES,
     RECHARGE_RECORDS,

@@ -1,7 +1,7 @@
 """Queries of the farm: the servers, one server now, and all of it at a glance.
 
-Figures of a server that is not online are never shown as live: they are ``None``, and sums and
-averages are over online servers only.
+Figures of a server that is not live (``live_servers``) are not shown: they are ``None``, and
+sums and averages are over live servers only.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from psycopg import AsyncConnection
 
 from domain.fleet.events import GpuInventory
 from domain.fleet.messages import GpuSample, RunningTask
+from projections.live_servers import LIVE_SERVERS, at
 from projections.page import one
 
 ServerStatus = Literal["online", "offline", "maintenance", "error"]
@@ -73,11 +74,12 @@ class ClusterOverview(Struct, frozen=True, kw_only=True):
 
 
 SERVERS: Final = """
-    WITH found AS (
-        SELECT server.*,
+    , found AS (
+        SELECT server.server_id, name, host, max_concurrent_tasks, server.gpus, failed_gpus,
+            is_simulated, agent_version, registered_at, enrolled_at, last_heartbeat_at,
             jsonb_array_length(server.gpus) AS gpu_count,
             CASE
-                WHEN NOT is_online THEN 'offline'
+                WHEN NOT is_live THEN 'offline'
                 WHEN is_drained THEN 'maintenance'
                 WHEN server.gpus <> '[]' AND jsonb_array_length(server.gpus)
                     <= (SELECT count(*) FROM jsonb_object_keys(failed_gpus)) THEN 'error'
@@ -92,18 +94,15 @@ SERVERS: Final = """
                 SELECT coalesce(sum((gpu ->> 'memory_total_mib')::bigint), 0)
                 FROM jsonb_array_elements(server.gpus) AS gpu
             ) AS gpu_memory_total_mib,
-            CASE WHEN is_online THEN (
+            CASE WHEN shows_figures THEN (
                 SELECT sum((gpu ->> 'memory_used_mib')::bigint)
-                FROM jsonb_array_elements(figures.gpus) AS gpu
+                FROM jsonb_array_elements(gpu_figures) AS gpu
             ) END AS gpu_memory_used_mib,
-            CASE WHEN is_online THEN cpu_percent END AS cpu_percent,
-            CASE WHEN is_online THEN memory_percent END AS memory_percent,
-            greatest(received_at, last_seen_at) AS last_heartbeat_at,
-            CASE WHEN is_online THEN figures.gpus ELSE '[]' END AS figures,
-            CASE WHEN is_online THEN figures.running ELSE '[]' END AS running
-        FROM read.gpu_servers AS server
-        LEFT JOIN read.gpu_status AS figures USING (server_id)
-        WHERE removed_at IS NULL
+            CASE WHEN shows_figures THEN cpu_percent END AS cpu_percent,
+            CASE WHEN shows_figures THEN memory_percent END AS memory_percent,
+            CASE WHEN shows_figures THEN gpu_figures ELSE '[]' END AS figures,
+            CASE WHEN shows_figures THEN running ELSE '[]' END AS running
+        FROM farm AS server
     )
 """
 ALL: Final = """
@@ -123,33 +122,31 @@ NOW: Final = """
     FROM found WHERE server_id = %(server_id)s
 """
 OVERVIEW: Final = """
-    WITH servers AS (
-        SELECT server_id, is_online, jsonb_array_length(gpus) AS gpus,
+    , servers AS (
+        SELECT server_id, is_live, jsonb_array_length(gpus) AS gpus,
             (SELECT count(*) FROM jsonb_object_keys(failed_gpus)) AS failed
-        FROM read.gpu_servers WHERE removed_at IS NULL
+        FROM farm
     ), figures AS (
         SELECT gpu.*
-        FROM servers
-        JOIN read.gpu_status USING (server_id),
-        jsonb_to_recordset(read.gpu_status.gpus) AS gpu (
+        FROM farm, jsonb_to_recordset(gpu_figures) AS gpu (
             usage_percent float8, memory_used_mib bigint, memory_total_mib bigint
         )
-        WHERE is_online
+        WHERE shows_figures
     ), busy AS (
         SELECT count(DISTINCT (task.server_id, gpu)) AS gpus
         FROM servers
         JOIN read.tasks AS task USING (server_id),
         jsonb_array_elements_text(task.gpu_uuids) AS gpu
-        WHERE is_online AND phase IN ('assigned', 'running', 'cancelling')
+        WHERE is_live AND phase IN ('assigned', 'running', 'cancelling')
             AND task.status = 'running'
     )
     SELECT json_build_object(
         'total_servers', count(*),
-        'online_servers', count(*) FILTER (WHERE is_online),
-        'offline_servers', count(*) FILTER (WHERE NOT is_online),
+        'online_servers', count(*) FILTER (WHERE is_live),
+        'offline_servers', count(*) FILTER (WHERE NOT is_live),
         'total_gpus', coalesce(sum(gpus), 0),
         'busy_gpus', (SELECT gpus FROM busy),
-        'idle_gpus', greatest(0, coalesce(sum(gpus - failed) FILTER (WHERE is_online), 0)
+        'idle_gpus', greatest(0, coalesce(sum(gpus - failed) FILTER (WHERE is_live), 0)
             - (SELECT gpus FROM busy)),
         'total_running_tasks', (
             SELECT coalesce(sum(n), 0) FROM read.task_totals WHERE status = 'running'
@@ -167,25 +164,33 @@ OVERVIEW: Final = """
 """
 
 
-async def servers(connection: AsyncConnection[Any]) -> tuple[ServerView, ...]:
+async def servers(connection: AsyncConnection[Any], *, now: datetime) -> tuple[ServerView, ...]:
     """Every server that was not removed, by name."""
-    found = await one(connection, tuple[ServerView, ...], SERVERS + ALL, {})
+    found = await one(connection, tuple[ServerView, ...], LIVE_SERVERS + SERVERS + ALL, at(now))
     assert found is not None, "an aggregate gives one row"
     return found
 
 
-async def server_by_id(connection: AsyncConnection[Any], server_id: UUID) -> ServerView | None:
+async def server_by_id(
+    connection: AsyncConnection[Any], server_id: UUID, *, now: datetime
+) -> ServerView | None:
     """The server, unless it was removed."""
-    return await one(connection, ServerView, SERVERS + BY_ID, {"server_id": server_id})
+    about = {"server_id": server_id, **at(now)}
+    return await one(connection, ServerView, LIVE_SERVERS + SERVERS + BY_ID, about)
 
 
-async def server_now(connection: AsyncConnection[Any], server_id: UUID) -> ServerNow | None:
+async def server_now(
+    connection: AsyncConnection[Any], server_id: UUID, *, now: datetime
+) -> ServerNow | None:
     """The server's figures of the moment."""
-    return await one(connection, ServerNow, SERVERS + NOW, {"server_id": server_id})
+    about = {"server_id": server_id, **at(now)}
+    return await one(connection, ServerNow, LIVE_SERVERS + SERVERS + NOW, about)
 
 
-async def cluster_overview(connection: AsyncConnection[Any]) -> ClusterOverview:
+async def cluster_overview(
+    connection: AsyncConnection[Any], *, now: datetime
+) -> ClusterOverview:
     """The farm at a glance."""
-    found = await one(connection, ClusterOverview, OVERVIEW, {})
+    found = await one(connection, ClusterOverview, LIVE_SERVERS + OVERVIEW, at(now))
     assert found is not None, "an aggregate gives one row"
     return found

@@ -6,12 +6,14 @@ are few.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 from msgspec import Struct
 from psycopg import AsyncConnection
 
 from domain.money import Fen
+from projections.live_servers import LIVE_SERVERS, at
 from projections.page import one
 
 STATISTICS: Final = """
@@ -24,8 +26,8 @@ STATISTICS: Final = """
         'completed_tasks', work.completed,
         'failed_tasks', work.failed,
         'cancelled_tasks', work.cancelled,
-        'total_gpu_servers', farm.total,
-        'online_gpu_servers', farm.online,
+        'total_gpu_servers', fleet.total,
+        'online_gpu_servers', fleet.online,
         'revenue_fen', money.spent,
         'recharged_fen', money.recharged,
         'granted_fen', money.granted,
@@ -44,9 +46,8 @@ STATISTICS: Final = """
             coalesce(sum(n) FILTER (WHERE status = 'cancelled'), 0) AS cancelled
         FROM read.task_totals
     ) AS work, (
-        SELECT count(*) AS total, count(*) FILTER (WHERE is_online) AS online
-        FROM read.gpu_servers WHERE removed_at IS NULL
-    ) AS farm, (
+        SELECT count(*) AS total, count(*) FILTER (WHERE is_live) AS online FROM farm
+    ) AS fleet, (
         SELECT
             (SELECT coalesce(sum(n), 0) FROM read.recharged_totals) AS recharged,
             (SELECT coalesce(sum(n), 0) FROM read.granted_totals) AS granted,
@@ -78,8 +79,10 @@ class SystemStatistics(Struct, frozen=True, kw_only=True):
     outstanding_fen: Fen
 
 
-async def system_statistics(connection: AsyncConnection[Any]) -> SystemStatistics:
-    """The platform as of the connection's snapshot."""
-    found = await one(connection, SystemStatistics, STATISTICS, {})
+async def system_statistics(
+    connection: AsyncConnection[Any], *, now: datetime
+) -> SystemStatistics:
+    """The platform as of the connection's snapshot, its servers as they are live now."""
+    found = await one(connection, SystemStatistics, LIVE_SERVERS + STATISTICS, at(now))
     assert found is not None, "a join of aggregates gives one row"
     return found

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Final, Literal
-from uuid import UUID
 
 from msgspec import Struct
 from psycopg import AsyncConnection
 
+from projections.live_servers import LIVE_SERVERS, at
 from projections.page import one
 from projections.tasks import TaskRow
 
@@ -27,8 +27,8 @@ PLACE: Final = """
     SELECT json_build_object(
         'ahead', ahead.tasks,
         'minutes_ahead', ahead.minutes,
-        'slots', farm.slots,
-        'busy', farm.busy
+        'slots', taking.slots,
+        'busy', taking.busy
     )::text
     FROM (
         SELECT count(*) AS tasks,
@@ -49,9 +49,9 @@ PLACE: Final = """
             WHERE task.server_id = server.server_id
                 AND phase IN ('assigned', 'running', 'cancelling')
         )), 0) AS busy
-        FROM read.gpu_servers AS server
-        WHERE is_online AND NOT is_drained AND removed_at IS NULL
-    ) AS farm
+        FROM farm AS server
+        WHERE is_live AND NOT is_drained
+    ) AS taking
 """
 
 
@@ -72,19 +72,22 @@ class QueuePlace(Struct, frozen=True, kw_only=True):
     estimated_wait_s: int | None
 
 
-async def queue_place(connection: AsyncConnection[Any], task: TaskRow) -> QueuePlace | None:
+async def queue_place(
+    connection: AsyncConnection[Any], task: TaskRow, *, now: datetime
+) -> QueuePlace | None:
     """The place of a task that waits; ``None`` for one that does not."""
     if task.phase == "assigned":
         return QueuePlace(position=1, reason="assigned", estimated_wait_s=0)
     if task.phase != "pending":
         return None
-    queue = await one(connection, Queue, PLACE, _parameters(task))
+    queue = await one(connection, Queue, LIVE_SERVERS + PLACE, _parameters(task, now))
     assert queue is not None, "an aggregate gives one row"
     return place_in(queue)
 
 
-def _parameters(task: TaskRow) -> dict[str, int | datetime | UUID]:
+def _parameters(task: TaskRow, now: datetime) -> dict[str, Any]:
     return {
+        **at(now),
         "guess": GUESSED_DURATION_MIN,
         "priority": task.priority,
         "queued_at": task.queued_at,

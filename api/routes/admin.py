@@ -91,7 +91,7 @@ class SystemItem(Struct, kw_only=True):
 async def read_statistics(exchange: NamedDependency[Exchange]) -> Envelope[SystemItem]:
     """获取系统统计信息: users, tasks, servers and money of the whole platform."""
     async with exchange.reading() as connection:
-        found = await system_statistics(connection)
+        found = await system_statistics(connection, now=exchange.platform.clock())
     return exchange.reply(
         SystemItem(
             total_users=found.total_users,

@@ -246,7 +246,7 @@ async def remove(
 ) -> Envelope[ServerChanged]:
     """删除GPU服务器: take a server out of the farm; its credential is void."""
     async with exchange.reading() as connection:
-        found = await server_by_id(connection, server_id)
+        found = await server_by_id(connection, server_id, now=exchange.platform.clock())
     if found is None:
         raise NotFound
     command = RemoveServer(server_id=server_id, running_tasks=found.current_tasks)

@@ -27,7 +27,7 @@ from projections.gpu_cluster import cluster_overview, server_by_id, server_now, 
 async def list_servers(exchange: NamedDependency[Exchange]) -> Envelope[list[ServerItem]]:
     """获取GPU服务器列表: every server of the farm."""
     async with exchange.reading() as connection:
-        found = await servers(connection)
+        found = await servers(connection, now=exchange.platform.clock())
     return exchange.reply([server_of(server) for server in found])
 
 
@@ -37,7 +37,7 @@ async def read_server(
 ) -> Envelope[ServerItem]:
     """获取GPU服务器详情: one server."""
     async with exchange.reading() as connection:
-        found = await server_by_id(connection, server_id)
+        found = await server_by_id(connection, server_id, now=exchange.platform.clock())
     if found is None:
         raise NotFound
     return exchange.reply(server_of(found))
@@ -49,7 +49,7 @@ async def read_server_status(
 ) -> Envelope[ServerStatusItem]:
     """获取GPU服务器实时状态: one server's newest figures; ``timestamp`` says from when."""
     async with exchange.reading() as connection:
-        found = await server_now(connection, server_id)
+        found = await server_now(connection, server_id, now=exchange.platform.clock())
     if found is None:
         raise NotFound
     return exchange.reply(server_status_of(found))
@@ -59,7 +59,7 @@ async def read_server_status(
 async def read_cluster(exchange: NamedDependency[Exchange]) -> Envelope[ClusterItem]:
     """获取GPU集群概览: the farm at a glance."""
     async with exchange.reading() as connection:
-        found = await cluster_overview(connection)
+        found = await cluster_overview(connection, now=exchange.platform.clock())
     return exchange.reply(cluster_of(found))
 
 

@@ -29,7 +29,7 @@ async def _picture(exchange: Exchange) -> Picture | None:
     try:
         async with asyncio.timeout(_PROBE_S), exchange.reading() as connection:
             standing = await read_model_standing(connection)
-            farm = await cluster_overview(connection)
+            farm = await cluster_overview(connection, now=exchange.platform.clock())
     except (OutOfReach, TimeoutError):
         return None
     return Picture(

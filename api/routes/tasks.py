@@ -172,10 +172,11 @@ async def read_task(
     task_id: FromPath[UUID], exchange: NamedDependency[Exchange]
 ) -> Envelope[TaskDetail]:
     """获取任务详情: one task; somebody else's does not exist."""
+    now = exchange.platform.clock()
     async with exchange.reading() as connection:
         task = _found(await task_by_id(connection, task_id, user_id=exchange.user.may_read_of))
-        place = await queue_place(connection, task)
-    return exchange.reply(detail_of(task, place, exchange.platform.clock()))
+        place = await queue_place(connection, task, now=now)
+    return exchange.reply(detail_of(task, place, now))
 
 
 @post("/{task_id:uuid}/cancel", opt=MEMBER | refuses("INVALID_STATE"), status_code=200)

@@ -100,6 +100,42 @@ def test_a_server_is_seen_as_the_contract_prints_it(fresh_api: LiveApi) -> None:
         assert (overview["online_servers"], overview["used_memory"]) == (0, 0.0)
 
 
+def test_a_server_that_falls_silent_is_offline_also_while_no_worker_runs(
+    fresh_api: LiveApi,
+) -> None:
+    with fresh_api.someone("admin") as admin:
+        server, client = Server(fresh_api, admin), admin.client
+        server.enrol()
+        quick = {
+            "heartbeat_interval_seconds": 1,
+            "suspect_after_seconds": 2,
+            "offline_after_seconds": 3,
+        }
+        ok(client.put("/api/admin/config", json=quick))
+        task_id = ok(client.post("/api/tasks", json={"title": "x", "task_type": "test"}))["id"]
+        server.beat()
+        path = f"/api/gpu/servers/{server.server_id}"
+
+        def told() -> tuple[object, ...]:
+            figures = ok(client.get(f"{path}/status"))
+            overview = ok(client.get("/api/gpu/cluster/overview"))
+            return (
+                ok(client.get(path))["status"],
+                (figures["status"], bool(figures["gpu_usage"])),
+                (overview["online_servers"], overview["used_memory"]),
+                ok(client.get("/api/admin/stats"))["online_gpu_servers"],
+                ok(client.get(f"/api/tasks/{task_id}"))["pending_reason"],
+                "owl_online_servers 1.0" in client.get("/metrics").text,
+            )
+
+        live = ("online", ("online", True), (1, 10.2), 1, "next", True)
+        fresh_api.until(lambda: told() == live)
+        # nobody says that it has gone: only its heartbeats stay away
+        gone = ("offline", ("offline", False), (0, 0.0), 0, "no_online_server", False)
+        fresh_api.until(lambda: told() == gone)
+        assert ok(client.get(f"{path}/status"))["timestamp"].endswith("Z")
+
+
 def test_a_server_is_changed_drained_resumed_and_removed(api: LiveApi, admin: Person) -> None:
     server = Server(api, admin, name="short-lived")
     server.enrol()

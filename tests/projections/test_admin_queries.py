@@ -60,7 +60,7 @@ def test_the_platform_at_a_glance_adds_up(farm: Farm, ask: Ask) -> None:
     farm.begin(done, server)
     farm.end(done, server)
     farm.submit(user, "test")
-    found = ask(system_statistics)
+    found = ask(system_statistics, now=farm.now)
     assert isinstance(found, SystemStatistics)
     assert (found.total_users, found.active_users) == (2, 1)
     assert (found.total_tasks, found.completed_tasks, found.pending_tasks) == (2, 1, 1)
@@ -75,5 +75,5 @@ def test_the_platform_at_a_glance_adds_up(farm: Farm, ask: Ask) -> None:
 
 @pytest.mark.parametrize("farm", [Farm(0)])
 def test_an_empty_platform_has_statistics(farm: Farm, ask: Ask) -> None:
-    found = ask(system_statistics)
+    found = ask(system_statistics, now=farm.now)
     assert {getattr(found, name) for name in SystemStatistics.__struct_fields__} == {0}

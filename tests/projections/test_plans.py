@@ -27,6 +27,7 @@ from projections import (
     user_lists,
     users,
 )
+from projections.live_servers import LIVE_SERVERS
 from projections.migrate import prepare
 from tests.stack import LiveStack
 
@@ -106,6 +107,7 @@ PARAMETERS: dict[str, Any] = {
     "most": 1_000,
     "priority": 1,
     "queued_at": NOW,
+    "offline_after_s": 30,
     "recorded_at": NOW,
     "source": 0,
     "position": 5,
@@ -141,10 +143,10 @@ QUERIES = {
     "users by id": users.BY_ID,
     "user statistics": users.STATISTICS,
     **{f"users {asked}": text for asked, text in user_lists.PAGES.items()},
-    "system statistics": system_stats.STATISTICS,
+    "system statistics": LIVE_SERVERS + system_stats.STATISTICS,
     "task by id": task_lists.BY_ID,
     **dict(pages()),
-    "place in the queue": task_queue.PLACE,
+    "place in the queue": LIVE_SERVERS + task_queue.PLACE,
     "task log": task_logs.MERGED + task_logs.PAGE,
     "task log from a line on": task_logs.MERGED + task_logs.AFTER,
     "codes": recharge_codes.STATEMENTS[None],
@@ -153,9 +155,9 @@ QUERIES = {
     "codes active": recharge_codes.STATEMENTS["active"],
     "records of a user": recharge_records.PAGE,
     **{f"user actions: {name}": text for name, text in user_action_pages.STATEMENTS.items()},
-    "servers": gpu_cluster.SERVERS + gpu_cluster.ALL,
-    "server now": gpu_cluster.SERVERS + gpu_cluster.NOW,
-    "overview": gpu_cluster.OVERVIEW,
+    "servers": LIVE_SERVERS + gpu_cluster.SERVERS + gpu_cluster.ALL,
+    "server now": LIVE_SERVERS + gpu_cluster.SERVERS + gpu_cluster.NOW,
+    "overview": LIVE_SERVERS + gpu_cluster.OVERVIEW,
 }
 LOOKED_AT = 800
 """Rows that a query may look at in a grown table: a page, a user, what is alive."""

@@ -26,12 +26,12 @@ PAGE: dict[str, Any] = {"page": 1, "page_size": 50}
 
 def answers(ask: Ask, farm: RandomFarm) -> dict[str, Any]:
     """Every query once, by its name."""
-    user, task = farm.users[0], farm.tasks[0]
+    user, task, now = farm.users[0], farm.tasks[0], {"now": farm.now}
     asked: list[tuple[Callable[..., Awaitable[Any]], tuple[Any, ...], dict[str, Any]]] = [
-        (servers, (), {}),
-        (server_now, (farm.servers[0],), {}),
-        (cluster_overview, (), {}),
-        (system_statistics, (), {}),
+        (servers, (), now),
+        (server_now, (farm.servers[0],), now),
+        (cluster_overview, (), now),
+        (system_statistics, (), now),
         (task_page, (TaskFilter(user_id=None, **PAGE),), {}),
         (task_by_id, (task,), {"user_id": None}),
         (log_page, (task,), PAGE),

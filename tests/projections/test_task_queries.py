@@ -101,7 +101,7 @@ def test_a_waiting_task_knows_its_place_and_why_it_waits(farm: Farm, ask: Ask) -
 
     def place(task_id: UUID) -> QueuePlace | None:
         row = task(ask, task_id)
-        found: QueuePlace | None = ask(queue_place, row)
+        found: QueuePlace | None = ask(queue_place, row, now=farm.now)
         return found
 
     first = farm.submit(rich, "test")

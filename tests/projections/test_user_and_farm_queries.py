@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,13 +12,23 @@ from psycopg_pool import AsyncConnectionPool
 
 from commands import fleet, recharge
 from domain.fleet.messages import RunningTask
+from domain.ids import CONFIGURATION_STREAM
+from domain.system.events import ConfigurationChanged
 from domain.telemetry.events import HeartbeatReceived
-from projections import gpu_cluster, recharge_codes, recharge_records, users
+from projections import (
+    gpu_cluster,
+    recharge_codes,
+    recharge_records,
+    system_stats,
+    task_lists,
+    task_queue,
+    users,
+)
 from projections.catalogue import TELEMETRY
 from projections.page import in_utc
 from tests.projections.asking import Ask
 from tests.projections.farm import Farm
-from tests.projections.feed import recorded
+from tests.projections.feed import NOON, recorded
 from tests.projections.tables import project
 
 
@@ -74,7 +84,7 @@ def test_servers_show_live_figures_only_while_they_are_online(
         ],
         TELEMETRY,
     )
-    online, offline = ask(gpu_cluster.servers)
+    online, offline = ask(gpu_cluster.servers, now=farm.now)
     assert (online.name, online.status, online.current_tasks) == ("gpu-1", "online", 1)
     assert (online.gpu_memory_total_mib, online.gpu_memory_used_mib) == (24_576, 3_072)
     assert (online.cpu_percent, online.gpu_count) == (45.2, 2)
@@ -84,13 +94,13 @@ def test_servers_show_live_figures_only_while_they_are_online(
         None,
     )
     assert offline.last_heartbeat_at is not None
-    now = ask(gpu_cluster.server_now, here)
+    now = ask(gpu_cluster.server_now, here, now=farm.now)
     assert [gpu.usage_percent for gpu in now.gpus] == [80.0, 81.0]
     assert now.running[0].progress == 40.0
-    stale = ask(gpu_cluster.server_now, gone)
+    stale = ask(gpu_cluster.server_now, gone, now=farm.now)
     assert (stale.gpus, stale.running, stale.cpu_percent) == ((), (), None)
-    assert ask(gpu_cluster.server_by_id, UUID(int=1)) is None
-    overview = ask(gpu_cluster.cluster_overview)
+    assert ask(gpu_cluster.server_by_id, UUID(int=1), now=farm.now) is None
+    overview = ask(gpu_cluster.cluster_overview, now=farm.now)
     assert overview == gpu_cluster.ClusterOverview(
         total_servers=2,
         online_servers=1,
@@ -106,10 +116,90 @@ def test_servers_show_live_figures_only_while_they_are_online(
     )
 
 
+def test_a_server_that_nobody_hears_is_offline_before_anybody_says_so(
+    read_url: str, farm: Farm, ask: Ask
+) -> None:
+    here = farm.servers[0]
+    running, waiting = farm.submit(farm.users[0]), farm.submit(farm.users[0])
+    farm.assign(running, here)
+    farm.begin(running, here)
+    beat, heard_at = farm.beat(here), farm.now
+    fact = HeartbeatReceived(
+        server_id=here,
+        boot_id=beat.boot_id,
+        sequence=1,
+        sent_at=beat.sent_at,
+        host=beat.host,
+        gpus=beat.gpus,
+        running=(RunningTask(task_id=running, attempt=1, progress=40.0),),
+    )
+    project(read_url, [recorded(fact, here, 1, heard_at)], TELEMETRY)
+
+    def seen(now: datetime) -> tuple[Any, ...]:
+        (listed,) = ask(gpu_cluster.servers, now=now)
+        figures = ask(gpu_cluster.server_now, here, now=now)
+        farm_ = ask(gpu_cluster.cluster_overview, now=now)
+        row = ask(task_lists.task_by_id, waiting, user_id=None)
+        return (
+            (listed.status, listed.cpu_percent, listed.gpu_memory_used_mib),
+            (figures.status, figures.cpu_percent, len(figures.gpus), len(figures.running)),
+            (farm_.online_servers, farm_.offline_servers, farm_.busy_gpus, farm_.idle_gpus),
+            (farm_.average_gpu_usage_percent, farm_.gpu_memory_used_mib),
+            ask(system_stats.system_statistics, now=now).online_gpu_servers,
+            ask(task_queue.queue_place, row, now=now).reason,
+        )
+
+    live = (
+        ("online", 45.2, 3_072),
+        ("online", 45.2, 2, 1),
+        (1, 0, 1, 1),
+        (80.5, 3_072),
+        1,
+        "next",
+    )
+    stale = (
+        ("offline", None, None),
+        ("offline", None, 0, 0),
+        (0, 1, 0, 0),
+        (0.0, 0),
+        0,
+        "no_online_server",
+    )
+    assert seen(heard_at + timedelta(seconds=30)) == live
+    late = heard_at + timedelta(seconds=31)
+    assert seen(late) == stale
+    assert ask(gpu_cluster.server_now, here, now=late).at == heard_at, "it says from when"
+    after = {"offline_after_s": 60}
+    farm.say(CONFIGURATION_STREAM, ConfigurationChanged(before={}, after=after))
+    assert seen(late) == live, "how long a silence may be is the configuration's to say"
+    assert seen(heard_at + timedelta(seconds=61)) == stale
+
+
+def test_figures_from_before_a_silence_are_not_shown_when_the_server_is_back(
+    read_url: str, farm: Farm, ask: Ask
+) -> None:
+    here, heard_at = farm.servers[0], farm.now
+    beat = farm.beat(here)
+    fact = HeartbeatReceived(
+        server_id=here,
+        boot_id=beat.boot_id,
+        sequence=1,
+        sent_at=beat.sent_at,
+        host=beat.host,
+        gpus=beat.gpus,
+    )
+    project(read_url, [recorded(fact, here, 1, heard_at)], TELEMETRY)
+    farm.now += timedelta(hours=1)
+    farm.beat(here, boot_id=farm.fresh())  # its figures are on their way
+    now = ask(gpu_cluster.server_now, here, now=farm.now)
+    assert (now.status, now.cpu_percent, now.gpus) == ("online", None, ())
+    assert ask(gpu_cluster.cluster_overview, now=farm.now).gpu_memory_used_mib == 0
+
+
 def test_an_empty_farm_has_an_overview(read_url: str) -> None:
     async def asked() -> gpu_cluster.ClusterOverview:
         async with await psycopg.AsyncConnection.connect(read_url) as connection:
-            return await gpu_cluster.cluster_overview(connection)
+            return await gpu_cluster.cluster_overview(connection, now=NOON)
 
     overview = asyncio.run(asked())
     assert (overview.total_servers, overview.average_gpu_usage_percent) == (0, 0.0)
