@@ -13,7 +13,7 @@ from domain.money import to_yuan
 from domain.tasks.events import Reason
 from domain.tasks.lifecycle import FAULT, Fault, Phase, Status
 from projections.task_queue import PendingReason, QueuePlace
-from projections.tasks import Attempt, TaskRow
+from projections.tasks import Attempt, ListedTask, TaskRow
 
 _CERTAIN_PERCENT = 5.0
 """Below this a task's own pace says nothing about its end."""
@@ -84,7 +84,7 @@ class TaskDetail(TaskSummary, kw_only=True):
     hold: float
 
 
-def summary_fields(task: TaskRow, now: datetime) -> dict[str, Any]:
+def summary_fields(task: ListedTask, now: datetime) -> dict[str, Any]:
     """What a list and the detail have in common."""
     return {
         "id": task.task_id,
@@ -109,7 +109,7 @@ def summary_fields(task: TaskRow, now: datetime) -> dict[str, Any]:
     }
 
 
-def summary_of(task: TaskRow, now: datetime) -> TaskSummary:
+def summary_of(task: ListedTask, now: datetime) -> TaskSummary:
     """A task in a list."""
     return TaskSummary(**summary_fields(task, now))
 

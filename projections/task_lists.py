@@ -1,7 +1,8 @@
 """Queries of tasks: one by its id, and pages of them.
 
-A page's keys are found in an index alone and only then are its rows read, so that a deep page
-costs a walk along the index and no more. Totals come from the tallies.
+A page's keys are found in indexes alone and only then are its rows read, so that a deep page
+costs a walk along them and no more. Totals come from the tallies, which also say which kinds of
+task there are: nothing is read to be left out by a filter.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from psycopg import AsyncConnection
 
 from domain.tasks.lifecycle import Status
 from projections.page import Found, Page, offset, one
-from projections.tasks import TaskRow
+from projections.tasks import ListedTask, TaskRow
 
 SortBy = Literal["created_at", "updated_at", "priority"]
 SortOrder = Literal["asc", "desc"]
@@ -38,29 +39,43 @@ BY_ID: Final = """
     WHERE task_id = %(task_id)s AND deleted_at IS NULL
 """
 
-PAGE: Final = """
+MATCHING: Final = """
+    WITH matching AS MATERIALIZED (
+        SELECT status, task_type, n FROM {counters} WHERE NOT is_deleted AND n > 0 {where}
+    ), page AS (
+        {page}
+    )
     SELECT json_build_object(
-        'total', ({total}),
+        'total', (SELECT coalesce(sum(n), 0) FROM matching),
         'items', coalesce((
             SELECT json_agg(to_json(found)) FROM (
-                SELECT task.* FROM read.tasks AS task
-                JOIN (
-                    SELECT task_id FROM read.tasks
-                    WHERE deleted_at IS NULL {where}
-                    ORDER BY {order} LIMIT %(page_size)s OFFSET %(offset)s
-                ) AS page USING (task_id)
+                SELECT task.* FROM page, LATERAL (
+                    SELECT task_id, user_id, title, description, task_type, priority,
+                        estimated_duration_min, price_fen_per_minute, hold_fen, status, phase,
+                        reason, progress, attempt, server_id, cost_fen, error_message,
+                        started_at, completed_at, created_at, updated_at
+                    FROM read.tasks WHERE task_id = page.task_id
+                    LIMIT 1  -- one lookup for each, whatever length of page is planned for
+                ) AS task
                 ORDER BY {order}
             ) AS found
         ), '[]'::json)
     )::text
 """
-OF_USER: Final = """
-    SELECT coalesce(sum(n), 0) FROM read.task_counts
-    WHERE NOT is_deleted {where}
+OF_ONE_ORDER: Final = """
+    SELECT task_id FROM read.tasks
+    WHERE deleted_at IS NULL {where}
+    ORDER BY {order} LIMIT %(page_size)s OFFSET %(offset)s
 """
-OF_ALL: Final = """
-    SELECT coalesce(sum(n), 0) FROM read.task_totals
-    WHERE NOT is_deleted {where}
+OF_EACH_KIND: Final = """
+    SELECT task_id
+    FROM matching, LATERAL (
+        SELECT task_id, {sort_by} FROM read.tasks AS task
+        WHERE deleted_at IS NULL {of_user}
+            AND task.status = matching.status AND task.task_type = matching.task_type
+        ORDER BY {order} LIMIT %(reach)s
+    ) AS of_kind
+    ORDER BY {order} LIMIT %(page_size)s OFFSET %(offset)s
 """
 ORDERS: Final[dict[tuple[SortBy, SortOrder], LiteralString]] = {
     ("created_at", "asc"): "created_at, task_id",
@@ -81,13 +96,26 @@ def page_statement(
     by_status: bool,
     by_type: bool,
 ) -> LiteralString:
-    """The text for one choice of filters: a filter that may be absent would cost the index."""
+    """The text for one choice: a filter that may be absent would cost the index.
+
+    One kind of task, and all tasks by age, stand in one index in their order. Else the page is
+    merged from the beginnings of the kinds that the counters name.
+    """
     where: LiteralString = ""
     where += "AND user_id = %(user_id)s " if by_user else ""
     where += "AND status = %(status)s " if by_status else ""
     where += "AND task_type = %(task_type)s " if by_type else ""
-    total = (OF_USER if by_user else OF_ALL).format(where=where)
-    return PAGE.format(total=total, where=where, order=ORDERS[sort_by, sort_order])
+    names: dict[str, LiteralString] = {
+        "counters": "read.task_counts" if by_user else "read.task_totals",
+        "where": where,
+        "of_user": "AND user_id = %(user_id)s" if by_user else "",
+        "sort_by": sort_by,
+        "order": ORDERS[sort_by, sort_order],
+    }
+    is_one_kind = by_status and by_type
+    is_by_age = sort_by == "created_at" and not by_status and not by_type
+    page = OF_ONE_ORDER if is_one_kind or is_by_age else OF_EACH_KIND
+    return MATCHING.format(page=page.format(**names), **names)
 
 
 async def task_by_id(
@@ -98,7 +126,7 @@ async def task_by_id(
     return task if task is None or user_id in {None, task.user_id} else None
 
 
-async def task_page(connection: AsyncConnection[Any], wanted: TaskFilter) -> Page[TaskRow]:
+async def task_page(connection: AsyncConnection[Any], wanted: TaskFilter) -> Page[ListedTask]:
     """One page of tasks and the number of all that match."""
     statement = page_statement(
         wanted.sort_by,
@@ -113,8 +141,9 @@ async def task_page(connection: AsyncConnection[Any], wanted: TaskFilter) -> Pag
         "task_type": wanted.task_type,
         "page_size": wanted.page_size,
         "offset": offset(wanted.page, wanted.page_size),
+        "reach": offset(wanted.page + 1, wanted.page_size),
     }
-    found = await one(connection, Found[TaskRow], statement, parameters)
+    found = await one(connection, Found[ListedTask], statement, parameters)
     assert found is not None, "an aggregate gives one row"
     return Page(
         items=found.items, total=found.total, page=wanted.page, page_size=wanted.page_size

@@ -54,8 +54,11 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     cost_fen: Fen = 0
 
 
-class TaskRow(Struct, frozen=True, kw_only=True, gc=False):
-    """One task. ``cost_fen`` is what its ended attempts cost; see ``cost_at``."""
+class ListedTask(Struct, frozen=True, kw_only=True, gc=False):
+    """What a list shows of a task, which leaves out all that may be long.
+
+    ``cost_fen`` is what its ended attempts cost; see ``cost_at``.
+    """
 
     task_id: UUID
     user_id: UUID
@@ -64,28 +67,20 @@ class TaskRow(Struct, frozen=True, kw_only=True, gc=False):
     task_type: str
     priority: int
     estimated_duration_min: int | None
-    config: dict[str, Any]
     price_fen_per_minute: Fen
     hold_fen: Fen
-    timeout_s: int
     status: Status = "pending"
     phase: Phase = "pending"
     reason: Reason | None = None
     progress: float = 0.0
     attempt: int = 1
-    attempts: tuple[Attempt, ...] = ()
     server_id: UUID | None = None
-    gpu_uuids: tuple[str, ...] = ()
     cost_fen: Fen = 0
-    result: dict[str, Any] = {}
     error_message: str = ""
-    artifacts: tuple[Artifact, ...] = ()
-    queued_at: datetime
     started_at: datetime | None = None
     completed_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
-    deleted_at: datetime | None = None
 
     def cost_at(self, now: datetime) -> Fen:
         """What the task has cost by ``now``: live while it runs, at most what is held."""
@@ -94,6 +89,19 @@ class TaskRow(Struct, frozen=True, kw_only=True, gc=False):
         run_ms = max(0, round((now - self.started_at).total_seconds() * 1000))
         accrued = price_of(run_ms, price_fen_per_minute=self.price_fen_per_minute)
         return self.cost_fen + min(accrued, self.hold_fen)
+
+
+class TaskRow(ListedTask, frozen=True, kw_only=True, gc=False):
+    """All of one task."""
+
+    config: dict[str, Any]
+    timeout_s: int
+    attempts: tuple[Attempt, ...] = ()
+    gpu_uuids: tuple[str, ...] = ()
+    result: dict[str, Any] = {}
+    artifacts: tuple[Artifact, ...] = ()
+    queued_at: datetime
+    deleted_at: datetime | None = None
 
 
 def _submitted(event: Recorded[TaskSubmitted]) -> TaskRow:
