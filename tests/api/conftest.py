@@ -1,4 +1,7 @@
-"""One server for each module of tests; ``fresh_api`` is one on a database of its own."""
+"""One server for each module of tests; ``fresh_api`` is one on a database of its own.
+
+Whatever the tests did, the log that they leave behind is proved before its database goes.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -10,15 +13,20 @@ import structlog
 from api.logging_setup import set_up_logging
 from api.settings import Settings
 from tests.api.live import LiveApi, Person
+from tests.proof import proved_database
 from tests.stack import LiveStack
 
 
 @pytest.fixture(scope="module")
 def api(session_stack: LiveStack) -> Iterator[LiveApi]:
-    url = session_stack.create_database()
-    with LiveApi(url) as live:
+    with proved_database(session_stack) as url, LiveApi(url) as live:
         yield live
-    session_stack.drop_database(url)
+
+
+@pytest.fixture
+def database_url(session_stack: LiveStack) -> Iterator[str]:
+    with proved_database(session_stack) as url:
+        yield url
 
 
 @pytest.fixture

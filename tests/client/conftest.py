@@ -8,15 +8,14 @@ from structlog.testing import ReturnLoggerFactory
 
 from tests.api.live import LiveApi, Person
 from tests.client.played_farm import PlayedFarm
+from tests.proof import proved_database
 from tests.stack import LiveStack
 
 
 @pytest.fixture(scope="module")
 def api(session_stack: LiveStack) -> Iterator[LiveApi]:
-    url = session_stack.create_database()
-    with LiveApi(url) as live:
+    with proved_database(session_stack) as url, LiveApi(url) as live:
         yield live
-    session_stack.drop_database(url)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,5 @@
 """The same servers as the tests of the HTTP side."""
 
-from tests.api.conftest import admin, api, auditor, fresh_api, user
+from tests.api.conftest import admin, api, auditor, database_url, fresh_api, user
 
-__all__ = ["admin", "api", "auditor", "fresh_api", "user"]
+__all__ = ["admin", "api", "auditor", "database_url", "fresh_api", "user"]

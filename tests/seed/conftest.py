@@ -5,16 +5,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.api.live import LiveApi
+from tests.proof import proved_database
 from tests.seed.world import World, open_world
 from tests.stack import LiveStack
 
 
 @pytest.fixture(scope="package")
 def api(session_stack: LiveStack) -> Iterator[LiveApi]:
-    url = session_stack.create_database()
-    with LiveApi(url) as live:
+    with proved_database(session_stack) as url, LiveApi(url) as live:
         yield live
-    session_stack.drop_database(url)
 
 
 @pytest.fixture(scope="package")
