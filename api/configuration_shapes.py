@@ -57,7 +57,7 @@ Seconds: TypeAlias = Annotated[int, Meta(ge=1, le=86_400)]
 Minutes: TypeAlias = Annotated[int, Meta(ge=1, le=1_440)]
 _OPEN = "How many open tasks a user may have at once."
 _TIMEOUT = "Seconds after which a task is killed that names no timeout of its own."
-_MAINTENANCE = "While true, only admins may create and rerun tasks."
+_MAINTENANCE = "While true, only admins write; reading, login and cancelling go on."
 _PRICES = "Yuan per minute of each enabled task type; the given table replaces the old one."
 _HOLD = "Minutes that are set aside for a task without an estimate."
 _EXTENSION = "Minutes by which the hold of a running task is extended."

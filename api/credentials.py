@@ -15,10 +15,12 @@ from api.reading import reading
 from domain.accounts.events import Role
 
 STANDINGS: Final = """
-SELECT user_id, role, is_active, token_version
+SELECT user_id, role, is_active, token_version,
+    (SELECT is_on FROM owl_private.maintenance)
 FROM owl_private.credentials
 WHERE user_id = ANY(%(user_ids)s)
 """
+MAINTENANCE: Final = "SELECT is_on FROM owl_private.maintenance"
 BY_EMAIL: Final = """
 SELECT user_id, role, is_active, token_version, password_hash
 FROM owl_private.credentials
@@ -32,12 +34,13 @@ WHERE user_id = %(user_id)s
 
 
 class Standing(Struct, frozen=True, kw_only=True):
-    """What a user may do at this moment."""
+    """What a user may do at this moment; in maintenance only admins write."""
 
     user_id: UUID
     role: Role
     is_active: bool
     token_version: int
+    in_maintenance: bool
 
 
 class Credential(Struct, frozen=True, kw_only=True):
@@ -65,6 +68,16 @@ class Credentials:
             OutOfReach: Postgres did not answer in time.
         """
         return await self._standings.get(user_id)
+
+    async def in_maintenance(self) -> bool:
+        """Whether only admins write now, for a request of somebody without a standing.
+
+        Raises:
+            OutOfReach: Postgres did not answer in time.
+        """
+        async with reading(self._pool, self._deadline_s) as connection:
+            row = await (await connection.execute(MAINTENANCE)).fetchone()
+        return row is not None and bool(row[0])
 
     async def by_email(self, email_claim: UUID) -> Credential | None:
         """The credential of whoever owns the e-mail address.
@@ -104,6 +117,12 @@ async def standings(
     """What these users may do; who is nobody is not in the answer."""
     cursor = await connection.execute(STANDINGS, {"user_ids": list(user_ids)})
     return {
-        row[0]: Standing(user_id=row[0], role=row[1], is_active=row[2], token_version=row[3])
+        row[0]: Standing(
+            user_id=row[0],
+            role=row[1],
+            is_active=row[2],
+            token_version=row[3],
+            in_maintenance=row[4],
+        )
         for row in await cursor.fetchall()
     }

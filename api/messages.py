@@ -135,6 +135,10 @@ REASONS: Final[dict[str, Text]] = {
     "the user has open tasks: cancel them first": Text(
         "该用户还有未完成的任务，请先取消", "The user has open tasks: cancel them first"
     ),
+    "Unavailable": Text(
+        "系统维护中，暂停新的操作，请稍后再试；查询和取消任务不受影响",
+        "Under maintenance: try again later; reading and cancelling tasks go on",
+    ),
     "the user was erased": Text("该用户的个人数据已被清除", "The user was erased"),
     "the task is not open": Text("任务已经结束", "The task has ended"),
 }

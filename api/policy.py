@@ -1,6 +1,8 @@
 """Who may do what: one policy a route, checked before anything of the request is read.
 
-A route without a policy is refused at run time and by a test that walks all routes.
+A route without a policy is refused at run time and by a test that walks all routes. In
+maintenance a route that changes something is for admins, unless it says otherwise. Whether it
+is maintenance comes with the standing of whoever asks, as of after the request came in.
 """
 
 from __future__ import annotations
@@ -11,13 +13,17 @@ from typing import Any, Final
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from api.credentials import Standing
 from api.exchange import Exchange
 from api.query import check_path, check_query
 from api.rejection import Rejection, Unauthenticated
 from api.security import Principal, bearer
 from domain.accounts.events import Role
+from domain.errors import Unavailable
 
 _POLICY: Final = "policy"
+_IN_MAINTENANCE: Final = "in_maintenance"
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Policy(Enum):
@@ -41,6 +47,9 @@ READER: Final = {_POLICY: Policy.READER}
 ADMIN: Final = {_POLICY: Policy.ADMIN}
 SUPER_ADMIN: Final = {_POLICY: Policy.SUPER_ADMIN}
 
+OPEN_IN_MAINTENANCE: Final = {_IN_MAINTENANCE: True}
+"""Beside the policy of a write that anybody may make in maintenance too."""
+
 
 def policy_of(handler: BaseRouteHandler) -> Policy | None:
     """The policy that a route declares, as ``opt=ADMIN``."""
@@ -56,6 +65,7 @@ async def gate(
     Raises:
         Unauthenticated: no good token.
         Rejection: the role may not, or the address is not one.
+        Unavailable: it is maintenance, and whoever writes is no admin.
         InvalidRequest: the query string is wrong.
     """
     policy = policy_of(handler)
@@ -65,11 +75,20 @@ async def gate(
             return
         raise Rejection("ACCESS_DENIED")
     exchange = Exchange.of(scope)
+    is_shut = scope.get("method") not in _READS and not handler.opt.get(_IN_MAINTENANCE)
     if policy is not Policy.PUBLIC:
-        principal = await _principal(exchange)
-        if principal.role not in policy.value:
+        standing = await _standing(exchange)
+        if standing.role not in policy.value:
             raise Rejection("ACCESS_DENIED")
-        exchange.principal = principal
+        exchange.principal = principal = Principal(
+            user_id=standing.user_id,
+            role=standing.role,
+            token_version=standing.token_version,
+        )
+        if is_shut and standing.in_maintenance and not principal.is_operator:
+            raise Unavailable
+    elif is_shut and await exchange.desk.credentials.in_maintenance():
+        raise Unavailable
     check_path(scope)
     if scope["query_string"]:
         check_query(connection, handler)
@@ -77,7 +96,7 @@ async def gate(
         await exchange.wait_for(wanted)
 
 
-async def _principal(exchange: Exchange) -> Principal:
+async def _standing(exchange: Exchange) -> Standing:
     token = bearer(list(exchange.given("authorization")))
     claims = exchange.desk.tokens.read(token, now=exchange.platform.clock())
     standing = await exchange.desk.credentials.standing(claims.user_id)
@@ -87,8 +106,4 @@ async def _principal(exchange: Exchange) -> Principal:
         or standing.token_version != claims.token_version
     ):
         raise Unauthenticated
-    return Principal(
-        user_id=standing.user_id,
-        role=standing.role,
-        token_version=standing.token_version,
-    )
+    return standing

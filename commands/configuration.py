@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from commands.rows import Maintenance
 from domain.ids import CONFIGURATION_STREAM
 from domain.ports import UnitOfWork
 from domain.system.configuration import CONFIGURATION, Configuration, change
@@ -43,7 +44,11 @@ def change_configuration(command: ChangeConfiguration, work: UnitOfWork) -> Conf
         InvalidInput: an unknown key or a value out of range.
     """
     configuration = work.load(CONFIGURATION, CONFIGURATION_STREAM)
+    was_on = configuration.state.maintenance_mode
     configuration.append(*change(configuration.state, command.changes))
+    is_on = configuration.state.maintenance_mode
+    if is_on != was_on:
+        work.keep(Maintenance(is_on))
     return ConfigurationNow(configuration.state)
 
 

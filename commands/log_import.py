@@ -19,6 +19,7 @@ from domain.audit.canonical import StoredEvent
 
 IS_EMPTY: Final = "SELECT NOT EXISTS (SELECT 1 FROM owl_log.events)"
 NAME: Final = "UPDATE owl_log.identity SET origin = %(origin)s"
+RECALL: Final = "SELECT owl_private.recall_maintenance()"
 COPY: Final = """
     COPY owl_log.events (notification_id, originator_id, originator_version, topic, recorded_at,
         actor, correlation_id, causation_id, command_id, state) FROM STDIN (FORMAT BINARY)
@@ -65,4 +66,5 @@ def import_log(conninfo: str, origin: str, events: Iterable[StoredEvent]) -> int
                     )
                 )
                 count += 1
+        cursor.execute(RECALL)
     return count

@@ -1,6 +1,7 @@
 """Durable rows outside the log that a command's commit carries: ``work.keep(row)``.
 
-They hold what must never enter an event (password hashes, keys), in schema ``owl_private``.
+They hold what must never enter an event (password hashes, keys), and what every request asks
+for and no read model may be late with. All are in schema ``owl_private``.
 """
 
 from __future__ import annotations
@@ -44,3 +45,9 @@ class SubjectErasure(Struct, frozen=True, kw_only=True):
     """A user's key and way in, to be destroyed."""
 
     user_id: UUID
+
+
+class Maintenance(Struct, frozen=True):
+    """Whether the platform takes writes of admins only."""
+
+    is_on: bool

@@ -18,7 +18,7 @@ from api.exchange import Exchange
 from api.fields import Email, FullName, Password, Username
 from api.messages import Fault, Text
 from api.platform import HttpConfig
-from api.policy import PUBLIC
+from api.policy import OPEN_IN_MAINTENANCE, PUBLIC
 from api.refusals import refuses
 from api.registration import password_faults, registration
 from api.rejection import Unauthenticated
@@ -114,7 +114,11 @@ async def register(
     )
 
 
-@post("/login", opt=PUBLIC | refuses("INVALID_CREDENTIALS", "RATE_LIMITED"), status_code=200)
+@post(
+    "/login",
+    opt=PUBLIC | OPEN_IN_MAINTENANCE | refuses("INVALID_CREDENTIALS", "RATE_LIMITED"),
+    status_code=200,
+)
 async def login(
     data: JSONBody[LoginRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[LoginAnswer]:

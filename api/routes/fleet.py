@@ -24,7 +24,7 @@ from api.envelope import Envelope, shown
 from api.exchange import Exchange
 from api.messages import Fault, Text
 from api.platform import HttpConfig
-from api.policy import ADMIN, PUBLIC
+from api.policy import ADMIN, OPEN_IN_MAINTENANCE, PUBLIC
 from api.refusals import refuses
 from api.rejection import Unauthenticated
 from commands.fleet import (
@@ -175,7 +175,11 @@ async def issue_token(
     )
 
 
-@post("/servers/enroll", opt=PUBLIC | refuses("INVALID_CREDENTIALS"), status_code=200)
+@post(
+    "/servers/enroll",
+    opt=PUBLIC | OPEN_IN_MAINTENANCE | refuses("INVALID_CREDENTIALS"),
+    status_code=200,
+)
 async def enrol(
     data: JSONBody[EnrolRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[EnrolledServer]:

@@ -19,7 +19,7 @@ from api.fields import Description
 from api.messages import Fault, Text
 from api.pagination import Page, PageNumber, PageSize, page_of
 from api.platform import HttpConfig
-from api.policy import ANYONE, MEMBER
+from api.policy import ANYONE, MEMBER, OPEN_IN_MAINTENANCE
 from api.refusals import refuses
 from api.rejection import InvalidRequest, Rejection
 from api.task_configs import config_faults
@@ -179,7 +179,11 @@ async def read_task(
     return exchange.reply(detail_of(task, place, now))
 
 
-@post("/{task_id:uuid}/cancel", opt=MEMBER | refuses("INVALID_STATE"), status_code=200)
+@post(
+    "/{task_id:uuid}/cancel",
+    opt=MEMBER | OPEN_IN_MAINTENANCE | refuses("INVALID_STATE"),
+    status_code=200,
+)
 async def cancel(
     task_id: FromPath[UUID], exchange: NamedDependency[Exchange]
 ) -> Envelope[TaskStanding]:

@@ -24,7 +24,13 @@ from commands.event_log.columns import (
 )
 from commands.event_log.secrets import Secrets
 from commands.event_log.wire import Call, Statement
-from commands.rows import Credential, CredentialChange, SubjectErasure, SubjectKey
+from commands.rows import (
+    Credential,
+    CredentialChange,
+    Maintenance,
+    SubjectErasure,
+    SubjectKey,
+)
 from domain.catalogue import BY_TAG
 from domain.envelope import Fence
 
@@ -93,9 +99,13 @@ ERASE_SUBJECT = Statement(
     DELETE FROM owl_private.credentials WHERE user_id = $1::uuid
     """,
 )
+SET_MAINTENANCE = Statement(
+    b"set_maintenance", "UPDATE owl_private.maintenance SET is_on = $1::boolean"
+)
 STATEMENTS = (
     *(LOCK, REQUIRE_HEADS, REQUIRE_LEASE, INSERT_EVENTS, INSERT_RECEIPTS),
     *(INSERT_CREDENTIAL, CHANGE_CREDENTIAL, INSERT_SUBJECT_KEY, ERASE_SUBJECT),
+    SET_MAINTENANCE,
 )
 
 TAGS = {kind: element(tag.encode()) for tag, kind in BY_TAG.items()}
@@ -261,6 +271,8 @@ def row_call(row: Struct, secrets: Secrets) -> Call:
             return Call(INSERT_SUBJECT_KEY, (user_id.bytes, secrets.wrap_key(user_id, key)))
         case SubjectErasure(user_id=user_id):
             return Call(ERASE_SUBJECT, (user_id.bytes,))
+        case Maintenance(is_on=is_on):
+            return Call(SET_MAINTENANCE, (boolean(is_on),))
         case _:
             raise TypeError(f"no table for a {type(row).__name__}")
 
