@@ -8,11 +8,9 @@ environment.
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import ssl
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 from urllib.parse import quote, urljoin, urlsplit
@@ -21,21 +19,25 @@ import httpcore
 import httpx
 from msgspec import Struct
 
-from gpu_agent.address_guard import AddressRefused, Network, choose_address
+from domain.public_addresses import Network
+from domain.source_url import PORTS, Flaw, flaw_of
+from gpu_agent.address_guard import AddressRefused, choose_address
 
-URL_CHARACTERS: Final = 2_048
-HOST_CHARACTERS: Final = 253
-LABEL_CHARACTERS: Final = 63
-"""RFC 1035 §2.3.4. Resolvers do not refuse a longer or an empty label; they raise."""
 WRITE_BYTES: Final = 1 << 20
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 OK: Final = 200
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
-_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?\.?", re.ASCII)
-_NUMERIC_LABEL: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
-_FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f\\]")
+_SAID: Final[dict[Flaw, str]] = {
+    "form": "is no well-formed URL",
+    "scheme": "its scheme is not fetched",
+    "credentials": "credentials in a URL are not sent",
+    "port": "its port is not fetched from",
+    "host": "names no host that can be fetched from",
+    "address": "is at what is not a public address",
+    "file": "is no file that is fetched",
+}
 
 
 class FetchRefused(Exception):
@@ -46,7 +48,7 @@ class FetchPolicy(Struct, frozen=True, kw_only=True):
     """What the operator allows; the defaults suit strangers' URLs."""
 
     allow_http: bool = False
-    ports: frozenset[int] = frozenset({80, 443})
+    ports: frozenset[int] = PORTS
     allow_networks: tuple[Network, ...] = ()
     max_bytes: int = 2 << 30
     total_s: float = 300.0
@@ -199,51 +201,16 @@ def _new_file(target: Path) -> BinaryIO:
 
 
 def check_url(url: str, policy: FetchPolicy) -> str:
-    """The URL as it will be asked for, if its form is acceptable; its address is checked later.
+    """The URL as it will be asked for, if its form is acceptable. Names are resolved later.
 
     Raises:
-        FetchRefused: scheme, port, credentials, host or characters are not.
+        FetchRefused: it is not.
     """
-    if len(url) > URL_CHARACTERS or _FORBIDDEN.search(url):
-        raise FetchRefused("is no well-formed URL")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise FetchRefused(f"is no well-formed URL: {error}") from error
-    if parts.scheme != "https" and not (parts.scheme == "http" and policy.allow_http):
-        raise FetchRefused(f"{parts.scheme or 'an address without a scheme'} is not fetched")
-    if "@" in parts.netloc:
-        raise FetchRefused("credentials in a URL are not sent")
-    if port is None:
-        port = {"https": 443, "http": 80}[parts.scheme]
-    if port not in policy.ports:
-        raise FetchRefused(f"port {port} is not fetched from")
-    host = parts.hostname or ""
-    if not _is_host(host):
-        raise FetchRefused("names no host that can be fetched from")
+    schemes = {"https", "http"} if policy.allow_http else {"https"}
+    flaw = flaw_of(url, schemes=schemes, ports=policy.ports, allowed=policy.allow_networks)
+    if flaw is not None:
+        raise FetchRefused(_SAID[flaw])
+    parts = urlsplit(url)
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~-._?") if parts.query else ""
     return f"{parts.scheme}://{parts.netloc.lower()}{path}{query}"
-
-
-def _is_host(host: str) -> bool:
-    if (
-        ":" in host
-    ):  # an IPv6 literal: its brackets were taken off, its address is checked later
-        return "%" not in host
-    if not _HOST.fullmatch(host):
-        return False
-    name = host.removesuffix(".")
-    labels = name.split(".")
-    if len(name) > HOST_CHARACTERS:
-        return False
-    if not all(0 < len(label) <= LABEL_CHARACTERS for label in labels):
-        return False
-    if _NUMERIC_LABEL.fullmatch(labels[-1]):
-        # 2130706433, 0x7f.1, 0177.0.0.1: resolvers take them for addresses. WHATWG URL §3.5.
-        try:
-            IPv4Address(host)
-        except ValueError:
-            return False
-    return True

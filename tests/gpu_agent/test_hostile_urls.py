@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_agent.address_guard import is_permitted
+from domain.public_addresses import is_permitted
 from gpu_agent.fetch import Fetcher, FetchPolicy, FetchRefused, check_url
 from tests.gpu_agent.files import holds_files
 
