@@ -20,7 +20,9 @@ from domain.envelope import Actor, Context
 from domain.ports import CommandWriter, Ids
 from domain.system.events import ReadModelSwitched
 from domain.system.read_models import (
+    Act,
     KeptGenerationDropped,
+    ReadModelActRefused,
     ReadModelFact,
     ReadModelResumed,
     ReadModelRolledBack,
@@ -33,6 +35,7 @@ from domain.system.read_models import RebuildFailed as RebuildDidFail
 from projections import jobs, switching
 from projections.exclusive import BeingRebuilt
 from projections.filling import Filling, fill_here
+from projections.fingerprint import fingerprint
 from projections.generations import Opened
 from projections.pace import BuildingConfig
 from projections.progress import Progress
@@ -40,6 +43,7 @@ from projections.read_model import ReadModel, Source
 from projections.rebuild import Log, RebuildFailed, Rebuilt, rebuild
 from projections.switching import Shown
 from projections.verifying import Verified, abandon, resume, show_built, verify
+from projections.versions import want
 
 
 class Orders(Struct, frozen=True, kw_only=True):
@@ -48,17 +52,28 @@ class Orders(Struct, frozen=True, kw_only=True):
     switching: jobs.Switching = "auto"
     max_load: float = 1.0
     accept_difference: bool = False
+    by_itself: bool = False
+    """Nobody ordered it: it makes these folds no newer than they are."""
     filling: Filling = fill_here
 
 
 class Operating:
-    """Acts of one actor."""
+    """Acts of one actor; ``because`` is the position of the event that they follow from."""
 
-    def __init__(self, log: EventLog, writer: CommandWriter, ids: Ids, actor: Actor) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        writer: CommandWriter,
+        ids: Ids,
+        actor: Actor,
+        *,
+        because: int | None = None,
+    ) -> None:
         self._log = log
         self._writer = writer
         self._ids = ids
         self._actor = actor
+        self._because = because
 
     async def rebuild(
         self,
@@ -86,6 +101,9 @@ class Operating:
         progress: Callable[[Progress], None],
     ) -> tuple[Rebuilt, ...]:
         loop = asyncio.get_running_loop()
+        if not orders.by_itself:
+            for model in read_models:
+                await self._call(want, model.name, fingerprint(model))
 
         def began(opened: Sequence[Opened], upto: int) -> None:
             for each in opened:
@@ -114,6 +132,8 @@ class Operating:
         except RebuildFailed as failure:
             for rebuilt in failure.done:
                 await self._note_switch(rebuilt)
+            if isinstance(failure.__cause__, BeingRebuilt):
+                raise  # somebody else is at it: that is no failure of theirs
             for name, reason in failure.reasons.items():
                 await self._note(RebuildDidFail(read_model=name, reason=reason))
             raise
@@ -217,6 +237,10 @@ class Operating:
             await self._note(fact)
         return dropped
 
+    async def refuse(self, read_model: str, act: Act, reason: str) -> None:
+        """Note that what was asked for could not be done."""
+        await self._note(ReadModelActRefused(read_model=read_model, act=act, reason=reason))
+
     def door(self, source: Source) -> Log:
         """What ``projections`` needs of a log."""
         if source == "business":
@@ -242,7 +266,10 @@ class Operating:
     async def _note(self, fact: ReadModelFact | ReadModelSwitched) -> None:
         command_id = self._ids()
         context = Context(
-            command_id=command_id, actor=self._actor, correlation_id=str(command_id)
+            command_id=command_id,
+            actor=self._actor,
+            correlation_id=str(command_id),
+            causation_id=self._because,
         )
         await self._writer.run(note_act, NoteAct(fact=fact), context)
 

@@ -2,17 +2,20 @@
 
 Edit a fold or its ``.sql``, deploy: the leading worker sees the new fingerprint and does what
 ``owl projections rebuild`` does. Queries see the old rows until the commit that shows the new.
-What an operator has paused, cancelled or rolled back from is left alone.
+What an operator has paused, cancelled or rolled back from is left alone, and so is, while two
+versions run, what the newer one has built.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import psycopg
 import structlog
 
+from api.ordering import Ordering, actor_of
 from api.rebuilding import Operating, Orders
 from commands.event_log.log import EventLog
 from domain.envelope import Actor, Fence
@@ -22,21 +25,28 @@ from projections.catalogue import READ_MODELS
 from projections.fingerprint import fingerprint
 from projections.jobs import Job, read_jobs
 from projections.migrate import prepare
+from projections.orders import who_asked
 from projections.progress import Progress
 from projections.read_model import ReadModel
 from projections.rebuild import RebuildFailed
+from projections.versions import see, superseded
 
 LOG = structlog.get_logger(__name__)
 
-LOOK_EVERY_S: Final = 5.0
+LOOK_EVERY_S: Final = 2.0
+ORDERS_EVERY_S: Final = 1.0
 MAX_LOAD: Final = 0.5
 """The share of the time in which an unattended rebuild works: other loops share its process."""
 LEFT_ALONE: Final = frozenset({"paused", "cancelled", "failed", "differs", "ready"})
-SHOWN_BEFORE: Final = """
-    SELECT read_model FROM owl_read.checkpoints
-    WHERE state = 'kept' AND (read_model, fingerprint) IN
-        (SELECT * FROM unnest(%s::text[], %s::text[]))
-"""
+
+
+class Due(NamedTuple):
+    """What is to be rebuilt, how, and by whose order."""
+
+    read_model: ReadModel
+    orders: Orders
+    actor: Actor
+    because: int | None
 
 
 class Refreshing:
@@ -44,24 +54,47 @@ class Refreshing:
 
     name = "refreshing"
 
-    def __init__(self, log: EventLog, writer: CommandWriter, ids: Ids) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        writer: CommandWriter,
+        ids: Ids,
+        read_models: Sequence[ReadModel] = READ_MODELS,
+    ) -> None:
         self._log = log
-        self._operating = Operating(log, writer, ids, Actor("policy", self.name))
+        self._writer = writer
+        self._ids = ids
+        self._read_models = read_models
+        self._ordering = Ordering(log, writer, ids, read_models)
 
     async def run(self, _fence: Fence) -> None:
         """Look now and then until cancelled; a rebuild is fenced by a lock of its own."""
+        await asyncio.to_thread(prepare, self._log.conninfo, self._read_models)
+        await self._ordering.begin()
+        orders = asyncio.create_task(self._run_orders())
+        try:
+            while not orders.done():
+                await self.step()
+                await asyncio.wait([orders], timeout=LOOK_EVERY_S)
+            orders.result()
+        finally:
+            orders.cancel()
+
+    async def _run_orders(self) -> None:
+        """Beside a rebuild, which may have to be paused."""
         while True:
-            await self.step()
-            await asyncio.sleep(LOOK_EVERY_S)
+            await self._ordering.step()
+            await asyncio.sleep(ORDERS_EVERY_S)
 
     async def step(self) -> tuple[str, ...]:
         """Rebuild what is outdated or asked for; returns what was tried."""
         tried = []
-        for model, orders in await asyncio.to_thread(self._due):
+        for model, orders, actor, because in await asyncio.to_thread(self._due):
             LOG.warning("read_model.rebuilding", read_model=model.name)
             tried.append(model.name)
+            operating = Operating(self._log, self._writer, self._ids, actor, because=because)
             try:
-                await self._operating.rebuild([model], orders, _not_shown)
+                await operating.rebuild([model], orders, _not_shown)
             except RebuildFailed as failure:
                 LOG.exception("read_model.not_rebuilt", read_model=model.name, why=str(failure))
             except Stopped as stopped:
@@ -70,25 +103,33 @@ class Refreshing:
                 LOG.info("read_model.rebuilt", read_model=model.name)
         return tuple(tried)
 
-    def _due(self) -> list[tuple[ReadModel, Orders]]:
-        outdated = set(prepare(self._log.conninfo))
-        prints = {model.name: fingerprint(model) for model in READ_MODELS}
-        with psycopg.connect(self._log.conninfo) as connection:
-            jobs = read_jobs(connection)
-            rows = connection.execute(SHOWN_BEFORE, (list(prints), list(prints.values())))
-            rolled_back = {name for (name,) in rows.fetchall()}
+    def _due(self) -> list[Due]:
+        outdated = set(prepare(self._log.conninfo, self._read_models))
+        prints = {model.name: fingerprint(model) for model in self._read_models}
         due = []
-        for model in READ_MODELS:
-            job = jobs.get(model.name)
-            if job is not None and job.step == "asked":
-                due.append((model, Orders(switching=job.switching, max_load=job.max_load)))
-            elif (
-                model.name in outdated
-                and model.name not in rolled_back
-                and not _is_left_alone(job, prints[model.name])
-            ):
-                due.append((model, Orders(max_load=MAX_LOAD)))
+        with psycopg.connect(self._log.conninfo) as connection:
+            see(connection, prints)
+            old = superseded(connection, prints)
+            jobs = read_jobs(connection)
+            for model in self._read_models:
+                job = jobs.get(model.name)
+                if model.name in old:
+                    continue  # rows by these folds are built again only where a person asks
+                if job is not None and job.step == "asked":
+                    orders = Orders(switching=job.switching, max_load=job.max_load)
+                    due.append(Due(model, orders, *_asker(connection, model.name)))
+                elif model.name in outdated and not _is_left_alone(job, prints[model.name]):
+                    orders = Orders(max_load=MAX_LOAD, by_itself=True)
+                    due.append(Due(model, orders, BY_ITSELF, None))
         return due
+
+
+BY_ITSELF: Final = Actor("policy", Refreshing.name)
+
+
+def _asker(connection: psycopg.Connection[Any], read_model: str) -> tuple[Actor, int | None]:
+    found = who_asked(connection, read_model)
+    return (BY_ITSELF, None) if found is None else (actor_of(found[1]), found[0])
 
 
 def _is_left_alone(job: Job | None, current: str) -> bool:

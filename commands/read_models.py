@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -10,7 +11,20 @@ from domain.decider import Decider
 from domain.ids import READ_MODELS_STREAM
 from domain.ports import UnitOfWork
 from domain.system.events import ReadModelSwitched
-from domain.system.read_models import ReadModelFact
+from domain.system.read_models import Act, ReadModelActAsked, ReadModelFact
+
+
+class AskAct(Struct, frozen=True, kw_only=True):
+    """The leading worker shall do something with a read model."""
+
+    read_model: str
+    act: Act
+    switching: Literal["auto", "manual"]
+    max_load: float
+
+    def streams(self) -> tuple[UUID, ...]:
+        """What the handler loads."""
+        return (READ_MODELS_STREAM,)
 
 
 class NoteAct(Struct, frozen=True, kw_only=True):
@@ -34,6 +48,19 @@ def _count(acts: int, _fact: ReadModelFact | ReadModelSwitched) -> int:
 
 
 ACTS: Decider[int] = Decider("read_models", 0, _count)
+
+
+def ask_act(command: AskAct, work: UnitOfWork) -> Noted:
+    """Record what an administrator orders."""
+    work.load(ACTS, READ_MODELS_STREAM).append(
+        ReadModelActAsked(
+            read_model=command.read_model,
+            act=command.act,
+            switching=command.switching,
+            max_load=command.max_load,
+        )
+    )
+    return Noted(command.read_model)
 
 
 def note_act(command: NoteAct, work: UnitOfWork) -> Noted:

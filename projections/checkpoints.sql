@@ -58,3 +58,25 @@ CREATE TABLE IF NOT EXISTS owl_read.rebuilds (
     updated_at    timestamptz      NOT NULL DEFAULT now(),
     error         text
 ) WITH (fillfactor = 10);
+
+-- What administrators have ordered over the API, the newest two hundred; it is in the log as well.
+CREATE TABLE IF NOT EXISTS owl_read.orders (
+    position   bigint      PRIMARY KEY,  -- of the event that is the order
+    read_model text        NOT NULL,
+    act        text        NOT NULL,
+    asked_by   text        NOT NULL,
+    asked_at   timestamptz NOT NULL,
+    state      text        NOT NULL CHECK (state IN
+        ('at work', 'done', 'refused', 'expired', 'interrupted')),
+    told       text        NOT NULL DEFAULT '',
+    ended_at   timestamptz
+);
+
+-- In which order folds came: those of an earlier version are never built again by themselves.
+CREATE SEQUENCE IF NOT EXISTS owl_read.version_order;
+CREATE TABLE IF NOT EXISTS owl_read.versions (
+    read_model  text   NOT NULL,
+    fingerprint text   NOT NULL,
+    number      bigint NOT NULL DEFAULT nextval('owl_read.version_order'),
+    PRIMARY KEY (read_model, fingerprint)
+);

@@ -34,6 +34,14 @@ Step = Literal[
 ]
 AT_WORK: Final[frozenset[Step]] = frozenset({"folding", "indexing", "comparing", "switching"})
 
+# the lock of ``projections.exclusive``, which ends with the process that is at work
+HELD: Final = """
+    EXISTS (SELECT FROM pg_locks
+        WHERE locktype = 'advisory' AND granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND classid::bigint = hashtext('owl_read.rebuild')::bigint & 4294967295
+            AND objid::bigint = hashtext(job.read_model)::bigint & 4294967295)
+"""
 ASK: Final = """
     INSERT INTO owl_read.rebuilds AS job
         (read_model, generation, step, switching, max_load, began_from, upto)
@@ -41,10 +49,9 @@ ASK: Final = """
     ON CONFLICT (read_model) DO UPDATE
     SET step = 'asked', wish = NULL, switching = EXCLUDED.switching,
         max_load = EXCLUDED.max_load, updated_at = now(), error = NULL
-    WHERE job.step NOT IN ('folding', 'indexing', 'comparing', 'switching')
-        OR job.updated_at < now() - interval '10 seconds'
+    WHERE job.step NOT IN ('folding', 'indexing', 'comparing', 'switching') OR NOT {held}
     RETURNING read_model
-"""
+""".replace("{held}", HELD)
 BEGIN: Final = """
     INSERT INTO owl_read.rebuilds AS job
         (read_model, generation, fingerprint, step, switching, max_load, began_from, upto)
@@ -79,13 +86,11 @@ JOBS: Final = """
         max_load, indexed, began_from,
         coalesce(position, 0) AS position, upto, began_at, job.updated_at, job.error,
         extract(epoch FROM job.updated_at - began_at)::float8 AS worked_s,
-        extract(epoch FROM now() - job.updated_at)::float8 AS silent_s
+        {held} AS held
     FROM owl_read.rebuilds AS job
     LEFT JOIN owl_read.checkpoints USING (read_model, generation)
     ORDER BY job.read_model
-"""
-SILENT_S = 10.0
-"""A rebuild that is at work says so every few seconds; after this long it was interrupted."""
+""".replace("{held}", HELD)
 ERROR_KEPT = 2_000
 
 
@@ -107,12 +112,12 @@ class Job(Struct, frozen=True, kw_only=True):
     updated_at: datetime
     error: str | None
     worked_s: float
-    silent_s: float
+    held: bool
 
     @property
     def interrupted(self) -> bool:
         """Whether its process died: ``rebuild`` or ``resume`` goes on where it was."""
-        return self.step in AT_WORK and self.silent_s > SILENT_S
+        return self.step in AT_WORK and not self.held
 
     @property
     def percent(self) -> float:

@@ -114,7 +114,7 @@ def _status(
         fingerprint=checkpoint.fingerprint,
         is_current=checkpoint.fingerprint == current,
         state=checkpoint.state,
-        condition=_condition(checkpoint, current),
+        condition=condition_of(checkpoint, current),
         position=checkpoint.position,
         lag_events=max(0, head - checkpoint.position),
         lag_s=checkpoint.still_s if head > checkpoint.position else 0.0,
@@ -127,7 +127,8 @@ def _status(
     )
 
 
-def _condition(checkpoint: Checkpoint, current: str | None) -> Condition:
+def condition_of(checkpoint: Checkpoint, current: str | None) -> Condition:
+    """How one generation fares, by this program's fingerprint of its read model."""
     if checkpoint.state == "building":
         return "building"
     if checkpoint.stopped_at is not None:

@@ -14,6 +14,7 @@ from projections.generations import drop_schema
 from projections.migrate import point_views
 from projections.read_model import ReadModel
 from projections.statements import schema_of
+from projections.versions import want
 
 T = TypeVar("T")
 
@@ -145,6 +146,7 @@ def roll_back(
             connection.execute(KEEP, names)
             connection.execute(SHOW, {**names, "generation": kept.generation})
             point_views(connection, read_model, kept.generation)
+            want(connection, read_model.name, kept.fingerprint)
         return Shown(
             read_model=read_model.name,
             before_generation=live.generation,

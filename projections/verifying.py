@@ -30,6 +30,7 @@ from projections.projector import Generation
 from projections.read_model import ReadModel
 from projections.rebuild import Log
 from projections.switching import Shown, switch
+from projections.versions import want
 
 BUILT: Final = """
     SELECT job.generation, position FROM owl_read.rebuilds AS job
@@ -113,6 +114,7 @@ def show_built(conninfo: str, log: Log, read_model: ReadModel) -> Shown:
             )
         with psycopg.connect(conninfo) as connection:
             note_step(connection, read_model.name, "switched")
+            want(connection, read_model.name, fingerprint(read_model))
         return Shown(
             read_model=read_model.name,
             before_generation=lives[read_model.name].generation,
@@ -154,18 +156,21 @@ def _sides(
         with _kept(conninfo, read_model) as sides:
             yield sides
         return
-    with live_snapshot(conninfo, read_model) as (live, at):
-        if at.fingerprint != fingerprint(read_model):
-            raise NothingBeside(
-                f"the live rows of {read_model.name} were made by other folds: nothing to"
-                " compare; owl projections switch shows what was built"
-            )
-        with closing(_follower(conninfo, feed, generation)) as follower:
-            follower.follow(at.position)
-        if generation.position != at.position:
-            raise NothingBeside(f"the live rows of {read_model.name} lag behind what was built")
-        with shown(conninfo, generation.generation) as other:
-            yield live, other, at.position
+    for _ in range(TRIES):
+        with live_snapshot(conninfo, read_model) as (live, at):
+            if at.fingerprint != fingerprint(read_model):
+                raise NothingBeside(
+                    f"the live rows of {read_model.name} were made by other folds: nothing to"
+                    " compare; owl projections switch shows what was built"
+                )
+            if at.position >= generation.position:
+                with closing(_follower(conninfo, feed, generation)) as follower:
+                    follower.follow(at.position)
+                with shown(conninfo, generation.generation) as other:
+                    yield live, other, at.position
+                return
+        time.sleep(PAUSE_S)
+    raise NothingBeside(f"the live rows of {read_model.name} lag behind what was built")
 
 
 @contextmanager

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from domain.facts import Fact
+
+Act: TypeAlias = Literal[
+    "rebuild", "pause", "resume", "cancel", "verify", "switch", "rollback", "drop-old"
+]
+
+
+class ReadModelActAsked(Fact, frozen=True, tag="system.read_model_act_asked/1", kw_only=True):
+    """An administrator asked over the API; the leading worker does it. For a rebuild, how."""
+
+    read_model: str
+    act: Act
+    switching: Literal["auto", "manual"] = "auto"
+    max_load: float = 1.0
+
+
+class ReadModelActRefused(
+    Fact, frozen=True, tag="system.read_model_act_refused/1", kw_only=True
+):
+    """What an administrator asked for could not be done; its cause is the asking."""
+
+    read_model: str
+    act: Act
+    reason: str
 
 
 class RebuildStarted(
@@ -79,7 +102,9 @@ class KeptGenerationDropped(
 
 
 ReadModelFact: TypeAlias = (
-    RebuildStarted
+    ReadModelActAsked
+    | ReadModelActRefused
+    | RebuildStarted
     | RebuildPaused
     | RebuildCancelled
     | RebuildFailed

@@ -1,15 +1,39 @@
 """A deployment with other folds: what is outdated is built anew and noted in the log."""
 
 import uuid
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
+from api.ordering import Ordering
+from api.rebuilding import Operating, Orders
 from api.refreshing import Refreshing
 from commands.event_log.log import EventLog
+from commands.read_models import AskAct, ask_act
+from commands.writer import Writer
+from domain.envelope import Actor
+from domain.ids import READ_MODELS_STREAM
 from domain.system.events import ReadModelSwitched
+from domain.system.read_models import (
+    Act,
+    KeptGenerationDropped,
+    ReadModelActRefused,
+    ReadModelRolledBack,
+    ReadModelVerified,
+    RebuildStarted,
+)
+from domain.system.read_models import ReadModelActAsked as Asked
 from projections.migrate import prepare
-from tests.commands.accounting import SECRETS, Credit, context, credit, writing
+from projections.orders import take
+from projections.read_model import ReadModel
+from projections.recharge_codes import RECHARGE_CODES
+from projections.runner import Runner
+from tests.commands.accounting import SECRETS, Credit, clock, context, credit, writing
+from tests.projections.tables import finish
 
 OTHER_FOLDS = "UPDATE owl_read.checkpoints SET fingerprint = 'of another version'"
 
@@ -28,3 +52,130 @@ async def test_an_outdated_read_model_is_rebuilt_switched_and_noted(database_url
         switched = [event.fact for event in log.feed().read(0, 10)][-1]
     assert isinstance(switched, ReadModelSwitched)
     assert (switched.read_model, switched.after_generation) == ("recharge_codes", 2)
+
+
+@pytest.mark.anyio
+async def test_what_is_ordered_over_the_api_is_done_and_each_step_is_on_record(
+    database_url: str,
+) -> None:
+    prepare(database_url)
+    admin = Actor("admin", str(uuid.uuid4()))
+    with EventLog.open(database_url, secrets=SECRETS, require_durable=False) as log:
+        async with writing(database_url) as writer:
+            await writer.run(credit, Credit(account=uuid.uuid4()), context())
+            ordering = Ordering(log, writer, uuid.uuid4)
+            refreshing = Refreshing(log, writer, uuid.uuid4)
+
+            async def order(act: Act, switching: Literal["auto", "manual"] = "auto") -> None:
+                command = AskAct(
+                    read_model="recharge_codes", act=act, switching=switching, max_load=1.0
+                )
+                await writer.run(ask_act, command, replace(context(), actor=admin))
+                runner = Runner(log.feed(), database_url, [RECHARGE_CODES], projected=None)
+                finish(runner)
+                runner.close()
+                assert await ordering.step() == 1
+                assert await ordering.step() == 0
+
+            await order("rebuild", "manual")
+            assert await refreshing.step() == ("recharge_codes",)
+            acts: tuple[Act, ...] = ("verify", "switch", "rollback", "drop-old", "cancel")
+            for act in acts:
+                await order(act)
+        story = log.read_streams([READ_MODELS_STREAM])
+    asked = {each.position: each for each in story if isinstance(each.fact, Asked)}
+    noted = [each for each in story if each.position not in asked]
+    assert [type(each.fact) for each in noted] == [
+        RebuildStarted,
+        ReadModelVerified,
+        ReadModelSwitched,
+        ReadModelRolledBack,
+        KeptGenerationDropped,
+        ReadModelActRefused,
+    ]
+    assert {each.actor for each in noted} == {str(admin)}
+    assert [each.causation_id for each in noted] == list(asked)
+    with psycopg.connect(database_url) as connection:
+        told = connection.execute("SELECT state FROM owl_read.orders ORDER BY position")
+        assert [state for (state,) in told.fetchall()] == ["done"] * 5 + ["refused"]
+
+
+@pytest.mark.anyio
+async def test_an_order_that_a_worker_died_of_or_that_waited_too_long_is_not_obeyed(
+    database_url: str,
+) -> None:
+    prepare(database_url)
+    rollback = AskAct(read_model="users", act="rollback", switching="auto", max_load=1.0)
+    with EventLog.open(database_url, secrets=SECRETS, require_durable=False) as log:
+        async with Writer(log, lambda: clock() - timedelta(minutes=11)) as writer:
+            await writer.run(ask_act, rollback, context())
+            await writer.run(ask_act, rollback, context())
+        async with writing(database_url) as writer:
+            with psycopg.connect(database_url) as connection:
+                taken = {"read_model": "users", "act": "rollback", "asked_by": "admin:1"}
+                assert take(connection, position=1, **taken, asked_at=clock())
+                assert not take(connection, position=1, **taken, asked_at=clock())
+            ordering = Ordering(log, writer, uuid.uuid4)
+            await ordering.begin()
+            assert await ordering.step() == 1
+        with psycopg.connect(database_url) as connection:
+            rows = connection.execute("SELECT state FROM owl_read.orders ORDER BY position")
+            assert rows.fetchall() == [("interrupted",), ("expired",)]
+        assert len(log.feed().read(0, 9)) == 2
+
+
+@pytest.mark.anyio
+async def test_what_an_operator_has_rolled_back_from_is_not_built_again_by_itself(
+    database_url: str,
+) -> None:
+    prepare(database_url)
+    with EventLog.open(database_url, secrets=SECRETS, require_durable=False) as log:
+        async with writing(database_url) as writer:
+            await writer.run(credit, Credit(account=uuid.uuid4()), context())
+            with psycopg.connect(database_url) as connection:
+                connection.execute(OTHER_FOLDS + " WHERE read_model = 'recharge_codes'")
+            refreshing = Refreshing(log, writer, uuid.uuid4)
+            assert await refreshing.step() == ("recharge_codes",)
+            with psycopg.connect(database_url) as connection:  # an older version feeds it
+                connection.execute("UPDATE owl_read.checkpoints SET position = 100")
+            operating = Operating(log, writer, uuid.uuid4, Actor("system", "operator"))
+            await operating.roll_back(RECHARGE_CODES)
+            assert await refreshing.step() == ()
+
+
+@pytest.mark.anyio
+async def test_two_versions_at_once_do_not_build_to_and_fro(
+    database_url: str, tmp_path: Path
+) -> None:
+    prepare(database_url)
+    with EventLog.open(database_url, secrets=SECRETS, require_durable=False) as log:
+        async with writing(database_url) as writer:
+            await writer.run(credit, Credit(account=uuid.uuid4()), context())
+            versions = [RECHARGE_CODES] + [changed(tmp_path, name) for name in ("v2", "v3")]
+            old, new, newest = (
+                Refreshing(log, writer, uuid.uuid4, [model]) for model in versions
+            )
+            operating = Operating(log, writer, uuid.uuid4, Actor("system", "operator"))
+            rebuilt = ("recharge_codes",)
+            assert await old.step() == ()
+            assert await new.step() == rebuilt
+            for _ in range(2):  # the lease goes to and fro while the deployment rolls
+                assert (await old.step(), await new.step()) == ((), ())
+            await operating.drop_kept(RECHARGE_CODES)
+            assert (await old.step(), await new.step()) == ((), ())
+            # an operator may want the older rows; then the newer version leaves them alone
+            await operating.rebuild([RECHARGE_CODES], Orders(), lambda _: None)
+            assert (await new.step(), await old.step()) == ((), ())
+            assert await newest.step() == rebuilt
+            assert (await old.step(), await new.step(), await newest.step()) == ((), (), ())
+
+
+def changed(folder: Path, version: str) -> ReadModel:
+    """The read model as a later version folds it: the same rows, another fingerprint."""
+    there = folder / version
+    there.mkdir()
+    source = RECHARGE_CODES.ddl.with_suffix(".py").read_text(encoding="utf-8")
+    (there / "recharge_codes.py").write_text(f"{source}\nVERSION = ('{version}',)\n")
+    ddl = RECHARGE_CODES.ddl.read_text(encoding="utf-8")
+    (there / "recharge_codes.sql").write_text(ddl)
+    return replace(RECHARGE_CODES, ddl=there / "recharge_codes.sql")

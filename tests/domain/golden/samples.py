@@ -45,6 +45,8 @@ from domain.system.events import ConfigurationChanged, ReadModelSwitched
 from domain.system.read_models import (
     KeptGenerationDropped,
     ReadModelResumed,
+    ReadModelActAsked,
+    ReadModelActRefused,
     ReadModelRolledBack,
     ReadModelVerified,
     RebuildCancelled,
@@ -313,6 +315,8 @@ SYSTEM: Final[tuple[Fact, ...]] = (
         checksum="c0ffee",
     ),
     RebuildStarted(
+    ReadModelActAsked(read_model="tasks", act="rebuild", switching="manual", max_load=0.5),
+    ReadModelActRefused(read_model="tasks", act="rollback", reason="nothing is kept"),
         read_model="tasks", generation=2, from_position=500, upto=1_000, max_load=0.5
     ),
     RebuildPaused(read_model="tasks"),
