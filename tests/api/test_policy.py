@@ -38,6 +38,7 @@ def routes_of(api: LiveApi) -> dict[str, HTTPRouteHandler]:
 
 
 def test_every_route_has_a_policy_and_only_these_are_public(api: LiveApi) -> None:
+    assert [each for each in api.app.routes if not isinstance(each, HTTPRoute)] == []
     policies = {route: policy_of(handler) for route, handler in routes_of(api).items()}
     assert [route for route, policy in policies.items() if policy is None] == []
     assert {route for route, policy in policies.items() if policy is Policy.PUBLIC} == PUBLIC
