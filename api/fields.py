@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, TypeAlias
-from urllib.parse import urlsplit
 
 from msgspec import Meta
 
 from api.messages import Fault
 from api.validation import MULTILINE, Check, checked, written_as
 from domain.money import FEN_PER_YUAN, Fen
+from domain.public_addresses import Network
+from domain.source_url import flaw_of
 
 PASSWORD_MAX: Final = 128
-URL_MAX: Final = 2_048
-HOST_MAX: Final = 253
-LABEL_MAX: Final = 63
+URL_SCHEMES: Final = frozenset({"https", "http", "file"})
 _USERNAME = re.compile(r"[\w.-]{3,50}")
 _YUAN = re.compile(r"[0-9]{1,7}(\.[0-9]{1,2})?")
 _YEARS: Final = range(2000, 2101)
@@ -83,31 +83,10 @@ def as_utc(at: datetime) -> datetime:
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
-def address_with(*schemes: str) -> Check:
-    """Accepts a complete URL of one of ``schemes``. It is never fetched here."""
-    fault = Fault("url", {"schemes": ", ".join(schemes)})
-
-    def check(text: str) -> Fault | None:
-        try:
-            parts = urlsplit(text)
-            port_is_sound = parts.port is None or parts.port > 0
-        except ValueError:
-            return fault
-        if parts.scheme not in schemes or not port_is_sound or " " in text:
-            return fault
-        if parts.scheme == "file":
-            return None if parts.path and not parts.netloc else fault
-        sound = "@" not in parts.netloc and _is_resolvable(parts.hostname or "")
-        return None if sound else fault
-
-    return check
-
-
-def _is_resolvable(host: str) -> bool:
-    """Whether a resolver could be asked for it at all: RFC 1035 §2.3.4."""
-    name = host.removesuffix(".")
-    labels_are_sound = all(0 < len(label) <= LABEL_MAX for label in name.split("."))
-    return len(name) <= HOST_MAX and labels_are_sound
+def source_url_fault(url: str, networks: Sequence[Network]) -> Fault | None:
+    """What speaks against fetching a task's URL; it is never fetched, nor its name resolved."""
+    flaw = flaw_of(url, schemes=URL_SCHEMES, allowed=networks)
+    return None if flaw is None else Fault(f"url_{flaw}")
 
 
 Email: TypeAlias = Annotated[

@@ -209,9 +209,36 @@ FAULTS: Final[dict[str, Text]] = {
         "{label}含有不允许的字符（控制字符或双向控制符）",
         "{label} contains control or bidirectional characters",
     ),
-    "url": Text(
-        "{label}必须是完整的 {schemes} 地址，不含用户名和密码",
-        "{label} must be a complete {schemes} address without user and password",
+    "url_form": Text(
+        "{label}格式不正确，请填写不含空格和不可见字符的完整网址，例如 https://example.com/video.mp4",
+        "{label} is no complete address without spaces and invisible characters:"
+        " write it like https://example.com/video.mp4",
+    ),
+    "url_scheme": Text(
+        "{label}必须以 https:、http: 或 file: 开头",
+        "{label} must begin with https:, http: or file:",
+    ),
+    "url_credentials": Text(
+        "{label}不能包含用户名或密码，请删除 @ 及之前的部分",
+        "{label} must not hold a user or password: remove what stands up to the @",
+    ),
+    "url_port": Text(
+        "{label}只能使用 80 或 443 端口，请更换端口",
+        "{label} may use port 80 or 443 only: choose one of them",
+    ),
+    "url_host": Text(
+        "{label}的主机名无效，请填写域名或规范的 IP 地址，非英文域名请写成 xn-- 形式",
+        "The host of {label} is not valid: write a domain name (xn-- if not ASCII) or an IP"
+        " address in its usual form",
+    ),
+    "url_address": Text(
+        "{label}指向内网或本机，请使用公网可以访问的地址",
+        "{label} leads into a private network: use an address on the public internet",
+    ),
+    "url_file": Text(
+        "{label}必须指向服务器媒体目录内的文件，不能含有 ..，例如 file:clip.mp4",
+        "{label} must name a file in the servers' media directory, without ..,"
+        " like file:clip.mp4",
     ),
     "code": Text(
         "充值码格式不正确，应为 OWL-XXXX-XXXX-XXXX",

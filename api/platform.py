@@ -18,6 +18,7 @@ from commands.counts import WriterCounts
 from commands.throttle import Throttle
 from domain.accounts.claim import ClaimKind
 from domain.ports import Clock, CommandWriter, Ids
+from domain.public_addresses import Network
 
 ReadPool = AsyncConnectionPool[AsyncConnection[Any]]
 
@@ -79,6 +80,8 @@ class HttpConfig(Struct, frozen=True, kw_only=True):
     read_deadline_s: float = 2.5
     """Within 3 s a request has its answer, be it a 503."""
     position_wait_s: float = 1.0
+    fetch_networks: tuple[Network, ...] = ()
+    """What a task's URL may name beside the public internet."""
     cross_origins: tuple[str, ...] = ()
     """The exact web origins that may call from a browser; none by default."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +21,7 @@ DEFAULT_DATA_DIR = ".owl"
 _PREFIX = "OWL_"
 _OTHERS = frozenset({"OWL_AGENT_", "OWL_API_", "OWL_TEST_", "OWL_FAIL"})
 """Beginnings of variables that belong to other programs of the same name."""
+_NETWORKS = ("trusted_proxies", "fetch_networks")
 
 
 class SettingsInvalid(Exception):
@@ -56,6 +57,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     in ``X-Forwarded-For`` is believed, from the right up to the first address that is none of
     theirs: that is the client. Anybody else's header is not read. Name no network that clients
     are in."""
+    fetch_networks: str | None = None
+    """Private networks, with commas, that a task's URL may name; their agents need the same by
+    ``--allow-network``. Without it, what ``OWL_AGENT_ALLOW_NETWORK`` says to an agent here."""
     password_min_length: Annotated[int, Meta(ge=1, le=128)] | None = None
     """Without it, 6 in ``dev`` and ``test`` as the published contract says, else 8."""
     database_pool_max: Annotated[int, Meta(ge=1, le=200)] = 10
@@ -79,9 +83,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def proxies(self) -> tuple[str, ...]:
         """Each address or network of a trusted proxy."""
-        return tuple(
-            part.strip() for part in (self.trusted_proxies or "").split(",") if part.strip()
-        )
+        return _listed(self.trusted_proxies)
+
+    @property
+    def networks_to_fetch_from(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Each private network that a task's URL may name."""
+        return tuple(map(ip_network, _listed(self.fetch_networks)))
 
     @property
     def artifacts(self) -> str:
@@ -108,16 +115,19 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
         for name, value in variables.items()
         if name.startswith(_PREFIX) and not name.startswith(tuple(_OTHERS)) and value
     }
+    if theirs := variables.get("OWL_AGENT_ALLOW_NETWORK"):
+        given.setdefault("fetch_networks", ",".join(theirs.split()))
     given.update({name: value for name, value in overrides.items() if value is not None})
     try:
         settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsInvalid(_explained(str(error))) from error
-    try:
-        for proxy in settings.proxies:
-            ip_network(proxy)
-    except ValueError as error:
-        raise SettingsInvalid(f"OWL_TRUSTED_PROXIES: {error}") from error
+    for name in _NETWORKS:
+        try:
+            for network in _listed(getattr(settings, name)):
+                ip_network(network)
+        except ValueError as error:
+            raise SettingsInvalid(f"{_PREFIX}{name.upper()}: {error}") from error
     if settings.profile == "dev" and not is_loopback(settings.host):
         raise SettingsInvalid(
             f"OWL_PROFILE=dev has an admin with a known password, so it must not listen on"
@@ -138,6 +148,11 @@ def environment_for_agent(token: str | None) -> dict[str, str]:
         if not name.startswith(_PREFIX) or name.startswith(theirs)
     }
     return environment if token is None else {**environment, "OWL_AGENT_TOKEN": token}
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
 def is_loopback(host: str) -> bool:

@@ -12,9 +12,11 @@ from typing import Annotated, Any, Final, Literal, get_type_hints
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct
 
-from api.fields import URL_MAX, address_with
+from api.fields import source_url_fault
 from api.messages import Fault
-from api.validation import check_of, checked, faults_of_fields
+from api.platform import HttpConfig
+from api.validation import faults_of_fields
+from domain.source_url import CHARACTERS_MAX
 
 CONFIG_BYTES_MAX: Final = 32 * 1024
 CONFIG_DEPTH_MAX: Final = 8
@@ -29,27 +31,47 @@ Timeout = Annotated[
 ]
 
 
-class VideoAnalysisConfig(Struct, kw_only=True, forbid_unknown_fields=True):
+class TaskConfig(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The base of what a type of task takes."""
+
+    @classmethod
+    def cross_check(
+        cls, _given: Mapping[str, Any], _config: HttpConfig
+    ) -> Iterator[tuple[str, Fault]]:
+        """Rules with the platform's configuration; ``given`` are fields of the right kind."""
+        yield from ()
+
+
+class VideoAnalysisConfig(TaskConfig, kw_only=True, forbid_unknown_fields=True):
     """``video_analysis``: what to look at, and for what."""
 
     video_url: Annotated[
         str,
         Meta(
             min_length=1,
-            max_length=URL_MAX,
+            max_length=CHARACTERS_MAX,
             description=(
-                "https; file, within the media directory of the farm's servers; or http, "
-                "which servers refuse unless their operator allows it (--allow-http)."
+                "https on the public internet, port 443 or 80; file, within the media directory"
+                " of the farm's servers; or http, which servers refuse unless their operator"
+                " allows it (--allow-http)."
             ),
             examples=["https://example.com/video.mp4"],
         ),
-        checked(address_with("http", "https", "file")),
     ]
     analysis_type: Literal["content", "scenes", "motion"] = "content"
     timeout_seconds: Timeout | None = None
 
+    @classmethod
+    def cross_check(
+        cls, given: Mapping[str, Any], config: HttpConfig
+    ) -> Iterator[tuple[str, Fault]]:
+        """What no server would fetch is said at once."""
+        url = given.get("video_url", "")
+        if url and (fault := source_url_fault(url, config.fetch_networks)):
+            yield "config.video_url", fault
 
-class TestConfig(Struct, kw_only=True, forbid_unknown_fields=True):
+
+class TestConfig(TaskConfig, kw_only=True, forbid_unknown_fields=True):
     """``test``: goes the whole way of a task without a workload."""
 
     seconds: Annotated[float, Meta(ge=0, le=3600, description="How long to run.")] = 0.0
@@ -59,13 +81,15 @@ class TestConfig(Struct, kw_only=True, forbid_unknown_fields=True):
     timeout_seconds: Timeout | None = None
 
 
-CONFIGS: Final[dict[str, type[Struct]]] = {
+CONFIGS: Final[dict[str, type[TaskConfig]]] = {
     "video_analysis": VideoAnalysisConfig,
     "test": TestConfig,
 }
 
 
-def config_faults(task_type: str, config: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
+def config_faults(
+    task_type: str, config: Mapping[str, Any], http: HttpConfig
+) -> Iterator[tuple[str, Fault]]:
     """Everything that is wrong with a task's config."""
     if len(msgspec.json.encode(config)) > CONFIG_BYTES_MAX:
         yield "config", Fault("too_large", {"limit": CONFIG_BYTES_MAX})
@@ -74,7 +98,10 @@ def config_faults(task_type: str, config: Mapping[str, Any]) -> Iterator[tuple[s
         yield "config", Fault("too_deep", {"limit": CONFIG_DEPTH_MAX})
         return
     shape = CONFIGS.get(task_type)
-    if shape is None or _fits(config, shape):
+    if shape is None:
+        return
+    if _fits(config, shape):
+        yield from shape.cross_check(config, http)
         return
     found = faults_of_fields(
         config, _HINTS[shape], required=_REQUIRED[shape], strict=True, prefix="config."
@@ -82,15 +109,17 @@ def config_faults(task_type: str, config: Mapping[str, Any]) -> Iterator[tuple[s
     for path, faults in found.items():
         for fault in faults:
             yield path, fault
+    good = {name: value for name, value in config.items() if f"config.{name}" not in found}
+    yield from shape.cross_check(good, http)
 
 
 def _fits(config: Mapping[str, Any], shape: type[Struct]) -> bool:
     """Whether there is nothing to say, in one conversion."""
     try:
-        value = msgspec.convert(config, shape)
+        msgspec.convert(config, shape)
     except msgspec.ValidationError:
         return False
-    return not any(check(getattr(value, name)) for name, check in _CHECKS[shape].items())
+    return True
 
 
 def _depth(value: Any) -> int:
@@ -112,13 +141,5 @@ _REQUIRED: Final = {
         for field in msgspec.structs.fields(shape)
         if field.default is NODEFAULT and field.default_factory is NODEFAULT
     )
-    for shape in CONFIGS.values()
-}
-_CHECKS: Final = {
-    shape: {
-        name: check
-        for name, annotation in _HINTS[shape].items()
-        if (check := check_of(annotation)) is not None
-    }
     for shape in CONFIGS.values()
 }

@@ -128,6 +128,7 @@ async def open_platform(core: Core, *, agent_nats_url: str) -> AsyncIterator[Pla
                 request_key=hmac.digest(keys.pepper, b"requests", hashlib.sha256),
                 agent_nats_urls=tuple(agent_nats_url.split(",")),
                 password_min_length=settings.shortest_password,
+                fetch_networks=settings.networks_to_fetch_from,
             ),
             artifacts=open_store(settings.artifacts),
             passwords=Passwords(CHEAP if settings.profile == "test" else None),

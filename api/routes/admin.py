@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from api.body import RequestBody
 from api.envelope import Envelope
 from api.exchange import Exchange
-from api.fields import fen_of, money_schema, yuan_between
+from api.fields import fen_of, money_schema, yuan_between, yuan_text
 from api.messages import Fault, Text
 from api.pagination import Page, PageNumber, PageSize, page_of
 from api.platform import HttpConfig
@@ -50,6 +50,7 @@ class UserRequest(RequestBody):
                 extra_json_schema=money_schema(0, 9_999_999.99),
             ),
             checked(yuan_between("0.00", "9999999.99")),
+            yuan_text("0.00", "9999999.99"),
         ]
         | None
     ) = None

@@ -68,11 +68,11 @@ class SubmitRequest(RequestBody):
 
     @classmethod
     def cross_check(
-        cls, given: Mapping[str, Any], _config: HttpConfig
+        cls, given: Mapping[str, Any], config: HttpConfig
     ) -> Iterator[tuple[str, Fault]]:
         """The config is what the type of task takes."""
         if "task_type" in given:
-            yield from config_faults(given["task_type"], given.get("config", {}))
+            yield from config_faults(given["task_type"], given.get("config", {}), config)
 
 
 class SubmittedTask(Struct, kw_only=True):

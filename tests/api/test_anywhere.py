@@ -1,11 +1,12 @@
 """Bad bodies and queries at any endpoint: each row is refused in words, never with a 500."""
 
 import json
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
-from tests.api.live import Person, field_errors, ok, refused
+from tests.api.live import LiveApi, Person, field_errors, ok, refused
 
 MINIMAL = {"title": "测试任务", "task_type": "test", "description": "这是一个测试任务"}
 
@@ -91,11 +92,35 @@ def test_a_task_with_one_bad_field(user: Person, change: dict[str, Any], field: 
         "file://other-host/clip.mp4",
         "//example.com/a.mp4",
         "https://example.com/" + "a" * 2_048,
+        "https://example.com:8080/a.mp4",
+        "https://127.0.0.1/a.mp4",
+        "http://localhost/a.mp4",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://[::ffff:10.0.0.1]/a.mp4",
+        "https://0x7f000001/a.mp4",
+        "https://2130706433/a.mp4",
+        "https://exam\u200bple.com/a.mp4",
+        "https://例子.cn/a.mp4",
+        "file:///../etc/passwd",
+        "file:%252e%252e/x",
     ],
 )
 def test_a_video_address_that_is_none(user: Person, video_url: str | None) -> None:
     body = {"title": "x", "task_type": "video_analysis", "config": {"video_url": video_url}}
     assert "config.video_url" in field_errors(user.client.post("/api/tasks", json=body))
+
+
+def test_a_network_that_the_operator_opened_may_be_named(database_url: str) -> None:
+    def order(video_url: str) -> dict[str, Any]:
+        config = {"video_url": video_url, "analysis_type": "everything"}
+        return {"title": "x", "task_type": "video_analysis", "config": config}
+
+    networks = (ip_network("127.0.0.0/8"),)
+    with LiveApi(database_url, fetch_networks=networks) as api, api.someone() as person:
+        for video_url, named in [("http://127.0.0.1/a.mp4", False), ("http://10.0.0.1/", True)]:
+            found = field_errors(person.client.post("/api/tasks", json=order(video_url)))
+            assert "config.analysis_type" in found
+            assert ("config.video_url" in found) is named
 
 
 def test_every_bad_field_is_named_in_the_language_asked_for(user: Person) -> None:

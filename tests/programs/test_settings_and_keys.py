@@ -26,11 +26,23 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
         ({"OWL_PROFILE": "dev", "OWL_HOST": "0.0.0.0"}, "must not listen on 0.0.0.0"),
         ({"OWL_TRUSTED_PROXIES": "10.0.0.1, *"}, "OWL_TRUSTED_PROXIES: '\\*' does not appear"),
         ({"OWL_TRUSTED_PROXIES": "10.0.0.1/8"}, "OWL_TRUSTED_PROXIES: .* has host bits set"),
+        ({"OWL_FETCH_NETWORKS": "nas"}, "OWL_FETCH_NETWORKS: 'nas' does not appear"),
     ],
 )
 def test_a_wrong_setting_is_named(variables: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsInvalid, match=said):
         load(variables)
+
+
+def test_what_an_agent_here_may_fetch_from_may_be_named_in_tasks() -> None:
+    theirs = {"OWL_AGENT_ALLOW_NETWORK": "10.1.0.0/16 fd00::/8"}
+    assert [str(network) for network in load(theirs).networks_to_fetch_from] == [
+        "10.1.0.0/16",
+        "fd00::/8",
+    ]
+    own = load(theirs | {"OWL_FETCH_NETWORKS": "10.2.0.0/16, 10.3.0.1"}).networks_to_fetch_from
+    assert [str(network) for network in own] == ["10.2.0.0/16", "10.3.0.1/32"]
+    assert load({}).networks_to_fetch_from == ()
 
 
 def test_a_password_is_shortest_in_the_dev_profile_only() -> None:
