@@ -21,6 +21,7 @@ from projections.statements import ddl_parts, schema_of
 _CHECKPOINTS: Final = Path(__file__).with_name("checkpoints.sql")
 
 ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('owl_read'))"
+LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '3s'"
 LIVE: Final = """
     SELECT read_model, fingerprint FROM owl_read.checkpoints WHERE state = 'live'
 """
@@ -41,8 +42,12 @@ def prepare(conninfo: str, read_models: Sequence[ReadModel] = READ_MODELS) -> tu
     Returns:
         The read models whose live generation was made by other folds or tables than this
         program's: they stand still until they are rebuilt.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: another process makes or drops tables for long.
     """
     with psycopg.connect(conninfo) as connection:
+        connection.execute(LOCK_TIMEOUT)
         connection.execute(ONE_AT_A_TIME)
         run_script(connection, _CHECKPOINTS.read_text(encoding="utf-8"))
         live: dict[str, str] = dict(connection.execute(LIVE).fetchall())

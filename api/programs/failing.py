@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
+from psycopg.errors import LockNotAvailable
 
 from api.database import DatabaseRefused
 from api.embedded.failure import StackFailed
@@ -41,7 +42,7 @@ def in_words() -> Iterator[None]:
         yield
     except SettingsInvalid as error:
         raise CalledWrongly(str(error)) from error
-    except (KeysMissing, NotDurable, OutOfReach) as error:
+    except (KeysMissing, NotDurable, OutOfReach, LockNotAvailable) as error:
         raise Unreachable(str(error)) from error
     except (DatabaseRefused, StackFailed, Refused) as error:
         raise ProgramFailed(str(error)) from error
