@@ -32,6 +32,10 @@ ACTIONS: Final[dict[str, Text]] = {
     "fleet.server_resumed/1": Text("恢复GPU服务器", "Resumed a GPU server"),
     "fleet.server_removed/1": Text("移除GPU服务器", "Removed a GPU server"),
     "system.configuration_changed/1": Text("修改系统配置", "Changed the configuration"),
+    "accounts.login_refused/1": Text("登录被拒绝", "Was refused a login"),
+    "system.audit_accessed/1": Text("查阅审计日志", "Looked at the audit log"),
+    "system.audit_tail_ended/1": Text("结束跟踪审计日志", "Stopped following the audit log"),
+    "system.log_read/1": Text("查阅或下载日志", "Read or downloaded a log"),
     "system.read_model_switched/1": Text("切换读模型", "Switched a read model"),
 }
 

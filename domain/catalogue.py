@@ -14,6 +14,7 @@ from domain.accounts.events import AdminFact, ClaimFact, UserFact
 from domain.facts import Fact, is_personal, tag_of
 from domain.fleet.events import ServerFact
 from domain.recharge.events import CodeFact
+from domain.system.accesses import AccessFact
 from domain.system.events import SystemFact
 from domain.system.read_models import ReadModelFact
 from domain.tasks.events import TaskFact
@@ -30,6 +31,7 @@ BusinessFact: TypeAlias = (
     | ServerFact
     | SystemFact
     | ReadModelFact
+    | AccessFact
 )
 
 BUSINESS: Final[tuple[type[Fact], ...]] = get_args(BusinessFact)

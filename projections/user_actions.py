@@ -36,6 +36,7 @@ from domain.fleet.events import (
     ServerResumed,
 )
 from domain.recharge.events import CodeIssued, CodeRedeemed, CodeRevealed, CodeRevoked
+from domain.system.accesses import AuditAccessed, AuditTailEnded, LoginRefused, LogRead
 from domain.system.events import ConfigurationChanged, ReadModelSwitched
 from domain.tasks.events import (
     TaskCancelled,
@@ -77,6 +78,10 @@ ACTIONS: Final[tuple[type[Fact], ...]] = (
     ServerRemoved,
     ConfigurationChanged,
     ReadModelSwitched,
+    AuditAccessed,
+    AuditTailEnded,
+    LogRead,
+    LoginRefused,
 )
 _LEFT_OUT: Final = frozenset(
     {
@@ -93,6 +98,8 @@ _FIELDS: Final = {
     for fact in ACTIONS
 }
 _TAGS: Final = {fact: tag_of(fact) for fact in ACTIONS}
+_BY_STRANGERS: Final = frozenset({LoginRefused})
+"""What people do of whom nothing is known."""
 _PEOPLE: Final = frozenset({"user", "admin"})
 _OPERATOR: Final = "system"
 
@@ -118,11 +125,12 @@ class UserActionRow(Struct, frozen=True, kw_only=True, gc=False):
 
 def _noted(event: Recorded[Any]) -> UserActionRow | None:
     kind, _, name = event.actor.partition(":")
-    if kind not in _PEOPLE and kind != _OPERATOR:
-        return None
     fact = event.fact
+    known = kind in _PEOPLE or kind == _OPERATOR
+    if not known and type(fact) not in _BY_STRANGERS:
+        return None
     actor_id = _id_in(name) if kind in _PEOPLE else NOBODY
-    user_id = getattr(fact, "user_id", NOBODY)
+    user_id = getattr(fact, "user_id", None) or NOBODY
     return UserActionRow(
         position=event.position,
         stream=event.stream,

@@ -30,6 +30,7 @@ from domain.ids import CONFIGURATION_STREAM, READ_MODELS_STREAM, account_stream
 from domain.money import Fen
 from domain.recharge.code import CODE, Code, redeem
 from domain.recharge.events import CodeFact, CodeIssued, CodeRedeemed
+from domain.system.accesses import ACCESS, AccessFact
 from domain.system.configuration import CONFIGURATION, Configuration
 from domain.system.events import ConfigurationChanged, SystemFact
 from domain.system.read_models import ReadModelFact
@@ -275,6 +276,7 @@ def _rules() -> dict[type[Fact], Rule]:
         (ClaimFact, _by(CLAIM)),
         (AdminFact, _by(ADMINS)),
         (ServerFact, _by(SERVER)),
+        (AccessFact, _by(ACCESS)),
     )
     rules = {fact: rule for union, rule in of_kind for fact in union.__args__}
     assert set(rules) == set(BUSINESS), "a kind of fact without a rule"

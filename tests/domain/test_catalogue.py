@@ -75,7 +75,7 @@ def test_what_is_personal_is_known_of_each_fact() -> None:
 
 def test_every_fact_with_something_personal_says_whose_it_is() -> None:
     personal = [fact for fact in BY_TAG.values() if personal_fields(fact)]
-    assert len(personal) == 3
+    assert len(personal) == 4
     assert all("user_id" in fact.__struct_fields__ for fact in personal)
 
 

@@ -41,12 +41,13 @@ from domain.fleet.events import (
 from domain.fleet.messages import GpuSample, HostSample, OutputLine, RunningTask
 from domain.money import Posting
 from domain.recharge.events import CodeIssued, CodeRedeemed, CodeRevealed, CodeRevoked
+from domain.system.accesses import AuditAccessed, AuditTailEnded, LoginRefused, LogRead
 from domain.system.events import ConfigurationChanged, ReadModelSwitched
 from domain.system.read_models import (
     KeptGenerationDropped,
-    ReadModelResumed,
     ReadModelActAsked,
     ReadModelActRefused,
+    ReadModelResumed,
     ReadModelRolledBack,
     ReadModelVerified,
     RebuildCancelled,
@@ -314,9 +315,9 @@ SYSTEM: Final[tuple[Fact, ...]] = (
         at_position=1_000,
         checksum="c0ffee",
     ),
-    RebuildStarted(
     ReadModelActAsked(read_model="tasks", act="rebuild", switching="manual", max_load=0.5),
     ReadModelActRefused(read_model="tasks", act="rollback", reason="nothing is kept"),
+    RebuildStarted(
         read_model="tasks", generation=2, from_position=500, upto=1_000, max_load=0.5
     ),
     RebuildPaused(read_model="tasks"),
@@ -335,6 +336,25 @@ SYSTEM: Final[tuple[Fact, ...]] = (
         read_model="tasks", before_generation=2, after_generation=1, at_position=1_000
     ),
     KeptGenerationDropped(read_model="tasks", generations=(1,)),
+)
+
+ACCESSES: Final[tuple[Fact, ...]] = (
+    AuditAccessed(
+        user_id=USER,
+        asked="/api/audit/events?from=100&type=wallet.%2A",
+        after=99,
+        until=1_000,
+    ),
+    AuditTailEnded(user_id=USER, upto=1_000, sent=12, reason="left"),
+    LogRead(user_id=USER, asked="/api/logs/system?level=ERROR", search="爱丽丝"),
+    LoginRefused(
+        account=CLAIM,
+        address=RECORD,
+        reason="wrong_password",
+        user_id=USER,
+        closed_until=AT,
+        untold=3,
+    ),
 )
 
 TELEMETRY: Final[tuple[Fact, ...]] = (
@@ -382,4 +402,12 @@ TELEMETRY: Final[tuple[Fact, ...]] = (
     ),
 )
 
-SAMPLES: Final[tuple[Fact, ...]] = ACCOUNTS + MONEY + TASKS + FLEET + SYSTEM + TELEMETRY
+SAMPLES: Final[tuple[Fact, ...]] = (
+    *ACCOUNTS,
+    *MONEY,
+    *TASKS,
+    *FLEET,
+    *SYSTEM,
+    *ACCESSES,
+    *TELEMETRY,
+)
