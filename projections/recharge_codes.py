@@ -100,32 +100,76 @@ PAGE: Final = """
         'total', ({total}),
         'items', coalesce((
             SELECT json_agg(to_json(found)) FROM (
-                SELECT * FROM read.recharge_codes WHERE {where}
-                ORDER BY created_at DESC, code_id DESC
-                LIMIT %(page_size)s OFFSET %(offset)s
+                SELECT code.* FROM (
+                    {page} LIMIT %(page_size)s OFFSET %(offset)s
+                ) AS page, LATERAL (
+                    SELECT * FROM read.recharge_codes WHERE code_id = page.code_id
+                    LIMIT 1  -- one lookup for each, whatever length of page is planned for
+                ) AS code
+                ORDER BY {order}
             ) AS found
         ), '[]'::json)
     )::text
 """
-COUNT: Final = "SELECT coalesce(sum(n), 0) FROM read.code_counts"
+NEWEST_FIRST: Final = "created_at DESC, code_id DESC"
+EXPIRED_LAST_FIRST: Final = "expires_at DESC, code_id DESC"
+ALL: Final = """
+    SELECT code_id FROM read.recharge_codes ORDER BY created_at DESC, code_id DESC
+"""
+IN_STATE: Final = """
+    SELECT code_id FROM read.recharge_codes WHERE state = '{state}'
+    ORDER BY created_at DESC, code_id DESC
+"""
 EXPIRED: Final = """
-    (SELECT coalesce(sum(n), 0) FROM read.code_counts
-        WHERE state = 'open' AND expires_on < (%(now)s AT TIME ZONE 'UTC')::date)
-    + (SELECT count(*) FROM read.recharge_codes
+    SELECT code_id FROM read.recharge_codes WHERE state = 'open' AND expires_at <= %(now)s
+    ORDER BY expires_at DESC, code_id DESC
+"""
+ACTIVE: Final = """
+    SELECT code_id FROM read.code_counts AS day, LATERAL (
+        SELECT code_id, created_at FROM read.recharge_codes
+        WHERE state = 'open' AND (expires_at IS NULL OR expires_at > %(now)s)
+            AND coalesce((expires_at AT TIME ZONE 'UTC')::date, DATE '9999-12-31')
+                = day.expires_on
+        ORDER BY created_at DESC, code_id DESC LIMIT %(reach)s
+    ) AS of_day
+    WHERE day.state = 'open' AND n > 0 AND expires_on >= (%(now)s AT TIME ZONE 'UTC')::date
+    ORDER BY created_at DESC, code_id DESC
+"""
+COUNT: Final = "SELECT coalesce(sum(n), 0) FROM read.code_counts"
+EXPIRED_TODAY: Final = """
+    (SELECT count(*) FROM read.recharge_codes
         WHERE state = 'open' AND expires_at <= %(now)s
             AND expires_at >= date_trunc('day', %(now)s, 'UTC'))
 """
+COUNT_ACTIVE: Final = """
+    SELECT coalesce(sum(n), 0) - {expired_today} FROM read.code_counts
+    WHERE state = 'open' AND expires_on >= (%(now)s AT TIME ZONE 'UTC')::date
+"""
+COUNT_EXPIRED: Final = """
+    SELECT coalesce(sum(n), 0) + {expired_today} FROM read.code_counts
+    WHERE state = 'open' AND expires_on < (%(now)s AT TIME ZONE 'UTC')::date
+"""
+
+
+def _in_state(state: LiteralString) -> LiteralString:
+    return PAGE.format(
+        total=COUNT + " WHERE state = '" + state + "'",
+        page=IN_STATE.format(state=state),
+        order=NEWEST_FIRST,
+    )
+
+
 STATEMENTS: Final[dict[CodeStatus | None, LiteralString]] = {
-    None: PAGE.format(total=COUNT, where="true"),
-    "used": PAGE.format(total=COUNT + " WHERE state = 'used'", where="state = 'used'"),
-    "revoked": PAGE.format(total=COUNT + " WHERE state = 'revoked'", where="state = 'revoked'"),
+    None: PAGE.format(total=COUNT, page=ALL, order=NEWEST_FIRST),
+    "used": _in_state("used"),
+    "revoked": _in_state("revoked"),
     "expired": PAGE.format(
-        total="SELECT " + EXPIRED, where="state = 'open' AND expires_at <= %(now)s"
+        total=COUNT_EXPIRED.format(expired_today=EXPIRED_TODAY),
+        page=EXPIRED,
+        order=EXPIRED_LAST_FIRST,
     ),
     "active": PAGE.format(
-        total=COUNT.replace("sum(n), 0)", "sum(n), 0) - (" + EXPIRED + ")")
-        + " WHERE state = 'open'",
-        where="state = 'open' AND (expires_at IS NULL OR expires_at > %(now)s)",
+        total=COUNT_ACTIVE.format(expired_today=EXPIRED_TODAY), page=ACTIVE, order=NEWEST_FIRST
     ),
 }
 
@@ -138,8 +182,16 @@ async def code_page(
     page: int,
     page_size: int,
 ) -> Page[RechargeCodeRow]:
-    """One page of codes, the newest first; ``status`` is that at ``now``."""
-    parameters = {"now": now, "page_size": page_size, "offset": offset(page, page_size)}
+    """One page of codes, the newest first, expired ones by when they did.
+
+    ``status`` is that at ``now``.
+    """
+    parameters = {
+        "now": now,
+        "page_size": page_size,
+        "offset": offset(page, page_size),
+        "reach": offset(page + 1, page_size),
+    }
     found = await one(connection, Found[RechargeCodeRow], STATEMENTS[status], parameters)
     assert found is not None, "an aggregate gives one row"
     return Page(items=found.items, total=found.total, page=page, page_size=page_size)

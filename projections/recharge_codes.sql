@@ -30,4 +30,8 @@ CREATE TABLE code_counts (
 ALTER TABLE recharge_codes ADD PRIMARY KEY (code_id);
 CREATE INDEX recharge_codes_created ON recharge_codes (created_at, code_id);
 CREATE INDEX recharge_codes_state ON recharge_codes (state, created_at, code_id);
-CREATE INDEX recharge_codes_open ON recharge_codes (expires_at) WHERE state = 'open';
+CREATE INDEX recharge_codes_open ON recharge_codes (expires_at, code_id) WHERE state = 'open';
+-- those that can still be used, of each day on which some expire: expired ones are never passed
+CREATE INDEX recharge_codes_usable ON recharge_codes (
+    coalesce((expires_at AT TIME ZONE 'UTC')::date, DATE '9999-12-31'), created_at, code_id
+) WHERE state = 'open';

@@ -77,14 +77,17 @@ PAGE: Final = """
         'total', coalesce((SELECT n FROM read.recharge_counts WHERE user_id = %(user_id)s), 0),
         'items', coalesce((
             SELECT json_agg(to_json(found)) FROM (
-                SELECT record.*, hint, description
-                FROM (
-                    SELECT * FROM read.recharge_records WHERE user_id = %(user_id)s
+                SELECT record.*, hint, description FROM (
+                    SELECT position FROM read.recharge_records WHERE user_id = %(user_id)s
                     ORDER BY position DESC LIMIT %(page_size)s OFFSET %(offset)s
-                ) AS record
-                JOIN (
-                    SELECT code_id, hint, description FROM read.recharge_codes
-                ) AS code USING (code_id)
+                ) AS page, LATERAL (
+                    SELECT * FROM read.recharge_records
+                    WHERE user_id = %(user_id)s AND position = page.position
+                    LIMIT 1  -- one lookup for each, whatever length of page is planned for
+                ) AS record, LATERAL (
+                    SELECT hint, description FROM read.recharge_codes
+                    WHERE code_id = record.code_id LIMIT 1
+                ) AS code
                 ORDER BY position DESC
             ) AS found
         ), '[]'::json)

@@ -1,7 +1,9 @@
 """A task's log: what happened to it and what it wrote, merged in the order of recording.
 
 The order is that of the platform's clock, since an agent's clock is only data; inside one
-chunk it is the order in which the task wrote.
+chunk it is the order in which the task wrote. A page finds its place by how many lines each
+chunk has, which an index tells, and unpacks only the chunks that it shows: a long log costs no
+more than a short one.
 """
 
 from __future__ import annotations
@@ -51,20 +53,43 @@ class LogLine(Struct, frozen=True, kw_only=True):
         return LogCursor(self.recorded_at, self.source, self.position, self.line)
 
 
-MERGED: Final = """
-    WITH merged AS (
-        SELECT recorded_at, 0 AS source, position, 0::bigint AS line,
-            stream || '/' || version AS event_id, level, attempt, actor, tag, data,
-            NULL::text AS text, NULL::timestamptz AS at
-        FROM read.task_events WHERE task_id = %(task_id)s
-        UNION ALL
-        SELECT recorded_at, 1 AS source, position, number AS line,
-            task_id || '/' || version AS event_id, written ->> 'level' AS level, attempt,
-            'agent:' || server_id AS actor, NULL::text AS tag, NULL::jsonb AS data,
-            written ->> 'text' AS text, (written ->> 'at')::timestamptz AS at
-        FROM read.task_output,
-            jsonb_array_elements(lines) WITH ORDINALITY AS written_line (written, number)
-        WHERE task_id = %(task_id)s
+PARTS: Final = """
+    WITH parts AS (
+        SELECT recorded_at, 0 AS source, position, 1::bigint AS line_count
+        FROM read.task_events WHERE task_id = %(task_id)s {events_on}
+        UNION ALL (
+            SELECT recorded_at, 1 AS source, position, line_count
+            FROM read.task_output WHERE task_id = %(task_id)s AND line_count > 0 {output_on}
+            -- each has a line at least, so no more of them are on the way to the page's end
+            ORDER BY recorded_at, position LIMIT %(beyond)s
+        )
+    ), placed AS (
+        SELECT parts.*, sum(line_count)
+            OVER (ORDER BY recorded_at, source, position) - line_count AS before
+        FROM parts
+    ), lines AS (
+        SELECT placed.recorded_at, source, placed.position, line.*
+        FROM placed, LATERAL (
+            (
+                SELECT 0::bigint AS line, stream || '/' || version AS event_id, level, attempt,
+                    actor, tag, data, NULL::text AS text, NULL::timestamptz AS at
+                FROM read.task_events
+                WHERE source = 0 AND task_id = %(task_id)s AND position = placed.position
+                LIMIT 1
+            ) UNION ALL (
+                SELECT number, task_id || '/' || version, written ->> 'level', attempt,
+                    'agent:' || server_id, NULL, NULL, written ->> 'text',
+                    (written ->> 'at')::timestamptz
+                FROM (
+                    SELECT * FROM read.task_output
+                    WHERE source = 1 AND task_id = %(task_id)s
+                        AND recorded_at = placed.recorded_at AND position = placed.position
+                    LIMIT 1
+                ) AS chunk,
+                jsonb_array_elements(lines) WITH ORDINALITY AS written_line (written, number)
+            )
+        ) AS line
+        WHERE before < %(beyond)s AND {wanted}
     )
 """
 PAGE: Final = """
@@ -72,11 +97,8 @@ PAGE: Final = """
         'total', (SELECT count(*) FROM read.task_events WHERE task_id = %(task_id)s)
             + coalesce((SELECT n FROM read.task_output_lines WHERE task_id = %(task_id)s), 0),
         'items', coalesce((
-            SELECT json_agg(to_json(found) ORDER BY recorded_at, source, position, line)
-            FROM (
-                SELECT * FROM merged ORDER BY recorded_at, source, position, line
-                LIMIT %(limit)s OFFSET %(offset)s
-            ) AS found
+            SELECT json_agg(to_json(lines) ORDER BY recorded_at, source, position, line)
+            FROM lines
         ), '[]'::json)
     )::text
 """
@@ -85,21 +107,42 @@ AFTER: Final = """
         json_agg(to_json(found) ORDER BY recorded_at, source, position, line), '[]'
     )::text
     FROM (
-        SELECT * FROM merged
-        -- the first condition alone can use the indexes
-        WHERE recorded_at >= %(recorded_at)s AND (recorded_at, source, position, line)
-            > (%(recorded_at)s, %(source)s, %(position)s, %(line)s)
-        ORDER BY recorded_at, source, position, line LIMIT %(limit)s
+        SELECT * FROM lines ORDER BY recorded_at, source, position, line LIMIT %(limit)s
     ) AS found
 """
+_ON_THE_PAGE: Final = """
+    before + line_count > %(offset)s
+    AND before + greatest(line, 1) > %(offset)s AND before + greatest(line, 1) <= %(beyond)s
+"""
+_AFTER_THE_CURSOR: Final = """
+    (placed.recorded_at, source, placed.position, line)
+        > (%(recorded_at)s, %(source)s, %(position)s, %(line)s)
+"""
+_FROM_THE_CURSOR: Final = """
+    AND recorded_at >= %(recorded_at)s  -- the rest cannot use an index
+    AND (recorded_at, {source}, position) >= (%(recorded_at)s, %(source)s, %(position)s)
+"""
+STATEMENTS: Final = {
+    "page": PARTS.format(events_on="", output_on="", wanted=_ON_THE_PAGE) + PAGE,
+    "after": PARTS.format(
+        events_on=_FROM_THE_CURSOR.format(source="0"),
+        output_on=_FROM_THE_CURSOR.format(source="1"),
+        wanted=_AFTER_THE_CURSOR,
+    )
+    + AFTER,
+}
 
 
 async def log_page(
     connection: AsyncConnection[Any], task_id: UUID, *, page: int, page_size: int
 ) -> Page[LogLine]:
     """One page of the task's log, the oldest line first."""
-    parameters = {"task_id": task_id, "limit": page_size, "offset": offset(page, page_size)}
-    found = await one(connection, Found[LogLine], MERGED + PAGE, parameters)
+    parameters = {
+        "task_id": task_id,
+        "offset": offset(page, page_size),
+        "beyond": offset(page + 1, page_size),
+    }
+    found = await one(connection, Found[LogLine], STATEMENTS["page"], parameters)
     assert found is not None, "an aggregate gives one row"
     return Page(items=found.items, total=found.total, page=page, page_size=page_size)
 
@@ -115,7 +158,8 @@ async def log_after(
         "position": cursor.position,
         "line": cursor.line,
         "limit": limit,
+        "beyond": limit + max(cursor.line, 1),  # the cursor's own part is read with the rest
     }
-    found = await one(connection, tuple[LogLine, ...], MERGED + AFTER, parameters)
+    found = await one(connection, tuple[LogLine, ...], STATEMENTS["after"], parameters)
     assert found is not None, "an aggregate gives one row"
     return found

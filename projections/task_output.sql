@@ -20,4 +20,6 @@ CREATE TABLE task_output_lines (
 -- after the rows
 
 ALTER TABLE task_output ADD PRIMARY KEY (task_id, attempt, sequence);
-CREATE INDEX task_output_in_time ON task_output (task_id, recorded_at, position);
+-- with how many lines each has: where a page of a long log begins is told by this alone
+CREATE INDEX task_output_in_time ON task_output (task_id, recorded_at, position)
+    INCLUDE (line_count);

@@ -29,41 +29,36 @@ SHOWN: Final = """
 """
 PAGE: Final = """
     SELECT json_build_object(
-        'total', (SELECT coalesce(sum(n), 0) FROM read.action_counts WHERE {days}),
+        'total', ({total}),
         'items', coalesce((
             SELECT json_agg(to_json(found)) FROM (
                 {shown} FROM (
-                    SELECT * FROM read.user_actions WHERE {during}
-                    ORDER BY recorded_at DESC, position DESC
+                    {page} ORDER BY recorded_at DESC, position DESC
                     LIMIT %(page_size)s OFFSET %(offset)s
-                ) AS action ORDER BY recorded_at DESC, position DESC
+                ) AS page, LATERAL (
+                    SELECT * FROM read.user_actions WHERE position = page.position
+                    LIMIT 1  -- one lookup for each, whatever length of page is planned for
+                ) AS action ORDER BY action.recorded_at DESC, action.position DESC
             ) AS found
         ), '[]'::json)
     )::text
 """
-PAGE_OF_USER: Final = """
-    SELECT json_build_object(
-        'total', (
-            SELECT coalesce(sum(n), 0) FROM read.actor_action_counts
-            WHERE actor_id = %(user_id)s AND {days}
-        ) + (SELECT count(*) FROM read.user_actions WHERE {about} AND {during}),
-        'items', coalesce((
-            SELECT json_agg(to_json(found)) FROM (
-                {shown} FROM (
-                    (
-                        SELECT * FROM read.user_actions
-                        WHERE actor_id = %(user_id)s AND {during}
-                        ORDER BY recorded_at DESC, position DESC LIMIT %(reach)s
-                    ) UNION ALL (
-                        SELECT * FROM read.user_actions WHERE {about} AND {during}
-                        ORDER BY recorded_at DESC, position DESC LIMIT %(reach)s
-                    )
-                    ORDER BY recorded_at DESC, position DESC
-                    LIMIT %(page_size)s OFFSET %(offset)s
-                ) AS action ORDER BY recorded_at DESC, position DESC
-            ) AS found
-        ), '[]'::json)
-    )::text
+OF_ALL: Final = "SELECT recorded_at, position FROM read.user_actions WHERE {during}"
+OF_USER: Final = """
+    (
+        SELECT recorded_at, position FROM read.user_actions
+        WHERE actor_id = %(user_id)s AND {during}
+        ORDER BY recorded_at DESC, position DESC LIMIT %(reach)s
+    ) UNION ALL (
+        SELECT recorded_at, position FROM read.user_actions WHERE {about} AND {during}
+        ORDER BY recorded_at DESC, position DESC LIMIT %(reach)s
+    )
+"""
+TOTAL: Final = "SELECT coalesce(sum(n), 0) FROM read.action_counts WHERE {days}"
+TOTAL_OF_USER: Final = """
+    SELECT coalesce(sum(n), 0) + (
+        SELECT count(*) FROM read.user_actions WHERE {about} AND {during}
+    ) FROM read.actor_action_counts WHERE actor_id = %(user_id)s AND {days}
 """
 AFTER: Final = """
     SELECT coalesce(json_agg(to_json(found)), '[]')::text FROM (
@@ -96,8 +91,12 @@ _PARTS: Final = {
     "about": ABOUT,
 }
 STATEMENTS: Final = {
-    "page": PAGE.format_map(_PARTS),
-    "page of a user": PAGE_OF_USER.format_map(_PARTS),
+    "page": PAGE.format(
+        total=TOTAL.format_map(_PARTS), page=OF_ALL.format_map(_PARTS), shown=SHOWN
+    ),
+    "page of a user": PAGE.format(
+        total=TOTAL_OF_USER.format_map(_PARTS), page=OF_USER.format_map(_PARTS), shown=SHOWN
+    ),
     "after": AFTER.format_map(_PARTS),
     "after, of a user": AFTER_OF_USER.format_map(_PARTS),
 }

@@ -1,4 +1,8 @@
-"""Pages of users for administrators, the newest first. Totals come from the tallies."""
+"""Pages of users for administrators, the newest first. Totals come from the tallies.
+
+The tallies also say which standings (role, activity) there are: a filtered page is merged from
+the beginnings of those that match, so that nothing is read to be left out.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +15,36 @@ from projections.page import Found, Page, offset, one
 from projections.users import UserRow
 
 PAGE: Final = """
+    WITH matching AS MATERIALIZED (
+        SELECT role, is_active, n FROM read.user_totals WHERE n > 0 AND {where}
+    ), page AS (
+        {page}
+    )
     SELECT json_build_object(
-        'total', (SELECT coalesce(sum(n), 0) FROM read.user_totals WHERE {where}),
+        'total', (SELECT coalesce(sum(n), 0) FROM matching),
         'items', coalesce((
             SELECT json_agg(to_json(found)) FROM (
-                SELECT the_user.* FROM read.users AS the_user
-                JOIN (
-                    SELECT user_id FROM read.users WHERE {where}
-                    ORDER BY created_at DESC, user_id DESC
-                    LIMIT %(page_size)s OFFSET %(offset)s
-                ) AS page USING (user_id)
+                SELECT the_user.* FROM page, LATERAL (
+                    SELECT * FROM read.users WHERE user_id = page.user_id
+                    LIMIT 1  -- one lookup for each, whatever length of page is planned for
+                ) AS the_user
                 ORDER BY created_at DESC, user_id DESC
             ) AS found
         ), '[]'::json)
     )::text
+"""
+OF_ALL: Final = """
+    SELECT user_id FROM read.users
+    ORDER BY created_at DESC, user_id DESC LIMIT %(page_size)s OFFSET %(offset)s
+"""
+OF_EACH_STANDING: Final = """
+    SELECT user_id
+    FROM matching, LATERAL (
+        SELECT user_id, created_at FROM read.users AS the_user
+        WHERE the_user.role = matching.role AND the_user.is_active = matching.is_active
+        ORDER BY created_at DESC, user_id DESC LIMIT %(reach)s
+    ) AS of_standing
+    ORDER BY created_at DESC, user_id DESC LIMIT %(page_size)s OFFSET %(offset)s
 """
 _BY_ROLE: Final = "role = %(role)s"
 _WHERES: Final[dict[tuple[bool, bool | None], LiteralString]] = {
@@ -35,7 +55,10 @@ _WHERES: Final[dict[tuple[bool, bool | None], LiteralString]] = {
     (True, True): _BY_ROLE + " AND is_active",
     (True, False): _BY_ROLE + " AND NOT is_active",
 }
-PAGES: Final = {asked: PAGE.format(where=where) for asked, where in _WHERES.items()}
+PAGES: Final = {
+    asked: PAGE.format(where=where, page=OF_ALL if where == "true" else OF_EACH_STANDING)
+    for asked, where in _WHERES.items()
+}
 """By whether a role is asked for, and which activity."""
 
 
@@ -53,6 +76,7 @@ async def user_page(
         "role": role,
         "page_size": page_size,
         "offset": offset(page, page_size),
+        "reach": offset(page + 1, page_size),
     }
     found = await one(connection, Found[UserRow], statement, parameters)
     assert found is not None, "an aggregate gives one row"

@@ -35,7 +35,6 @@ CREATE TABLE spent_totals (LIKE user_totals INCLUDING ALL) WITH (fillfactor = 10
 
 ALTER TABLE users ADD PRIMARY KEY (user_id);
 
--- an administrator's list, the newest first, and its filters
+-- an administrator's list, the newest first: of all, and of each standing (``user_lists``)
 CREATE INDEX users_created ON users (created_at, user_id);
-CREATE INDEX users_role ON users (role, created_at, user_id);
-CREATE INDEX users_inactive ON users (created_at, user_id) WHERE NOT is_active;
+CREATE INDEX users_by_standing ON users (role, is_active, created_at, user_id);

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from itertools import product
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,14 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from projections import task_lists
+from projections import (
+    recharge_codes,
+    recharge_records,
+    task_lists,
+    task_logs,
+    user_action_pages,
+    user_lists,
+)
 from projections.migrate import prepare
 from tests.stack import LiveStack
 
@@ -47,9 +55,61 @@ FILL = f"""
     INSERT INTO rm_tasks_g1.task_totals
     SELECT status, task_type, false, count(*) FROM rm_tasks_g1.tasks GROUP BY 1, 2;
 """
+FILL_THE_REST = """
+    INSERT INTO rm_users_g1.users
+    SELECT lpad(to_hex(n), 32, '0')::uuid, 'e' || n, 'u' || n, 'n',
+        CASE WHEN n IN (5, 6, 7) THEN 'admin' ELSE 'user' END, n NOT IN (6, 7), 0, 0, 0, 0, 0,
+        0, NULL, now() - (20000 - n) * interval '1 minute', NULL
+    FROM generate_series(1, 20000) AS n;
+    INSERT INTO rm_users_g1.user_totals
+    SELECT role, is_active, count(*) FROM rm_users_g1.users GROUP BY 1, 2;
+
+    -- all but ten have expired unused, each day some; the ten are the oldest of all
+    INSERT INTO rm_recharge_codes_g1.recharge_codes
+    SELECT lpad(to_hex(n), 32, '0')::uuid, lpad('7', 32, '0')::uuid, 'h', 1, 1, 0,
+        CASE WHEN n > 5 THEN now() + CASE WHEN n > 10 THEN -1 ELSE 1 END
+            * n / 100 * interval '1 day' - interval '1 hour' END,
+        'd', 'open', 'admin:x', now() - (20000 - n) * interval '1 minute', NULL, NULL
+    FROM generate_series(1, 20000) AS n;
+    INSERT INTO rm_recharge_codes_g1.code_counts
+    SELECT 'open', coalesce((expires_at AT TIME ZONE 'UTC')::date, DATE '9999-12-31'), count(*)
+    FROM rm_recharge_codes_g1.recharge_codes GROUP BY 2;
+    INSERT INTO rm_recharge_records_g1.recharge_records
+    SELECT lpad(to_hex(n), 32, '0')::uuid, lpad(CASE WHEN n % 50 = 0 THEN '2' ELSE '1' END, 32,
+        '0')::uuid, lpad(to_hex(n), 32, '0')::uuid, 1, now(), n
+    FROM generate_series(1, 20000) AS n;
+
+    INSERT INTO rm_user_actions_g1.user_actions
+    SELECT n, lpad('7', 32, '0')::uuid, n, 'tag', 'user:x',
+        lpad(CASE WHEN n % 500 = 0 THEN '2' ELSE '1' END, 32, '0')::uuid,
+        lpad(CASE WHEN n % 1000 = 1 THEN '2' ELSE '0' END, 32, '0')::uuid,
+        'r', now() - (20000 - n) * interval '1 minute', '{}'
+    FROM generate_series(1, 20000) AS n;
+
+    -- one task wrote a hundred thousand lines
+    INSERT INTO rm_task_events_g1.task_events
+    SELECT n, lpad(to_hex(n / 10), 32, '0')::uuid, lpad('7', 32, '0')::uuid, n, 'tag', 'INFO',
+        1, 'system:test', now() - (20000 - n) * interval '1 second', '{}'
+    FROM generate_series(1, 20000) AS n;
+    INSERT INTO rm_task_output_g1.task_output
+    SELECT lpad(CASE WHEN n % 10 = 0 THEN to_hex(n) ELSE '1' END, 32, '0')::uuid, 1, n, n, n,
+        lpad('7', 32, '0')::uuid, now() - (20000 - n) * interval '1 second', 200, (
+            SELECT jsonb_agg(jsonb_build_object(
+                'at', now(), 'level', 'INFO', 'text', md5(line::text)
+            )) FROM generate_series(1, 200) AS line
+        )
+    FROM generate_series(1, 555) AS n;
+"""
 PAGE = {"page_size": 20, "offset": 40, "reach": 60}
 FIRST_PAGE = {"page_size": 20, "offset": 0, "reach": 20}
-BUFFERS = 400
+OTHERS = {
+    **{f"users {asked}": text for asked, text in user_lists.PAGES.items()},
+    **{f"codes {status}": text for status, text in recharge_codes.STATEMENTS.items()},
+    "records": recharge_records.PAGE,
+    **{f"user actions: {name}": text for name, text in user_action_pages.STATEMENTS.items()},
+    **{f"task log: {name}": text for name, text in task_logs.STATEMENTS.items()},
+}
+BUFFERS = 300
 """Of 8 KiB, that a page may touch: some index leaves for each kind, and its own rows."""
 
 
@@ -59,6 +119,7 @@ def grown(session_stack: LiveStack) -> Iterator[psycopg.Connection[Any]]:
     prepare(url)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(FILL.encode())
+        connection.execute(FILL_THE_REST)
         connection.execute("VACUUM ANALYZE")
         yield connection
     session_stack.drop_database(url)
@@ -103,3 +164,31 @@ def test_a_page_of_tasks_reads_what_it_shows(
         asked = {"user_id": user, "status": status, "task_type": task_type, **page}
         touched, plan = buffers_of(grown, mode, statement, asked)
         assert touched <= BUFFERS, f"{status} {task_type} {page}: {touched} buffers\n{plan}"
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_page_of_any_other_list_reads_what_it_shows(
+    grown: psycopg.Connection[Any], name: str, mode: str
+) -> None:
+    for user, role, lines in ((BIG, "user", 0), (SMALL, "admin", 99_000)):
+        asked = PAGE | {
+            "user_id": user,
+            "role": role,
+            "now": datetime.now(UTC),
+            "start": datetime(2000, 1, 1, tzinfo=UTC),
+            "end": datetime(2100, 1, 1, tzinfo=UTC),
+            "first_day": date(2000, 1, 1),
+            "last_day": date(2100, 1, 1),
+            "task_id": BIG,
+            "recorded_at": datetime(2000, 1, 1, tzinfo=UTC),
+            "source": 0,
+            "position": 0,
+            "line": 0,
+            "limit": 20,
+            "beyond": 60,
+        }
+        if name.startswith("task log"):
+            asked |= {"offset": lines, "beyond": lines + 20}
+        touched, plan = buffers_of(grown, mode, OTHERS[name], asked)
+        assert touched <= BUFFERS, f"{touched} buffers\n{plan}"

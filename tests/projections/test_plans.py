@@ -113,6 +113,7 @@ PARAMETERS: dict[str, Any] = {
     "position": 5,
     "line": 0,
     "reach": 60,
+    "beyond": 60,
     "role": "admin",
     "start": datetime(2000, 1, 1, tzinfo=UTC),
     "end": datetime(2100, 1, 1, tzinfo=UTC),
@@ -130,9 +131,9 @@ def pages() -> Iterator[tuple[str, str]]:
             (False, False, False),
             (False, True, False),
             (False, False, True),
+            (True, True, True),
+            (False, True, True),
         ):
-            if by_type and not by_user and order[0] != "created_at":
-                continue  # an administrator's rare question: a walk along the other order
             statement = task_lists.page_statement(
                 *order, by_user=by_user, by_status=by_status, by_type=by_type
             )
@@ -147,12 +148,8 @@ QUERIES = {
     "task by id": task_lists.BY_ID,
     **dict(pages()),
     "place in the queue": LIVE_SERVERS + task_queue.PLACE,
-    "task log": task_logs.MERGED + task_logs.PAGE,
-    "task log from a line on": task_logs.MERGED + task_logs.AFTER,
-    "codes": recharge_codes.STATEMENTS[None],
-    "codes used": recharge_codes.STATEMENTS["used"],
-    "codes revoked": recharge_codes.STATEMENTS["revoked"],
-    "codes active": recharge_codes.STATEMENTS["active"],
+    **{f"task log: {name}": text for name, text in task_logs.STATEMENTS.items()},
+    **{f"codes {status}": text for status, text in recharge_codes.STATEMENTS.items()},
     "records of a user": recharge_records.PAGE,
     **{f"user actions: {name}": text for name, text in user_action_pages.STATEMENTS.items()},
     "servers": LIVE_SERVERS + gpu_cluster.SERVERS + gpu_cluster.ALL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +12,11 @@ from msgspec.structs import replace
 from commands import fleet, tasks
 from domain.fleet.messages import OutputLine
 from domain.telemetry.events import TaskOutputReceived
-from projections import task_logs
+from projections import task_lists, task_logs
 from projections.catalogue import TELEMETRY
 from projections.task_lists import TaskFilter, task_by_id, task_page
 from projections.task_queue import QueuePlace, queue_place
-from projections.tasks import TaskRow
+from projections.tasks import ListedTask, TaskRow
 from tests.projections.asking import Ask
 from tests.projections.farm import Farm
 from tests.projections.feed import recorded
@@ -96,6 +97,51 @@ def test_pages_of_tasks_are_filtered_sorted_and_counted(farm: Farm, ask: Ask) ->
     assert page(user_id=None, task_type="test") == ([1, 3, 2, 1], 4)
 
 
+def test_pages_cut_one_list_by_any_filters_in_any_order(farm: Farm, ask: Ask) -> None:
+    """Merged from many kinds of task, a list is what sorting all of its rows would give."""
+    users = [farm.users[0], farm.register()]
+    for number in range(24):
+        kind = ("test", "video_analysis")[number % 5 == 0]
+        submitted = farm.submit(users[number % 3 == 0], kind, priority=1 + number % 4)
+        if number % 2:
+            farm.complete(submitted)
+        elif number % 7 == 0:
+            gone: Any = {"task_id": submitted, "user_id": users[0], "is_admin": True}
+            farm.run(tasks.cancel_task, tasks.CancelTask(**gone, at=farm.now))
+            farm.run(tasks.delete_task, tasks.DeleteTask(**gone, at=farm.now))
+
+    async def listed(connection: Any, wanted: TaskFilter) -> list[ListedTask]:
+        found = [await task_page(connection, replace(wanted, page=n)) for n in range(1, 10)]
+        assert {page.total for page in found} == {sum(len(page.items) for page in found)}
+        return [row for page in found for row in page.items]
+
+    async def check(connection: Any) -> int:
+        each = [await task_by_id(connection, task_id, user_id=None) for task_id in farm.tasks]
+        rows = [row for row in each if row is not None]
+        for sort_by, sort_order in task_lists.ORDERS:
+            rows.sort(
+                key=lambda row: (getattr(row, sort_by), row.task_id),
+                reverse=sort_order == "desc",
+            )
+            for user, status, kind, size in product(
+                (None, users[0]), (None, "completed", "pending"), (None, "test"), (3, 100)
+            ):
+                expected = [
+                    row.task_id
+                    for row in rows
+                    if user in {None, row.user_id}
+                    and status in {None, row.status}
+                    and kind in {None, row.task_type}
+                ]
+                wanted: Any = {"user_id": user, "status": status, "task_type": kind}
+                by: Any = {"sort_by": sort_by, "sort_order": sort_order, "page_size": size}
+                found = await listed(connection, TaskFilter(**wanted, **by))
+                assert [row.task_id for row in found] == expected
+        return len(rows)
+
+    assert ask(check) > 15
+
+
 def test_a_waiting_task_knows_its_place_and_why_it_waits(farm: Farm, ask: Ask) -> None:
     rich = farm.users[0]
 
@@ -172,8 +218,17 @@ def test_a_tasks_log_merges_events_and_output_in_the_order_of_recording(
         "wallet.hold_settled/1",
     ]
     assert page.total == 9, "a chunk that came twice counts once"
-    second = ask(task_logs.log_page, submitted, page=2, page_size=5)
-    assert second.items == page.items[5:]
-    for seen in (0, 4, 5, 8):
-        rest = ask(task_logs.log_after, submitted, page.items[seen].cursor, limit=100)
-        assert rest == page.items[seen + 1 :]
+
+    async def check(connection: Any) -> None:
+        for size in (1, 2, 5, 6, 8):
+            pages = [
+                await task_logs.log_page(connection, submitted, page=number, page_size=size)
+                for number in range(1, 12)
+            ]
+            assert tuple(line for each in pages for line in each.items) == page.items
+        for seen, limit in product(range(9), (1, 2, 3, 100)):
+            cursor = page.items[seen].cursor
+            rest = await task_logs.log_after(connection, submitted, cursor, limit=limit)
+            assert rest == page.items[seen + 1 : seen + 1 + limit]
+
+    ask(check)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -229,6 +230,28 @@ def test_codes_are_listed_by_what_they_are_now(farm: Farm, ask: Ask) -> None:
     later = now + timedelta(days=2)
     assert page("active", later) == ({first}, 1)
     assert page("expired", later) == ({dying, *old}, 3)
+
+
+def test_usable_codes_are_listed_the_newest_first_and_expired_ones_by_when_they_did(
+    farm: Farm, ask: Ask
+) -> None:
+    lifetimes_s = (None, 60, 86_400 * 40, 30, None, 86_400, 90)
+    forever = farm.codes[0]
+    a, short, b, shorter, c, d, long = (farm.issue(lifetime_s=s) for s in lifetimes_s)
+    now = farm.now + timedelta(seconds=600)
+
+    async def check(connection: Any) -> None:
+        for size, status in product((1, 2, 20), ("active", "expired")):
+            asked: Any = {"status": status, "now": now, "page_size": size}
+            pages = [
+                await recharge_codes.code_page(connection, **asked, page=number)
+                for number in range(1, 6)
+            ]
+            expected = {"active": [d, c, b, a, forever], "expired": [long, short, shorter]}
+            found = [row.code_id for page in pages for row in page.items]
+            assert found == expected[status][: size * 5]
+
+    ask(check)
 
 
 def test_a_users_recharge_records_name_the_code_by_its_hint(farm: Farm, ask: Ask) -> None:
