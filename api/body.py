@@ -42,7 +42,7 @@ _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _KEY = re.compile(rb'"([^"\\]*)"\s*:')
 _COLON = re.compile(rb'"\s*:')
-_UNCLEAN = re.compile(r"\\[^\"\\]|[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_UNCLEAN = re.compile(r"\\[^\"\\]|[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]")
 """In text written by our encoder: it escapes control characters, quotes and backslashes."""
 
 
@@ -109,7 +109,7 @@ class BodyReader:
         faults = self._faults(value, duplicates, config)
         if faults:
             raise InvalidRequest(faults)
-        return unicodedata.normalize("NFC", _ENCODER.encode(value).decode()).encode()
+        return _ENCODER.encode(value)
 
     def _refusal(self, body: bytes, config: HttpConfig) -> InvalidRequest:
         value, duplicates = _loaded(body)
@@ -229,7 +229,20 @@ def _loaded(body: bytes) -> tuple[Any, set[str]]:
         )
     except (ValueError, RecursionError):  # also integers of too many digits
         raise InvalidRequest({"body": [Fault("body_malformed")]}) from None
-    return value, duplicates
+    return _composed(value), duplicates
+
+
+def _composed(value: Any) -> Any:
+    """The same with all text composed, as its length is counted."""
+    match value:
+        case str():
+            return unicodedata.normalize("NFC", value)
+        case dict():
+            return {_composed(name): _composed(item) for name, item in value.items()}
+        case list():
+            return [_composed(item) for item in value]
+        case _:
+            return value
 
 
 def _integer(digits: str) -> int | Decimal:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,26 +11,49 @@ from typing import Annotated, Any, Final, TypeAlias
 from msgspec import Meta
 
 from api.messages import Fault
+from api.names import blank_fault, is_invisible, is_reserved, mixes_scripts, username_fault
 from api.validation import MULTILINE, Check, checked, written_as
 from domain.money import FEN_PER_YUAN, Fen
 from domain.public_addresses import Network
-from domain.source_url import flaw_of
+from domain.source_url import LABEL_MAX, flaw_of
 
 PASSWORD_MAX: Final = 128
 URL_SCHEMES: Final = frozenset({"https", "http", "file"})
-_USERNAME = re.compile(r"[\w.-]{3,50}")
+EMAIL_FAULT: Final = Fault("format")
+_NO_MAIL = re.compile(r"[\s\"(),:;<>\[\]\\]")
 _YUAN = re.compile(r"[0-9]{1,7}(\.[0-9]{1,2})?")
 _YEARS: Final = range(2000, 2101)
 _CENTS: Final = -2
 
 
-def username_form(text: str) -> str:
-    """A username as it is kept: compatibility characters composed (NFKC)."""
-    return unicodedata.normalize("NFKC", text)
+def email_fault(text: str) -> Fault | None:
+    """What speaks against an address whose outline is right: what would deceive a reader of it.
+
+    Quoted local parts and address literals are not taken (RFC 5321 allows both).
+    """
+    local, _, host = text.rpartition("@")
+    labels = host.split(".")
+    sound = (
+        not _NO_MAIL.search(text)
+        and not any(map(is_invisible, text))
+        and ".." not in f".{local}."
+        and all(_is_label(label) for label in labels)
+        and not any(map(mixes_scripts, [local, *labels]))
+    )
+    return None if sound else EMAIL_FAULT
 
 
-def _username(text: str) -> Fault | None:
-    return None if _USERNAME.fullmatch(username_form(text)) else Fault("username")
+def _is_label(text: str) -> bool:
+    """Whether a domain may have such a part, ASCII or not."""
+    return (
+        len(text) <= LABEL_MAX
+        and all(map(str.isalnum, text.replace("-", "0")))
+        and (not text.startswith("-") and not text.endswith("-"))
+    )
+
+
+def _new_username_fault(text: str) -> Fault | None:
+    return username_fault(text) or (Fault("reserved") if is_reserved(text) else None)
 
 
 def _year(at: datetime) -> Fault | None:
@@ -97,6 +119,7 @@ Email: TypeAlias = Annotated[
         description="E-mail address; unique without regard to case or Unicode form.",
         examples=["user@example.com"],
     ),
+    checked(email_fault),
 ]
 Username: TypeAlias = Annotated[
     str,
@@ -105,7 +128,7 @@ Username: TypeAlias = Annotated[
         description="3 to 50 letters, digits, `_`, `.` and `-`; unique without regard to case.",
         examples=["newuser"],
     ),
-    checked(_username),
+    checked(username_fault),
 ]
 Password: TypeAlias = Annotated[
     str,
@@ -116,11 +139,26 @@ Password: TypeAlias = Annotated[
         examples=["password123"],
     ),
 ]
+NewUsername: TypeAlias = Annotated[
+    str,
+    Meta(
+        max_length=50,
+        description="3 to 50 letters, digits, `_`, `.` and `-`; unique without regard to case;"
+        " no name of an office, like `admin`.",
+        examples=["newuser"],
+    ),
+    checked(_new_username_fault),
+]
 FullName: TypeAlias = Annotated[
-    str, Meta(max_length=100, description="How the person is called.", examples=["新用户"])
+    str,
+    Meta(max_length=100, description="How the person is called.", examples=["新用户"]),
+    checked(blank_fault),
 ]
 Description: TypeAlias = Annotated[
-    str, Meta(max_length=2_000, description="Free text; line breaks are kept."), MULTILINE
+    str,
+    Meta(max_length=2_000, description="Free text; line breaks are kept."),
+    MULTILINE,
+    checked(blank_fault),
 ]
 Amount: TypeAlias = Annotated[
     Decimal,

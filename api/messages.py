@@ -205,6 +205,17 @@ FAULTS: Final[dict[str, Text]] = {
         "用户名只能包含字母、数字、下划线、点和连字符，长度 3 到 50 位",
         "A username has 3 to 50 letters, digits, underscores, dots and hyphens",
     ),
+    "reserved": Text(
+        "该用户名为平台保留，请换一个", "This username is reserved: choose another one"
+    ),
+    "mixed_scripts": Text(
+        "{label}不能混用外形相似的不同文字（如拉丁字母和西里尔字母），请只用一种",
+        "{label} mixes scripts that look alike, such as Latin and Cyrillic: use one of them",
+    ),
+    "blank": Text(
+        "{label}不能只有空格或不可见字符，请填写内容",
+        "{label} has nothing to see in it: write something, or leave it out",
+    ),
     "characters": Text(
         "{label}含有不允许的字符（控制字符或双向控制符）",
         "{label} contains control or bidirectional characters",

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from api.fields import username_form
 from api.messages import Fault
+from api.names import username_form
 from api.platform import HttpConfig, Platform
 from commands.accounts import RegisterUser, register_user
 from domain.accounts.claim import EmailTaken

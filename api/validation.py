@@ -54,7 +54,10 @@ _EXACT: Final = {
     "Number out of range": "number_range",
     "Integer value out of range": "number_range",
 }
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
+)
+"""Controls, line separators, bidirectional controls, halves of characters, what is none."""
 _BREAKS = re.compile(r"[\n\t]")
 
 

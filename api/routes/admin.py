@@ -18,6 +18,7 @@ from api.envelope import Envelope
 from api.exchange import Exchange
 from api.fields import fen_of, money_schema, yuan_between, yuan_text
 from api.messages import Fault, Text
+from api.names import blank_fault
 from api.pagination import Page, PageNumber, PageSize, page_of
 from api.platform import HttpConfig
 from api.policy import ADMIN, READER
@@ -54,7 +55,9 @@ class UserRequest(RequestBody):
         ]
         | None
     ) = None
-    reason: Annotated[str, Meta(max_length=200, description="Why, for the record.")] = ""
+    reason: Annotated[
+        str, Meta(max_length=200, description="Why, for the record."), checked(blank_fault)
+    ] = ""
 
     @classmethod
     def cross_check(

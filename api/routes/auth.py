@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from api.body import RequestBody
 from api.envelope import Envelope, shown
 from api.exchange import Exchange
-from api.fields import Email, FullName, Password, Username
+from api.fields import Email, FullName, NewUsername, Password
 from api.messages import Fault, Text
 from api.platform import HttpConfig
 from api.policy import OPEN_IN_MAINTENANCE, PUBLIC
@@ -37,7 +37,7 @@ class RegisterRequest(RequestBody):
     """A new account."""
 
     email: Email
-    username: Username
+    username: NewUsername
     password: Password
     full_name: FullName = ""
 

@@ -23,10 +23,12 @@ from api.body import RequestBody
 from api.envelope import Envelope, shown
 from api.exchange import Exchange
 from api.messages import Fault, Text
+from api.names import blank_fault
 from api.platform import HttpConfig
 from api.policy import ADMIN, OPEN_IN_MAINTENANCE, PUBLIC
 from api.refusals import refuses
 from api.rejection import Unauthenticated
+from api.validation import checked
 from commands.fleet import (
     ChangeServer,
     DrainServer,
@@ -54,7 +56,11 @@ REGISTERED: Final = Text(
 )
 _TOKEN = re.compile(r"owl_([0-9a-f]{32})_[\w-]{43}", re.ASCII)
 
-ServerName = Annotated[str, Meta(min_length=1, max_length=100, examples=["GPU-Server-01"])]
+ServerName = Annotated[
+    str,
+    Meta(min_length=1, max_length=100, examples=["GPU-Server-01"]),
+    checked(blank_fault),
+]
 Concurrency = Annotated[
     int, Meta(ge=1, le=64, description="How many tasks it may run at once.")
 ]

@@ -17,6 +17,7 @@ from api.envelope import Envelope, shown
 from api.exchange import Exchange
 from api.fields import Description
 from api.messages import Fault, Text
+from api.names import blank_fault
 from api.pagination import Page, PageNumber, PageSize, page_of
 from api.platform import HttpConfig
 from api.policy import ANYONE, MEMBER, OPEN_IN_MAINTENANCE
@@ -24,6 +25,7 @@ from api.refusals import refuses
 from api.rejection import InvalidRequest, Rejection
 from api.task_configs import config_faults
 from api.task_shapes import TaskDetail, TaskSummary, detail_of, summary_of
+from api.validation import checked
 from commands.tasks import (
     CancelTask,
     DeleteTask,
@@ -57,7 +59,11 @@ TaskType: TypeAlias = Annotated[
 class SubmitRequest(RequestBody):
     """An order. ``estimated_duration`` is in minutes and never kills a task."""
 
-    title: Annotated[str, Meta(min_length=1, max_length=200, examples=["视频分析任务"])]
+    title: Annotated[
+        str,
+        Meta(min_length=1, max_length=200, examples=["视频分析任务"]),
+        checked(blank_fault),
+    ]
     task_type: Annotated[TaskType, Meta(examples=["video_analysis"])]
     description: Description = ""
     priority: Annotated[int, Meta(ge=1, le=5, description="Higher goes first.")] = 1

@@ -14,13 +14,14 @@ from msgspec import Struct
 from api.body import RequestBody
 from api.envelope import Envelope, shown
 from api.exchange import Exchange
-from api.fields import FullName, Password, Username, username_form
+from api.fields import FullName, Password, Username
 from api.messages import Fault, Text
+from api.names import is_reserved, username_form
 from api.platform import HttpConfig
 from api.policy import ANYONE, MEMBER
 from api.refusals import refuses
 from api.registration import password_faults
-from api.rejection import Unauthenticated
+from api.rejection import InvalidRequest, Unauthenticated
 from api.user_shapes import Me, me_of
 from commands.profile import (
     ChangePassword,
@@ -30,6 +31,7 @@ from commands.profile import (
     change_password,
     change_profile,
 )
+from domain.accounts.claim import normalised
 from domain.errors import NotFound
 from domain.money import to_yuan
 from projections.users import UserRow, user_by_id, user_statistics
@@ -107,6 +109,11 @@ async def change_me(
     """更新用户信息: change what the signed-in user is called. The username stays unique."""
     user_id = exchange.user.user_id
     username = None if data.username is None else username_form(data.username)
+    if username is not None and is_reserved(username):
+        # whoever was given an office's name may repeat it; nobody may take one
+        present = _found(await exchange.desk.profiles.get(user_id))
+        if normalised(username) != normalised(present.username):
+            raise InvalidRequest({"username": [Fault("reserved")]})
     claim_id = exchange.platform.secrets.claim_id
     command = ChangeProfile(
         user_id=user_id,

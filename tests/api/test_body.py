@@ -158,6 +158,7 @@ def test_text_is_composed() -> None:
     order = READER.read('{"title":"cafe\u0301"}'.encode(), CONFIG)
     assert order.title == "caf\u00e9"
     assert READER.read(b'{"title":"cafe\\u0301"}', CONFIG).title == "caf\u00e9"
+    assert READER.read(('{"title":"%s"}' % ("e\u0301" * 10)).encode(), CONFIG).title == "é" * 10
 
 
 @given(fen=st.integers(1, 10_000_000), as_text=st.booleans())
