@@ -27,9 +27,9 @@ from api.messages import OK, Fault, Language, Text, language_of
 from api.reading import reading
 from api.rejection import InvalidRequest
 from api.security import Principal
-from domain.envelope import Actor, Context
+from domain.envelope import Actor, Context, Repeat
 from domain.ids import uuid8
-from domain.ports import OutOfReach, UnitOfWork
+from domain.ports import Committed, OutOfReach, UnitOfWork
 
 C = TypeVar("C", bound=Struct)
 R = TypeVar("R")
@@ -38,14 +38,15 @@ T = TypeVar("T")
 _KEY: Final = "owl_exchange"
 _REQUEST_ID = re.compile(r"[\w-]{8,64}", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_NO_COMMAND: Final = UUID(int=0)
 _POSITION = re.compile(r"\d{1,18}", re.ASCII)
-_NO_BODY: Final = hashlib.sha256(b"").digest()
 
 
 class Exchange:
     """``principal`` is who asks, once the policy has let them pass.
 
-    ``recorded_at`` is what the events of the last command bear, if the writer knows.
+    ``body`` is what was sent. ``recorded_at`` and ``command_id`` are of the last command, and
+    of the one that it repeats if ``is_replay``: what an answer is made of beside the receipt.
     """
 
     def __init__(self, desk: Desk, scope: HTTPScope) -> None:
@@ -54,8 +55,11 @@ class Exchange:
         self.scope = scope
         self.began = time.perf_counter()
         self.principal: Principal | None = None
-        self.body_digest = _NO_BODY
+        self.token_is_void = False
+        self.body = b""
         self.recorded_at: datetime | None = None
+        self.command_id = _NO_COMMAND
+        self.is_replay = False
         self.headers: list[tuple[bytes, bytes]] = []
         given = self.header("x-request-id")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else platform.ids().hex
@@ -84,9 +88,21 @@ class Exchange:
         return language_of(self.header("accept-language"))
 
     @property
-    def idempotency_key(self) -> str:
-        """The client's name for this request, or nothing."""
-        return self.header("idempotency-key") if self.scope["method"] == "POST" else ""
+    def idempotency_key(self) -> str | None:
+        """The client's name for this request, if it gave one.
+
+        Raises:
+            InvalidRequest: it is empty, too long, not printable, or one of several.
+        """
+        if self.scope["method"] != "POST":
+            return None
+        match list(self.given("idempotency-key")):
+            case []:
+                return None
+            case [key] if _IDEMPOTENCY_KEY.fullmatch(key):
+                return key
+            case _:
+                raise InvalidRequest({"Idempotency-Key": [Fault("idempotency_key")]})
 
     @property
     def client_address(self) -> str | None:
@@ -114,22 +130,25 @@ class Exchange:
         """
         return reading(self.platform.pool, self.deadline_s)
 
-    def command_id(self) -> UUID:
-        """A fresh id, or the same one for the same idempotency key of the same user and route.
+    def repeat(self, claimant: UUID | None) -> Repeat | None:
+        """What makes this request repeatable; nothing without an idempotency key.
 
-        Raises:
-            InvalidRequest: the key is empty, too long or not printable.
+        A key belongs to who is signed in, or to whoever the body says it is. What is kept of
+        the request is keyed: a body may hold a password, and a bare digest could be guessed.
         """
         key = self.idempotency_key
-        if not key:
-            return self.platform.ids()
-        if not _IDEMPOTENCY_KEY.fullmatch(key):
-            raise InvalidRequest({"Idempotency-Key": [Fault("format")]})
-        user = str(self.principal.user_id) if self.principal else "-"
-        text = f"{user}\n{self.scope['method']} {self.scope['path']}\n{key}"
-        return uuid8(
-            hmac.digest(self.platform.config.request_key, text.encode(), hashlib.sha256)
+        if key is None:
+            return None
+        owner = claimant or self.user.user_id
+        path = self.scope["path"].rstrip("/").lower()
+        return Repeat(
+            uuid8(self._digest(b"key", f"{owner} {key}".encode())),
+            self._digest(b"request", path.encode(), self.body),
         )
+
+    def _digest(self, *parts: bytes) -> bytes:
+        secret = self.platform.config.request_key
+        return hmac.digest(secret, b"\n".join(parts), hashlib.sha256)
 
     async def run(
         self,
@@ -139,30 +158,62 @@ class Exchange:
         *,
         actor: Actor | None = None,
         command_id: UUID | None = None,
+        claimant: UUID | None = None,
     ) -> T:
         """Commit a command, wait until it can be read, and return its receipt.
+
+        ``claimant`` is whose idempotency key it is on a public route.
 
         Raises:
             Refused: the domain said no.
             OutOfReach: the log did not answer in time.
         """
         platform = self.platform
-        context = Context(
-            command_id=command_id or self.command_id(),
-            actor=actor or self.user.actor,
-            correlation_id=self.request_id,
-            request_digest=self.body_digest if self.idempotency_key else None,
-        )
-        committed = await platform.writer.run(handler, command, context)
-        self.recorded_at = committed.recorded_at
+        repeat = self.repeat(claimant)
+        committed = await self._commit(handler, command, actor, command_id, repeat)
         if committed.position:
-            self.headers.append((b"owl-position", b"%d" % committed.position))
             await platform.position.wait(committed.position, platform.config.position_wait_s)
-        if committed.replayed:
+        if self.is_replay:
             self.headers.append((b"idempotent-replay", b"true"))
         if isinstance(committed.result, receipt):
             return committed.result
         return msgspec.convert(committed.result, receipt)
+
+    async def note(
+        self,
+        handler: Callable[[C, UnitOfWork], R],
+        command: C,
+        *,
+        actor: Actor | None = None,
+    ) -> int:
+        """Commit what nobody is going to read at once; its position.
+
+        Raises:
+            OutOfReach: the log did not answer in time.
+        """
+        return (await self._commit(handler, command, actor, None, None)).position
+
+    async def _commit(
+        self,
+        handler: Callable[[C, UnitOfWork], R],
+        command: C,
+        actor: Actor | None,
+        command_id: UUID | None,
+        repeat: Repeat | None,
+    ) -> Committed:
+        context = Context(
+            command_id=command_id or self.platform.ids(),
+            actor=actor or self.user.actor,
+            correlation_id=self.request_id,
+            repeat=repeat,
+        )
+        committed = await self.platform.writer.run(handler, command, context)
+        self.recorded_at = committed.recorded_at
+        self.is_replay = committed.replay_of is not None
+        self.command_id = committed.replay_of or context.command_id
+        if committed.position:
+            self.headers.append((b"owl-position", b"%d" % committed.position))
+        return committed
 
     def reply(self, data: T, message: Text = OK) -> Envelope[T]:
         """The success envelope in the client's language."""

@@ -261,6 +261,10 @@ FAULTS: Final[dict[str, Text]] = {
     "body_malformed": Text("请求体不是有效的 JSON", "The request body is not valid JSON"),
     "body_encoding": Text("请求体不是有效的 UTF-8", "The request body is not valid UTF-8"),
     "body_object": Text("请求体必须是 JSON 对象", "The request body must be a JSON object"),
+    "idempotency_key": Text(
+        "Idempotency-Key 只能给出一个，由 1 到 255 个可见的 ASCII 字符组成，不含空格",
+        "Give one Idempotency-Key of 1 to 255 visible ASCII characters without spaces",
+    ),
     "query_encoding": Text("查询参数不是有效的 UTF-8", "The query is not valid UTF-8"),
     "same": Text(
         "新密码不能与当前密码相同", "The new password must differ from the current one"

@@ -23,6 +23,7 @@ from domain.errors import Unavailable
 
 _POLICY: Final = "policy"
 _IN_MAINTENANCE: Final = "in_maintenance"
+_REPEATABLE: Final = "repeatable"
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -50,6 +51,11 @@ SUPER_ADMIN: Final = {_POLICY: Policy.SUPER_ADMIN}
 OPEN_IN_MAINTENANCE: Final = {_IN_MAINTENANCE: True}
 """Beside the policy of a write that anybody may make in maintenance too."""
 
+REPEATABLE_WITH_ITS_TOKEN: Final = {_REPEATABLE: True}
+"""Beside the policy of a write that voids the token it is made with: under its idempotency key
+it may be asked again with that token. The route sees to it that nothing else is done with it:
+``exchange.token_is_void``."""
+
 
 def policy_of(handler: BaseRouteHandler) -> Policy | None:
     """The policy that a route declares, as ``opt=ADMIN``."""
@@ -66,7 +72,7 @@ async def gate(
         Unauthenticated: no good token.
         Rejection: the role may not, or the address is not one.
         Unavailable: it is maintenance, and whoever writes is no admin.
-        InvalidRequest: the query string is wrong.
+        InvalidRequest: the query string or the idempotency key is wrong.
     """
     policy = policy_of(handler)
     scope = connection.scope
@@ -77,7 +83,8 @@ async def gate(
     exchange = Exchange.of(scope)
     is_shut = scope.get("method") not in _READS and not handler.opt.get(_IN_MAINTENANCE)
     if policy is not Policy.PUBLIC:
-        standing = await _standing(exchange)
+        may_repeat = bool(handler.opt.get(_REPEATABLE) and exchange.header("idempotency-key"))
+        standing = await standing_of(exchange, void_too=may_repeat)
         if standing.role not in policy.value:
             raise Rejection("ACCESS_DENIED")
         exchange.principal = principal = Principal(
@@ -89,6 +96,7 @@ async def gate(
             raise Unavailable
     elif is_shut and await exchange.desk.credentials.in_maintenance():
         raise Unavailable
+    _ = exchange.idempotency_key
     check_path(scope)
     if scope["query_string"]:
         check_query(connection, handler)
@@ -96,14 +104,18 @@ async def gate(
         await exchange.wait_for(wanted)
 
 
-async def _standing(exchange: Exchange) -> Standing:
+async def standing_of(exchange: Exchange, *, void_too: bool = False) -> Standing:
+    """What whoever asks may do at this moment; with ``void_too`` also by an older token.
+
+    Raises:
+        Unauthenticated: no good token.
+    """
     token = bearer(list(exchange.given("authorization")))
     claims = exchange.desk.tokens.read(token, now=exchange.platform.clock())
     standing = await exchange.desk.credentials.standing(claims.user_id)
-    if (
-        standing is None
-        or not standing.is_active
-        or standing.token_version != claims.token_version
-    ):
+    if standing is None or not standing.is_active:
+        raise Unauthenticated
+    exchange.token_is_void = standing.token_version != claims.token_version
+    if exchange.token_is_void and not void_too:
         raise Unauthenticated
     return standing

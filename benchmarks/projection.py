@@ -243,7 +243,7 @@ class Farm:
         async with pool, Writer(self._log, now, committed=committed) as writer:
             position, end = ReadPosition(pool, projected), time.perf_counter() + seconds
             while time.perf_counter() < end:
-                login = accounts.LogIn(user_id=self._users[0])
+                login = accounts.LogIn(user_id=self._users[0], token_version=1)
                 receipt = await writer.run(accounts.log_in, login, context())
                 began = time.perf_counter()
                 assert await position.wait(receipt.position, 10)

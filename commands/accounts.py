@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from commands.rows import Credential, SubjectKey
+from commands.rows import Credential, CredentialChange, SubjectKey
 from domain.accounts import user as users
 from domain.accounts.admins import ADMIN_ROLES, ADMINS, appoint
 from domain.accounts.claim import CLAIM, claim
@@ -87,10 +87,16 @@ def register_user(command: RegisterUser, work: UnitOfWork) -> Registered:
 
 
 class LogIn(Struct, frozen=True, kw_only=True):
-    """Note that a user's password was accepted; ``address`` is where they came from."""
+    """Note that a user's password was accepted; ``address`` is where they came from.
+
+    ``token_version`` is the one at which it was. ``password_hash`` is a new hash of the same
+    password, when the old one was made at another cost than today's.
+    """
 
     user_id: UUID
+    token_version: int
     address: str | None = None
+    password_hash: str | None = None
 
     def streams(self) -> tuple[UUID, ...]:
         """What to fetch ahead."""
@@ -111,9 +117,19 @@ def log_in(command: LogIn, work: UnitOfWork) -> LoggedIn:
     Raises:
         NotFound: no such user.
         InvalidState: the user is switched off.
+        PasswordOutdated: it may have been changed since it was accepted.
     """
     user = work.load(USER, command.user_id)
-    user.append(users.log_in(user.state, address=command.address))
+    address, version = command.address, command.token_version
+    user.append(users.log_in(user.state, token_version=version, address=address))
     known = user.state
     assert known is not None, "somebody logged in who was never registered"
+    if command.password_hash is not None:
+        work.keep(
+            CredentialChange(
+                user_id=command.user_id,
+                token_version=known.token_version,
+                password_hash=command.password_hash,
+            )
+        )
     return LoggedIn(command.user_id, known.role, known.token_version)

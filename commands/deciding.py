@@ -79,10 +79,8 @@ class Round:
                 self.facts.append((fact, context))
         last = len(batch) if appended else 0
         self.decided.append(Decided(command, decision.result, None, last))
-        if decision.receipt is not None and context.request_digest is not None:
-            batch.receipt(
-                context.command_id, context.request_digest, decision.receipt, len(appended)
-            )
+        if decision.receipt is not None and context.repeat is not None:
+            batch.receipt(context.repeat, context.command_id, decision.receipt, len(appended))
         batch.rows(decision.rows)
         if context.fence is not None:
             batch.fences.add(context.fence)

@@ -24,6 +24,13 @@ class ServerReceipt(Struct, frozen=True):
     changed: bool
 
 
+class TokenIssued(Struct, frozen=True):
+    """The server may enrol with its new token until then."""
+
+    server_id: UUID
+    token_expires_at: datetime
+
+
 class RegisterServer(Struct, frozen=True, kw_only=True):
     """Make room for a server; ``token_digest`` is of the token it may enrol with, once."""
 
@@ -34,7 +41,7 @@ class RegisterServer(Struct, frozen=True, kw_only=True):
     token_expires_at: datetime
 
 
-def register_server(command: RegisterServer, work: UnitOfWork) -> ServerReceipt:
+def register_server(command: RegisterServer, work: UnitOfWork) -> TokenIssued:
     """Add a server to the farm, not yet enrolled."""
     work.create(SERVER, command.server_id).append(
         ServerRegistered(
@@ -45,7 +52,7 @@ def register_server(command: RegisterServer, work: UnitOfWork) -> ServerReceipt:
             token_expires_at=command.token_expires_at,
         )
     )
-    return ServerReceipt(command.server_id, changed=True)
+    return TokenIssued(command.server_id, command.token_expires_at)
 
 
 class IssueEnrolmentToken(Struct, frozen=True, kw_only=True):
@@ -60,7 +67,7 @@ class IssueEnrolmentToken(Struct, frozen=True, kw_only=True):
         return (self.server_id,)
 
 
-def issue_enrolment_token(command: IssueEnrolmentToken, work: UnitOfWork) -> ServerReceipt:
+def issue_enrolment_token(command: IssueEnrolmentToken, work: UnitOfWork) -> TokenIssued:
     """Replace the enrolment token; the key enrolled before works until the new one is there.
 
     Raises:
@@ -68,15 +75,14 @@ def issue_enrolment_token(command: IssueEnrolmentToken, work: UnitOfWork) -> Ser
     """
     server = work.load(SERVER, command.server_id)
     existing(server.state)
-    return _append(
-        server,
-        command.server_id,
+    server.append(
         EnrolmentTokenIssued(
             server_id=command.server_id,
             token_digest=command.token_digest,
             token_expires_at=command.token_expires_at,
-        ),
+        )
     )
+    return TokenIssued(command.server_id, command.token_expires_at)
 
 
 class EnrolServer(Struct, frozen=True, kw_only=True):

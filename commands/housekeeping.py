@@ -20,8 +20,8 @@ LOG = structlog.get_logger(__name__)
 
 # a bounded share at a time: no long transaction, no pile of dead rows for one vacuum
 FORGET_RECEIPTS: Final = """
-    DELETE FROM owl_private.receipts WHERE command_id IN (
-        SELECT command_id FROM owl_private.receipts
+    DELETE FROM owl_private.receipts WHERE key_id IN (
+        SELECT key_id FROM owl_private.receipts
         WHERE recorded_at < %(before)s ORDER BY recorded_at LIMIT %(most)s
     )
 """

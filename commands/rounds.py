@@ -175,7 +175,9 @@ class Rounds:
                 continue
             for command_id, position in outcomes.items():
                 decided = asked[command_id]
-                decided.command.succeed(Committed(decided.result, position))
+                decided.command.succeed(
+                    Committed(decided.result, position, recorded_at=self._recorded_at)
+                )
             return
 
 

@@ -38,13 +38,13 @@ class Pending:
         self.context = context
         self.future = future
         self.expires_at = expires_at
-        self.unread = context.request_digest is not None
+        self.unread = context.repeat is not None
         self.conflicts = 0
         self.alone = False
 
     def begin_again(self) -> None:
         """What was known of the log may have changed: its receipt is to be looked for anew."""
-        self.unread = self.context.request_digest is not None
+        self.unread = self.context.repeat is not None
 
     def succeed(self, committed: Committed) -> None:
         """Answer, unless nobody waits any more."""

@@ -26,11 +26,12 @@ from commands.deciding import States, decide, receipt_type
 from commands.event_log.failures import Busy, ConnectionLost, LogFailure
 from commands.event_log.log import EventLog
 from commands.event_log.personal import KeyMissing
-from commands.event_log.session import LogSession, Receipt, SessionConfig
+from commands.event_log.repeats import Receipt
+from commands.event_log.session import LogSession, SessionConfig
 from commands.rounds import Rounds
 from commands.unit_of_work import StreamMissing, Work
 from commands.waiting import Pending, Waiting
-from domain.envelope import Context
+from domain.envelope import Context, Repeat
 from domain.errors import IdempotencyMismatch
 from domain.ports import Clock, Committed, OutOfReach, Signal, UnitOfWork
 
@@ -125,26 +126,30 @@ class Writer:
         """
         if self._serving.done() or len(self._waiting) >= self._config.waiting_max:
             raise OutOfReach("the writer takes no more commands now")
-        if context.request_digest is not None:
-            return await self._run_once(handler, command, context)
+        if context.repeat is not None:
+            return await self._run_once(handler, command, context, context.repeat.key_id)
         pending = self._waiting.add(handler, command, context)
         self._rouse()
         return await pending.future
 
     async def _run_once(
-        self, handler: Callable[[C, UnitOfWork], R], command: C, context: Context
+        self,
+        handler: Callable[[C, UnitOfWork], R],
+        command: C,
+        context: Context,
+        key_id: UUID,
     ) -> Committed:
-        """One of two equal commands at a time: the second finds the receipt of the first."""
+        """One command under a key at a time: the second finds the receipt of the first."""
         receipt_type(handler)  # a handler without a return annotation is a defect: say it now
-        while (first := self._repeatable.get(context.command_id)) is not None:
+        while (first := self._repeatable.get(key_id)) is not None:
             await asyncio.wait([first.future])
         pending = self._waiting.add(handler, command, context)
-        self._repeatable[context.command_id] = pending
+        self._repeatable[key_id] = pending
         self._rouse()
         try:
             return await pending.future
         finally:
-            del self._repeatable[context.command_id]
+            del self._repeatable[key_id]
 
     # ── the loop ───────────────────────────────────────────────────────────────────────────
 
@@ -222,7 +227,7 @@ class Writer:
                 work,
                 self._rounds.key_of,
                 self._log.secrets,
-                repeatable=pending.context.request_digest is not None,
+                repeatable=pending.context.repeat is not None,
             )
         except Exception as error:  # noqa: BLE001 - a handler's defect is its caller's to hear
             # a defect as well may come of a state that another process has moved on from
@@ -235,7 +240,11 @@ class Writer:
     ) -> list[Pending]:
         """Read what was missing; returns who can be decided now."""
         wanted = self._states.wanted(streams)
-        unread = {pending.context.command_id for pending in waiting if pending.unread}
+        unread = {
+            pending.context.repeat.key_id
+            for pending in waiting
+            if pending.unread and pending.context.repeat is not None
+        }
         after = {stream: state[0] if state else 0 for stream, state in wanted.items()}
         try:
             answers = await self._session.read(after, users, unread)
@@ -245,11 +254,11 @@ class Writer:
             return []
         self._states.read(wanted, answers.streams)
         for pending in waiting:
-            if pending.unread:
+            repeat = pending.context.repeat
+            if pending.unread and repeat is not None:
                 pending.unread = False
-                receipt = answers.receipts.get(pending.context.command_id)
-                if receipt is not None:
-                    replay(pending, receipt)
+                if (receipt := answers.receipts.get(repeat.key_id)) is not None:
+                    replay(pending, repeat, receipt)
         return [pending for pending in waiting if not pending.future.done()]
 
     async def _pause(self, waiting: list[Pending], failure: LogFailure) -> None:
@@ -262,10 +271,17 @@ class Writer:
                 pending.fail(failure)
 
 
-def replay(pending: Pending, receipt: Receipt) -> None:
+def replay(pending: Pending, repeat: Repeat, receipt: Receipt) -> None:
     """Answer a repeated command as it was answered then."""
-    if receipt.request_digest != pending.context.request_digest:
+    if receipt.request_digest != repeat.digest:
         pending.fail(IdempotencyMismatch())
         return
     result = msgspec.json.decode(receipt.result, type=receipt_type(pending.handler))
-    pending.succeed(Committed(result, receipt.position, replayed=True))
+    pending.succeed(
+        Committed(
+            result,
+            receipt.position,
+            replay_of=receipt.command_id,
+            recorded_at=receipt.recorded_at,
+        )
+    )

@@ -35,22 +35,32 @@ class Fence(Struct, frozen=True):
     epoch: int
 
 
+class Repeat(Struct, frozen=True):
+    """What makes a command repeatable: the client's key as an id, and what it asks for.
+
+    The receipt is kept under ``key_id``, for a day; asked again with the same ``digest`` the
+    command gets it once more, with another it is refused.
+    """
+
+    key_id: UUID
+    digest: bytes
+
+
 class Context(Struct, frozen=True, kw_only=True):
     """What every event of one command shares, and what its commit depends on.
 
     ``command_id`` identifies the command for ever: asking the log for it tells whether the
     command happened. ``correlation_id`` is the request id that started it all;
     ``causation_id`` is the position of the event that caused this command, if one did.
-    ``request_digest`` is given when the client may repeat the command (an idempotency key):
-    then the receipt is kept, and a repeat with another digest is refused. ``fence`` ties the
-    commit to a lease.
+    ``repeat`` is given when the client may repeat the command (an idempotency key). ``fence``
+    ties the commit to a lease.
     """
 
     command_id: UUID
     actor: Actor
     correlation_id: str
     causation_id: int | None = None
-    request_digest: bytes | None = None
+    repeat: Repeat | None = None
     fence: Fence | None = None
 
 

@@ -88,14 +88,14 @@ class Handler(Protocol[C_contra, R_co]):
 class Committed(Struct, frozen=True):
     """A command's receipt: what its handler returned and the position of its last event.
 
-    ``position`` is 0 when the handler appended nothing. ``replayed`` is set when the command
-    had already happened and this is the receipt it got then. ``recorded_at`` is what its
-    events bear; ``None`` when the log was asked for the outcome afterwards.
+    ``position`` is 0 when the handler appended nothing. ``replay_of`` is set when the command
+    had already happened, under that id, and this is the receipt it got then. ``recorded_at``
+    is what its events bear.
     """
 
     result: Any
     position: int
-    replayed: bool = False
+    replay_of: UUID | None = None
     recorded_at: datetime | None = None
 
 

@@ -98,17 +98,20 @@ async def register(
         full_name=data.full_name,
     )
     registered = await exchange.run(
-        register_user, command, Registered, actor=Actor("user", str(command.user_id))
+        register_user,
+        command,
+        Registered,
+        actor=Actor("user", str(command.user_id)),
+        claimant=command.email_claim,
     )
-    user = await _readable(exchange, registered.user_id)
     return exchange.reply(
         RegisteredUser(
-            id=user.user_id,
-            email=user.email,
-            username=user.username,
-            full_name=user.full_name,
-            role=user.role,
-            created_at=shown(user.created_at),
+            id=registered.user_id,
+            email=command.email,
+            username=command.username,
+            full_name=command.full_name,
+            role=command.role,
+            created_at=shown(exchange.recorded_at),
         ),
         REGISTERED,
     )
@@ -123,8 +126,7 @@ async def login(
     data: JSONBody[LoginRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[LoginAnswer]:
     """登录: give a token for a password. Unknown, wrong and inactive are one answer."""
-    platform, tokens = exchange.platform, exchange.desk.tokens
-    address = exchange.client_address
+    platform, address = exchange.platform, exchange.client_address
     claim = platform.secrets.claim_id("email", data.email)
     platform.throttle.check_login(claim, address)
     found = await exchange.desk.credentials.by_email(claim)
@@ -135,25 +137,36 @@ async def login(
     await platform.throttle.judge_login(claim, address, right=right)
     if found is None or not right:
         raise Unauthenticated(WRONG)
-    command = LogIn(user_id=found.user_id, address=address)
-    await exchange.run(log_in, command, LoggedIn, actor=Actor("user", str(found.user_id)))
-    user = await _readable(exchange, found.user_id)
-    token = tokens.issue(
-        found.user_id,
-        found.token_version,
-        now=platform.clock(),
-        token_id=platform.ids(),
+    is_outdated = platform.passwords.is_outdated(found.password_hash)
+    command = LogIn(
+        user_id=found.user_id,
+        token_version=found.token_version,
+        address=address,
+        password_hash=await platform.passwords.hash(data.password) if is_outdated else None,
     )
+    actor = Actor("user", str(found.user_id))
+    logged_in = await exchange.run(log_in, command, LoggedIn, actor=actor, claimant=claim)
+    user = await _readable(exchange, found.user_id)
     return exchange.reply(
         LoginAnswer(
-            access_token=token,
+            access_token=token_of(exchange, found.user_id, logged_in.token_version),
             token_type="bearer",  # noqa: S106 - RFC 6750's name for the kind of token
-            expires_in=tokens.lifetime_s,
+            expires_in=exchange.desk.tokens.lifetime_s,
             user=SignedIn(
-                id=user.user_id, email=user.email, username=user.username, role=found.role
+                id=user.user_id, email=user.email, username=user.username, role=logged_in.role
             ),
         ),
         LOGGED_IN,
+    )
+
+
+def token_of(exchange: Exchange, user_id: UUID, token_version: int) -> str:
+    """The token that the command just run stands for; a repeat of the request gets the same."""
+    return exchange.desk.tokens.issue(
+        user_id,
+        token_version,
+        now=exchange.recorded_at or exchange.platform.clock(),
+        token_id=exchange.command_id,
     )
 
 

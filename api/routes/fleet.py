@@ -39,6 +39,7 @@ from commands.fleet import (
     RemoveServer,
     ResumeServer,
     ServerReceipt,
+    TokenIssued,
     change_server,
     drain_server,
     enrol_server,
@@ -141,24 +142,22 @@ async def register(
     data: JSONBody[ServerRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[RegisteredServer]:
     """登记GPU服务器: make room for a server."""
-    server_id = command_id = exchange.command_id()
-    token, digest = _new_token(exchange, server_id, command_id)
-    until = _token_end(exchange)
+    server_id = command_id = exchange.platform.ids()
     command = RegisterServer(
         server_id=server_id,
         name=data.name,
         max_concurrent_tasks=data.max_concurrent_tasks,
-        token_digest=digest,
-        token_expires_at=until,
+        token_digest=_digest(_new_token(exchange, server_id, command_id)),
+        token_expires_at=_token_end(exchange),
     )
-    await exchange.run(register_server, command, ServerReceipt, command_id=command_id)
+    issued = await exchange.run(register_server, command, TokenIssued, command_id=command_id)
     return exchange.reply(
         RegisteredServer(
-            id=server_id,
+            id=issued.server_id,
             name=data.name,
             max_concurrent_tasks=data.max_concurrent_tasks,
-            enrolment_token=token,
-            token_expires_at=shown(until),
+            enrolment_token=_new_token(exchange, issued.server_id, exchange.command_id),
+            token_expires_at=shown(issued.token_expires_at),
         ),
         REGISTERED,
     )
@@ -169,15 +168,21 @@ async def issue_token(
     server_id: FromPath[UUID], exchange: NamedDependency[Exchange]
 ) -> Envelope[EnrolmentToken]:
     """重新签发注册令牌: let a server enrol anew."""
-    command_id = exchange.command_id()
-    token, digest = _new_token(exchange, server_id, command_id)
-    until = _token_end(exchange)
+    command_id = exchange.platform.ids()
     command = IssueEnrolmentToken(
-        server_id=server_id, token_digest=digest, token_expires_at=until
+        server_id=server_id,
+        token_digest=_digest(_new_token(exchange, server_id, command_id)),
+        token_expires_at=_token_end(exchange),
     )
-    await exchange.run(issue_enrolment_token, command, ServerReceipt, command_id=command_id)
+    issued = await exchange.run(
+        issue_enrolment_token, command, TokenIssued, command_id=command_id
+    )
     return exchange.reply(
-        EnrolmentToken(id=server_id, enrolment_token=token, token_expires_at=shown(until))
+        EnrolmentToken(
+            id=server_id,
+            enrolment_token=_new_token(exchange, server_id, exchange.command_id),
+            token_expires_at=shown(issued.token_expires_at),
+        )
     )
 
 
@@ -202,7 +207,11 @@ async def enrol(
         at=exchange.platform.clock(),
     )
     enrolled = await exchange.run(
-        enrol_server, command, Enrolled, actor=Actor("agent", str(server_id))
+        enrol_server,
+        command,
+        Enrolled,
+        actor=Actor("agent", str(server_id)),
+        claimant=server_id,
     )
     return exchange.reply(
         EnrolledServer(
@@ -264,12 +273,11 @@ async def remove(
     return exchange.reply(ServerChanged(id=server_id, changed=receipt.changed))
 
 
-def _new_token(exchange: Exchange, server_id: UUID, command_id: UUID) -> tuple[str, str]:
-    """A token that a repeat of the same request gives again, and its digest."""
+def _new_token(exchange: Exchange, server_id: UUID, command_id: UUID) -> str:
+    """The token that a command issues; nobody without the platform's key can make it."""
     key, seed = exchange.platform.config.request_key, b"enrolment" + command_id.bytes
     secret = base64.urlsafe_b64encode(hmac.digest(key, seed, hashlib.sha256))
-    token = f"owl_{server_id.hex}_{secret.decode().rstrip('=')}"
-    return token, _digest(token)
+    return f"owl_{server_id.hex}_{secret.decode().rstrip('=')}"
 
 
 def _digest(token: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -19,6 +20,7 @@ from api.exchange import Exchange
 from api.fields import Amount, Description, Instant, as_utc, fen_of
 from api.messages import Fault, Text
 from api.pagination import Page, PageNumber, PageSize, page_of
+from api.platform import Platform
 from api.policy import ADMIN, ANYONE, MEMBER, READER
 from api.refusals import refuses
 from api.rejection import InvalidRequest
@@ -144,19 +146,14 @@ async def issue(
 ) -> Envelope[IssuedBatch]:
     """生成充值码: create a batch of codes: all of them, or none."""
     platform = exchange.platform
-    command_id = exchange.command_id()
-    texts = [
-        _code_text(platform.config.request_key, command_id, number)
-        for number in range(data.batch_size)
-    ]
-    ids = [platform.secrets.code_id(read(text) or "") for text in texts]
+    batch_id = platform.ids()
     amount_fen = fen_of(data.amount)
     expires_at = None if data.expires_at is None else as_utc(data.expires_at)
     command = IssueCodes(
-        batch_id=command_id,
+        batch_id=batch_id,
         codes=tuple(
             NewCode(code_id, hint_of(text), platform.secrets.seal(text))
-            for code_id, text in zip(ids, texts, strict=True)
+            for code_id, text in _batch(platform, batch_id, data.batch_size)
         ),
         amount_fen=amount_fen,
         max_uses=data.max_uses,
@@ -164,12 +161,12 @@ async def issue(
         description=data.description,
         at=platform.clock(),
     )
-    await exchange.run(issue_codes, command, Issued, command_id=command_id)
+    issued = await exchange.run(issue_codes, command, Issued)
     codes = [
         IssuedCode(
             id=code_id, code=text, amount=to_yuan(amount_fen), expires_at=shown(expires_at)
         )
-        for code_id, text in zip(ids, texts, strict=True)
+        for code_id, text in _batch(platform, issued.batch_id, issued.count)
     ]
     return exchange.reply(
         IssuedBatch(
@@ -258,10 +255,16 @@ async def revoke(
     return exchange.reply(RevokedCode(id=code_id, status="revoked"), REVOKED)
 
 
-def _code_text(key: bytes, command_id: UUID, number: int) -> str:
-    """A code that a repeat of the same request gives again, and nobody without the key can."""
-    seed = b"recharge code" + command_id.bytes + number.to_bytes(2, "big")
-    return code_from(hmac.digest(key, seed, hashlib.sha256))
+def _batch(platform: Platform, batch_id: UUID, size: int) -> Iterator[tuple[UUID, str]]:
+    """The codes of a batch, each with its id; nobody without the platform's keys can make them.
+
+    A repeat of the request gives the same batch again.
+    """
+    key = platform.config.request_key
+    for number in range(size):
+        seed = b"recharge code" + batch_id.bytes + number.to_bytes(2, "big")
+        text = code_from(hmac.digest(key, seed, hashlib.sha256))
+        yield platform.secrets.code_id(read(text) or ""), text
 
 
 def _record(row: RechargeRecord) -> RecordItem:

@@ -136,7 +136,7 @@ async def submit(
             title=data.title,
             status="pending",
             progress=0.0,
-            created_at=shown(await _created_at(exchange, queued.task_id)),
+            created_at=shown(exchange.recorded_at),
         ),
         SUBMITTED,
     )
@@ -240,14 +240,6 @@ async def remove(
     )
     await exchange.run(delete_task, command, TaskNow)
     return exchange.reply(DeletedTask(id=task_id), DELETED)
-
-
-async def _created_at(exchange: Exchange, task_id: UUID) -> datetime:
-    """When the task was recorded; a repeated request is told what its first was."""
-    if exchange.recorded_at is not None:
-        return exchange.recorded_at
-    async with exchange.reading() as connection:
-        return _found(await task_by_id(connection, task_id, user_id=None)).created_at
 
 
 def _found(task: TaskRow | None) -> TaskRow:

@@ -12,16 +12,18 @@ from litestar.params import JSONBody
 from msgspec import Struct
 
 from api.body import RequestBody
+from api.credentials import Credential
 from api.envelope import Envelope, shown
 from api.exchange import Exchange
 from api.fields import FullName, Password, Username
 from api.messages import Fault, Text
 from api.names import is_reserved, username_form
 from api.platform import HttpConfig
-from api.policy import ANYONE, MEMBER
+from api.policy import ANYONE, MEMBER, REPEATABLE_WITH_ITS_TOKEN
 from api.refusals import refuses
 from api.registration import password_faults
 from api.rejection import InvalidRequest, Unauthenticated
+from api.routes.auth import token_of
 from api.user_shapes import Me, me_of
 from commands.profile import (
     ChangePassword,
@@ -41,6 +43,8 @@ PASSWORD_CHANGED: Final = Text(
     "密码已修改，其他登录已失效，请改用新令牌",
     "Password changed: every token given before is void, use the new one",
 )
+_ONLY_A_REPEAT: Final = 0
+"""A token version that nobody has: what was not done before under its key is refused."""
 WRONG: Final = Text("当前密码不正确", "The current password is wrong")
 
 
@@ -128,37 +132,34 @@ async def change_me(
 
 
 @post(
-    "/change-password", opt=ANYONE | refuses("RATE_LIMITED", "INVALID_STATE"), status_code=200
+    "/change-password",
+    opt=ANYONE | REPEATABLE_WITH_ITS_TOKEN | refuses("RATE_LIMITED", "INVALID_STATE"),
+    status_code=200,
 )
 async def change_own_password(
     data: JSONBody[PasswordRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[FreshToken]:
     """修改密码: replace the password. Every older token is void; the answer has a new one."""
-    platform, tokens = exchange.platform, exchange.desk.tokens
-    user_id, address = exchange.user.user_id, exchange.client_address
-    account = await platform.throttle.account_of(user_id)
-    platform.throttle.check_login(account, address)
+    user_id, passwords = exchange.user.user_id, exchange.platform.passwords
     found = await exchange.desk.credentials.by_id(user_id)
-    right = await platform.passwords.verify(
-        found.password_hash if found else None, data.current_password
+    if found is None:
+        raise Unauthenticated
+    is_first = not exchange.token_is_void and await _is_password(
+        exchange, found, data.current_password, or_else=exchange.idempotency_key is None
     )
-    await platform.throttle.judge_login(account, address, right=right)
-    if found is None or not right:
-        raise Unauthenticated(WRONG)
+    if not is_first:  # a repeat, perhaps: whoever knows the new password made the first
+        await _is_password(exchange, found, data.new_password, or_else=True)
     command = ChangePassword(
         user_id=user_id,
-        password_hash=await platform.passwords.hash(data.new_password),
-        token_version=found.token_version,
+        password_hash=await passwords.hash(data.new_password),
+        token_version=found.token_version if is_first else _ONLY_A_REPEAT,
     )
     changed = await exchange.run(change_password, command, PasswordNow)
-    token = tokens.issue(
-        user_id, changed.token_version, now=platform.clock(), token_id=platform.ids()
-    )
     return exchange.reply(
         FreshToken(
-            access_token=token,
+            access_token=token_of(exchange, user_id, changed.token_version),
             token_type="bearer",  # noqa: S106 - RFC 6750's name for the kind of token
-            expires_in=tokens.lifetime_s,
+            expires_in=exchange.desk.tokens.lifetime_s,
         ),
         PASSWORD_CHANGED,
     )
@@ -182,6 +183,24 @@ async def read_statistics(exchange: NamedDependency[Exchange]) -> Envelope[Stati
             last_task_date=shown(found.last_task_at),
         )
     )
+
+
+async def _is_password(
+    exchange: Exchange, found: Credential, password: str, *, or_else: bool
+) -> bool:
+    """Whether it is the user's, counted as a login's would be.
+
+    Raises:
+        Unauthenticated: it is not, and ``or_else`` that is the answer.
+    """
+    throttle, address = exchange.platform.throttle, exchange.client_address
+    account = await throttle.account_of(found.user_id)
+    throttle.check_login(account, address)
+    right = await exchange.platform.passwords.verify(found.password_hash, password)
+    await throttle.judge_login(account, address, right=right)
+    if or_else and not right:
+        raise Unauthenticated(None if exchange.token_is_void else WRONG)
+    return right
 
 
 def _found(user: UserRow | None) -> UserRow:

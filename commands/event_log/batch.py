@@ -32,7 +32,7 @@ from commands.rows import (
     SubjectKey,
 )
 from domain.catalogue import BY_TAG
-from domain.envelope import Fence
+from domain.envelope import Fence, Repeat
 
 APPEND_LOCK: Final = (7305068, 1)
 """The advisory lock under which positions are given; a switch of read models takes it."""
@@ -57,18 +57,18 @@ INSERT_EVENTS = Statement(
     RETURNING notification_id
     """,
 )
-# $4: which of the commit's events was the command's last (0: none), $5: how many it has
+# $5: which of the commit's events was the command's last (0: none), $6: how many it has
 INSERT_RECEIPTS = Statement(
     b"insert_receipts",
     """
     INSERT INTO owl_private.receipts
-        (command_id, request_digest, result, position, recorded_at)
-    SELECT command, digest, result,
+        (key_id, command_id, request_digest, result, position, recorded_at)
+    SELECT key, command, digest, result,
         CASE nth WHEN 0 THEN 0
-        ELSE (SELECT max(notification_id) FROM owl_log.events) - $5::bigint + nth END,
-        $6::timestamptz
-    FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bigint[])
-        AS receipt (command, digest, result, nth)
+        ELSE (SELECT max(notification_id) FROM owl_log.events) - $6::bigint + nth END,
+        $7::timestamptz
+    FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::bytea[], $5::bigint[])
+        AS receipt (key, command, digest, result, nth)
     """,
 )
 INSERT_CREDENTIAL = Statement(
@@ -164,7 +164,7 @@ class Batch:
     def __init__(self) -> None:
         self.events: list[Appended] = []
         self._rows: list[Call] = []
-        self._receipts: list[tuple[UUID, bytes, bytes, int]] = []
+        self._receipts: list[tuple[Repeat, UUID, bytes, int]] = []
         self.fences: set[Fence] = set()
 
     def __len__(self) -> int:
@@ -179,10 +179,10 @@ class Batch:
         """Add rows outside the log: what ``row_call`` made of them."""
         self._rows += calls
 
-    def receipt(self, command_id: UUID, digest: bytes, result: bytes, events: int) -> None:
+    def receipt(self, repeat: Repeat, command_id: UUID, result: bytes, events: int) -> None:
         """Add the receipt of the command whose ``events`` events were added last."""
         nth = len(self.events) if events else 0
-        self._receipts.append((command_id, digest, result, nth))
+        self._receipts.append((repeat, command_id, result, nth))
 
     def calls(self, guards: Sequence[tuple[UUID, int]], recorded_at: datetime) -> list[Call]:
         """The commit. ``guards``: streams that must still be at that version."""
@@ -223,12 +223,13 @@ class Batch:
         )
 
     def _insert_receipts(self, recorded_at: datetime) -> Call:
-        commands, digests, results, nths = zip(*self._receipts, strict=True)
+        repeats, commands, results, nths = zip(*self._receipts, strict=True)
         return Call(
             INSERT_RECEIPTS,
             (
+                array_of_16(UUID_OID, [repeat.key_id.bytes for repeat in repeats]),
                 array_of_16(UUID_OID, [command.bytes for command in commands]),
-                array(BYTEA_OID, [element(digest) for digest in digests]),
+                array(BYTEA_OID, [element(repeat.digest) for repeat in repeats]),
                 array(BYTEA_OID, [element(result) for result in results]),
                 array_of_int8(nths),
                 int8(len(self)),

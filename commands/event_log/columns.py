@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 UUID_OID = 2950
 INT8_OID = 20
@@ -39,6 +39,11 @@ def timestamptz(value: datetime) -> bytes:
     since = value - _EPOCH
     seconds = since.days * _S_PER_DAY + since.seconds
     return _INT8.pack(seconds * _US_PER_S + since.microseconds)
+
+
+def instant(value: bytes) -> datetime:
+    """What ``timestamptz`` encoded."""
+    return _EPOCH + timedelta(microseconds=int.from_bytes(value, "big", signed=True))
 
 
 def element(value: bytes) -> bytes:

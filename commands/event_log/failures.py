@@ -15,8 +15,8 @@ UNIQUE_VIOLATION = b"23505"
 SERIALIZATION_FAILURE = b"40001"
 DEADLOCK = b"40P01"
 LEASE_LOST = b"OW001"
-# a second commit of the same version, or of the same command's receipt
-RACES = {b"events_stream", b"receipts_command"}
+# a second commit of the same version, or under the same client's key
+RACES = {b"events_stream", b"receipts_key"}
 # 53 resources, 55P03 lock timeout, 57014 statement timeout, 25006 a standby: nothing happened
 BUSY_CLASSES = (b"53", b"55P03", b"57014", b"25006", DEADLOCK)
 # 08 connection, 57P0x the server goes down: what was under way may have happened or not

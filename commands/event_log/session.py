@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -21,8 +20,9 @@ from commands.event_log.batch import INSERT_EVENTS, STATEMENTS, Batch
 from commands.event_log.columns import UUID_OID, array_of_16, array_of_int8, int8
 from commands.event_log.failures import ConnectionLost, LogFailure, Unreadable
 from commands.event_log.personal import PERSONAL, SubjectKeys, opened, owner
+from commands.event_log.repeats import READ_RECEIPTS, Receipt, receipts_in
 from commands.event_log.secrets import Secrets
-from commands.event_log.wire import Answer, Call, Statement, Wire
+from commands.event_log.wire import Answer, Call, Statement, Wire, rows
 from domain.catalogue import decode
 from domain.facts import Fact
 
@@ -39,13 +39,6 @@ READ_STREAMS = Statement(
 READ_KEYS = Statement(
     b"read_keys",
     "SELECT user_id, key FROM owl_private.subject_keys WHERE user_id = ANY($1::uuid[])",
-)
-READ_RECEIPTS = Statement(
-    b"read_receipts",
-    """
-    SELECT command_id, request_digest, result, position
-    FROM owl_private.receipts WHERE command_id = ANY($1::uuid[])
-    """,
 )
 # The server may not have read yet what was sent on a connection that is lost: it must be dead
 # before the log is asked, or it could still commit afterwards.
@@ -76,20 +69,12 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     timeout_s: float = 2.5
 
 
-class Receipt(Struct, frozen=True):
-    """What was answered to a command that a client may repeat."""
-
-    request_digest: bytes
-    result: bytes
-    position: int
-
-
 Facts = list[Fact] | Unreadable
 """What a stream says; one that cannot be read hurts those alone who ask for it."""
 
 
 class Answers(Struct, frozen=True):
-    """What ``LogSession.read`` found; a stream without new events has no entry."""
+    """What ``LogSession.read`` found; receipts by the client's key. No news, no entry."""
 
     streams: dict[UUID, Facts]
     receipts: dict[UUID, Receipt]
@@ -149,9 +134,9 @@ class LogSession:
         self,
         streams: Mapping[UUID, int],
         users: Collection[UUID] = (),
-        commands: Collection[UUID] = (),
+        repeats: Collection[UUID] = (),
     ) -> Answers:
-        """Streams after a version each, keys and receipts, in one round trip.
+        """Streams after a version each, users' keys, receipts by key; in one round trip.
 
         Raises:
             LogFailure: the log is out of reach.
@@ -162,16 +147,13 @@ class LogSession:
             calls.append(Call(READ_STREAMS, (uuids(streams), after)))
         if users:
             calls.append(Call(READ_KEYS, (uuids(users),)))
-        if commands:
-            calls.append(Call(READ_RECEIPTS, (uuids(commands),)))
+        if repeats:
+            calls.append(Call(READ_RECEIPTS, (uuids(repeats),)))
         found = await self._ask_reading(calls)
         self._keep_keys(users, found.get(READ_KEYS))
         return Answers(
             streams=await self._opened(streams_in(found.get(READ_STREAMS))),
-            receipts={
-                UUID(bytes=command): Receipt(digest, result, int.from_bytes(position, "big"))
-                for command, digest, result, position in rows(found.get(READ_RECEIPTS))
-            },
+            receipts=receipts_in(found.get(READ_RECEIPTS)),
         )
 
     async def outcomes(self, commands: Collection[UUID]) -> dict[UUID, int]:
@@ -247,17 +229,6 @@ class LogSession:
 def uuids(values: Collection[UUID]) -> bytes:
     """An array of uuids."""
     return array_of_16(UUID_OID, [value.bytes for value in values])
-
-
-def rows(result: PGresult | None) -> list[tuple[Any, ...]]:
-    """The rows of a binary result, each column as bytes; no result has none."""
-    if result is None:
-        return []
-    columns = range(result.nfields)
-    return [
-        tuple(result.get_value(row, column) for column in columns)
-        for row in range(result.ntuples)
-    ]
 
 
 def streams_in(result: PGresult | None) -> dict[UUID, Facts]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import psycopg
 from psycopg.pq import ConnStatus, ExecStatus
@@ -228,3 +228,14 @@ class Wire:
             exchange.timer.cancel()
             # an error that the server named before it went says more than its going
             exchange.answered(ConnectionLost(str(exchange.failure or why)))
+
+
+def rows(result: PGresult | None) -> list[tuple[Any, ...]]:
+    """The rows of a binary result, each column as bytes; no result has none."""
+    if result is None:
+        return []
+    columns = range(result.nfields)
+    return [
+        tuple(result.get_value(row, column) for column in columns)
+        for row in range(result.ntuples)
+    ]

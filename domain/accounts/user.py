@@ -101,14 +101,18 @@ def acting(user: User | None) -> User:
     return existing(user)
 
 
-def log_in(user: User | None, *, address: str | None) -> UserLoggedIn:
-    """Note a login.
+def log_in(user: User | None, *, token_version: int, address: str | None) -> UserLoggedIn:
+    """Note a login; ``token_version`` is the one at which the password was accepted.
 
     Raises:
         NotFound: no such user.
         InvalidState: the user is switched off.
+        PasswordOutdated: something was taken away since, the password perhaps.
     """
-    return UserLoggedIn(user_id=acting(user).user_id, address=address)
+    known = acting(user)
+    if known.token_version != token_version:
+        raise PasswordOutdated("the password was changed since it was checked")
+    return UserLoggedIn(user_id=known.user_id, address=address)
 
 
 def change_profile(

@@ -103,7 +103,9 @@ async def test_nothing_tells_who_it_was_and_every_proof_and_balance_holds(
     with opened(database_url) as log:
         async with Writer(log, clock) as writer:
             command = await registered(writer, user)
-            await writer.run(log_in, LogIn(user_id=user, address=ADDRESS), context())
+            await writer.run(
+                log_in, LogIn(user_id=user, token_version=1, address=ADDRESS), context()
+            )
             await recharged(writer, user)
             await asyncio.to_thread(project, log)
             size = await sign_all(database_url)
@@ -118,7 +120,9 @@ async def test_nothing_tells_who_it_was_and_every_proof_and_balance_holds(
             erased = await writer.run(erase_user, erase, context())
             assert erased.result.changed
             with pytest.raises(InvalidState):
-                await writer.run(log_in, LogIn(user_id=user, address=ADDRESS), context())
+                await writer.run(
+                    log_in, LogIn(user_id=user, token_version=1, address=ADDRESS), context()
+                )
             assert not (await writer.run(erase_user, erase, context())).result.changed
         log.forget_key(user)
         await asyncio.to_thread(project, log)

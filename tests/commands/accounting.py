@@ -13,7 +13,7 @@ from msgspec import Struct
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
 from commands.writer import Writer, WriterConfig
-from domain.envelope import Actor, Context, Fence
+from domain.envelope import Actor, Context, Fence, Repeat
 from domain.errors import Refused
 from domain.ports import Signal, UnitOfWork
 from domain.wallet.events import AccountRecharged
@@ -65,16 +65,18 @@ def context(
     *,
     command_id: UUID | None = None,
     digest: bytes | None = None,
+    key_id: UUID | None = None,
     fence: Fence | None = None,
     causation_id: int | None = None,
 ) -> Context:
-    """A command's context."""
+    """A command's context; with a digest it may be repeated, under its own id as the key."""
+    command_id = command_id or uuid4()
     return Context(
-        command_id=command_id or uuid4(),
+        command_id=command_id,
         actor=SYSTEM,
         correlation_id="request-1",
         causation_id=causation_id,
-        request_digest=digest,
+        repeat=None if digest is None else Repeat(key_id or command_id, digest),
         fence=fence,
     )
 

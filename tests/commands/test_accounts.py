@@ -6,9 +6,15 @@ from uuid import UUID
 import pytest
 
 from commands.accounts import LoggedIn, LogIn, Registered, RegisterUser, log_in, register_user
-from commands.rows import Credential, SubjectKey
+from commands.rows import Credential, CredentialChange, SubjectKey
 from domain.accounts.claim import CLAIM, EmailTaken, UsernameTaken
-from domain.accounts.events import NameClaimed, UserDeactivated, UserLoggedIn
+from domain.accounts.events import (
+    NameClaimed,
+    PasswordChanged,
+    UserDeactivated,
+    UserLoggedIn,
+)
+from domain.accounts.user import PasswordOutdated
 from domain.errors import InvalidState, NotFound
 from tests.domain.cast import ALICE, BOB, registered
 from tests.memory import MemoryLog
@@ -74,20 +80,35 @@ def test_a_taken_name_leaves_no_trace(taken: dict[str, Any], refusal: type) -> N
 def test_a_login_answers_what_a_token_needs() -> None:
     log = MemoryLog()
     log.run(register_user, RegisterUser(**(ORDER | {"role": "admin"})))
-    login = LogIn(user_id=ALICE, address="203.0.113.7")
+    login = LogIn(user_id=ALICE, token_version=1, address="203.0.113.7")
     assert log.run(log_in, login) == LoggedIn(ALICE, "admin", 1)
     assert log.story[-1] == (ALICE, UserLoggedIn(user_id=ALICE, address="203.0.113.7"))
+
+
+def test_a_login_leaves_a_new_hash_only_while_the_password_is_the_one_that_was_given() -> None:
+    log = MemoryLog()
+    log.run(register_user, RegisterUser(**ORDER))
+    log.run(log_in, LogIn(user_id=ALICE, token_version=1))
+    before = list(log.rows)
+    login = LogIn(user_id=ALICE, token_version=1, password_hash="anew")
+    log.run(log_in, login)
+    change = CredentialChange(user_id=ALICE, token_version=1, password_hash="anew")
+    assert log.rows == [*before, change]
+    log.given(ALICE, PasswordChanged(user_id=ALICE, token_version=2))
+    with pytest.raises(PasswordOutdated):
+        log.run(log_in, login)
+    assert log.rows == [*before, change]
 
 
 def test_nobody_logs_in_who_is_not_there_or_switched_off() -> None:
     log = MemoryLog()
     with pytest.raises(NotFound):
-        log.run(log_in, LogIn(user_id=ALICE))
+        log.run(log_in, LogIn(user_id=ALICE, token_version=1))
     log.given(ALICE, registered(), UserDeactivated(user_id=ALICE, token_version=2))
     with pytest.raises(InvalidState):
-        log.run(log_in, LogIn(user_id=ALICE))
+        log.run(log_in, LogIn(user_id=ALICE, token_version=1))
 
 
 def test_a_command_names_the_streams_it_will_want() -> None:
     assert RegisterUser(**ORDER).streams() == (EMAIL, USERNAME)
-    assert LogIn(user_id=ALICE).streams() == (ALICE,)
+    assert LogIn(user_id=ALICE, token_version=1).streams() == (ALICE,)

@@ -19,6 +19,7 @@ from commands.fleet import (
     RemoveServer,
     ResumeServer,
     ServerReceipt,
+    TokenIssued,
     change_server,
     drain_server,
     enrol_server,
@@ -84,7 +85,7 @@ def test_a_server_is_registered_and_enrols_with_its_token_once() -> None:
         token_digest="digest",
         token_expires_at=after(3_600),
     )
-    assert log.run(register_server, order) == CHANGED
+    assert log.run(register_server, order) == TokenIssued(SERVER_ID, order.token_expires_at)
     enrolled = Enrolled(SERVER_ID, "GPU-Server-01", 2)
     assert log.run(enrol_server, enrolment()) == enrolled
     assert log.run(enrol_server, enrolment()) == enrolled
@@ -101,7 +102,8 @@ def test_a_server_that_nobody_registered_does_not_enrol() -> None:
 def test_another_token_lets_a_server_enrol_anew() -> None:
     log = online()
     command = IssueEnrolmentToken(server_id=SERVER_ID, **NEW_TOKEN)
-    assert log.run(issue_enrolment_token, command) == CHANGED
+    issued = TokenIssued(SERVER_ID, command.token_expires_at)
+    assert log.run(issue_enrolment_token, command) == issued
     assert log.facts(SERVER_ID)[-1] == EnrolmentTokenIssued(server_id=SERVER_ID, **NEW_TOKEN)
     log.run(enrol_server, enrolment(token_digest="second", public_key="UOTHER"))
     assert log.facts(SERVER_ID)[-1] == server_enrolled(public_key="UOTHER")

@@ -74,7 +74,7 @@ async def test_a_receipt_tells_the_result_and_the_position_of_the_last_event(
     async with writing(database_url) as writer:
         account = uuid4()
         first = await writer.run(credit, Credit(account=account, amount_fen=5), context())
-        assert (first.result, first.position, first.replayed) == (5, 1, False)
+        assert (first.result, first.position, first.replay_of) == (5, 1, None)
         both = Transfer(accounts=(account, uuid4()))
         second = await writer.run(credit_all, both, context())
         assert (second.result, second.position) == ([3, 2], 5)

@@ -42,7 +42,7 @@ async def run_until_answered(writer: Writer, command: Credit, asked: Context) ->
     """As a client does: the same command again while the log is out of reach."""
     for _ in range(20):
         try:
-            return (await writer.run(credit, command, asked)).replayed
+            return (await writer.run(credit, command, asked)).replay_of is not None
         except OutOfReach:
             await asyncio.sleep(0.05)
     raise AssertionError("the log never came back")

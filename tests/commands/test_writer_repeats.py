@@ -6,11 +6,12 @@ import asyncio
 from datetime import datetime
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from msgspec import Struct
 
 from commands.lease import Lease
-from domain.envelope import Fence
+from domain.envelope import Context, Fence
 from domain.errors import IdempotencyMismatch
 from domain.ports import FencedOff, UnitOfWork
 from domain.wallet.wallet import WALLET
@@ -54,7 +55,8 @@ async def test_a_repeated_command_gets_the_same_answer_and_happens_once(
         there = await elsewhere.run(credit_and_report, command, asked)
     assert first.result == Report(command.account, NOON, 7)
     assert (again.result, again.position) == (first.result, first.position)
-    assert (first.replayed, again.replayed, there.replayed) == (False, True, True)
+    assert (first.replay_of, again.replay_of) == (None, command_id)
+    assert first.recorded_at == again.recorded_at
     assert there == again
     with opened(database_url) as log:
         assert [event.command_id for event in log.find_command(command_id)] == [command_id]
@@ -81,6 +83,22 @@ async def test_the_same_key_with_another_request_is_refused(database_url: str) -
             await writer.run(credit, command, context(command_id=command_id, digest=b"two"))
 
 
+async def test_a_key_that_was_forgotten_means_another_command(database_url: str) -> None:
+    account, key_id = uuid4(), uuid4()
+
+    def asked() -> Context:
+        return context(digest=b"d", key_id=key_id)
+
+    async with writing(database_url) as writer:
+        first = await writer.run(credit, Credit(account=account), asked())
+        again = await writer.run(credit, Credit(account=account), asked())
+        with psycopg.connect(database_url) as connection:
+            connection.execute("DELETE FROM owl_private.receipts")
+        anew = await writer.run(credit, Credit(account=account), asked())
+    assert [done.result for done in (first, again, anew)] == [1, 1, 2]
+    assert anew.replay_of is None
+
+
 async def test_equal_commands_at_once_happen_once_through_one_writer_or_several(
     database_url: str,
 ) -> None:
@@ -89,7 +107,7 @@ async def test_equal_commands_at_once_happen_once_through_one_writer_or_several(
         runs = [writer.run(credit, command, asked) for writer in (one, two) * 5]
         done = await asyncio.gather(*runs)
     assert {(committed.result, committed.position) for committed in done} == {(1, 1)}
-    assert sum(not committed.replayed for committed in done) == 1
+    assert sum(committed.replay_of is None for committed in done) == 1
 
 
 async def test_a_repeatable_command_without_events_keeps_its_answer_too(

@@ -115,7 +115,9 @@ class RandomFarm(Farm):
             ),
             lambda: self.run(recharge.revoke_code, recharge.RevokeCode(code_id=code)),
             lambda: self.enrol(slots=4) if len(self.servers) < 3 else None,
-            lambda: self.run(accounts.log_in, accounts.LogIn(user_id=user, address="::1")),
+            lambda: self.run(
+                accounts.log_in, accounts.LogIn(user_id=user, token_version=1, address="::1")
+            ),
             lambda: self.run(
                 dispatching.lose_attempt,
                 dispatching.LoseAttempt(

@@ -84,7 +84,7 @@ def test_pages_and_days_cut_the_same_list(farm: Farm, ask: Ask) -> None:
     user = farm.users[0]
     for day in range(3):
         for _ in range(4):
-            login = accounts.LogIn(user_id=user, address="203.0.113.7")
+            login = accounts.LogIn(user_id=user, token_version=1, address="203.0.113.7")
             by(farm, f"user:{user}", lambda login=login: farm.run(accounts.log_in, login))  # type: ignore[misc]  # bound here
         farm.now += timedelta(days=1)
         assert day < 3
@@ -119,7 +119,7 @@ def test_a_download_reads_on_from_where_it_was(farm: Farm, admin: UUID, ask: Ask
 
 def test_no_action_holds_what_is_personal_or_secret(farm: Farm, ask: Ask) -> None:
     user = farm.users[0]
-    login = accounts.LogIn(user_id=user, address="203.0.113.7")
+    login = accounts.LogIn(user_id=user, token_version=1, address="203.0.113.7")
     rename = profile.ChangeProfile(user_id=user, full_name="张三")
     by(farm, f"user:{user}", lambda: farm.run(accounts.log_in, login))
     by(farm, f"user:{user}", lambda: farm.run(profile.change_profile, rename))

@@ -10,8 +10,9 @@ from commands.housekeeping import Config, Housekeeping
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ADD = """
-    INSERT INTO owl_private.receipts (command_id, request_digest, result, position, recorded_at)
-    VALUES (%s, '', '{}', 1, %s)
+    INSERT INTO owl_private.receipts
+        (key_id, command_id, request_digest, result, position, recorded_at)
+    VALUES (gen_random_uuid(), %s, '', '{}', 1, %s)
 """
 
 
