@@ -39,6 +39,7 @@ KEYS: Final[dict[str, str]] = {
     "lease_lost_after_seconds": "lease_lost_after_s",
     "start_deadline_seconds": "start_deadline_s",
     "cancel_deadline_seconds": "cancel_deadline_s",
+    "timeout_grace_seconds": "timeout_grace_s",
     "requeue_budget": "requeue_budget",
     "aging_minutes_per_step": "aging_minutes_per_step",
     "aging_steps_max": "aging_steps_max",
@@ -67,6 +68,7 @@ _OFFLINE = "Seconds of silence after which a server is offline."
 _LOST = "Seconds of silence after which a server's tasks are given to others."
 _START = "Seconds within which a server must begin a task that was assigned to it."
 _CANCEL = "Seconds within which an agent must confirm a cancellation."
+_TIMEOUT_GRACE = "Seconds past its timeout after which the platform ends a task itself."
 _REQUEUE = "How often a task is queued again after faults of the platform."
 _AGING = "Minutes of waiting that raise a task by one step of priority."
 _STEPS = "By how many steps waiting may raise a task's priority."
@@ -122,6 +124,9 @@ class ConfigurationRequest(RequestBody):
     cancel_deadline_seconds: (
         Annotated[Seconds, Meta(description=_CANCEL, examples=[30])] | None
     ) = None
+    timeout_grace_seconds: (
+        Annotated[Seconds, Meta(description=_TIMEOUT_GRACE, examples=[180])] | None
+    ) = None
     requeue_budget: (
         Annotated[int, Meta(ge=0, le=20, description=_REQUEUE, examples=[3])] | None
     ) = None
@@ -162,6 +167,7 @@ class ConfigurationItem(Struct, kw_only=True):
     lease_lost_after_seconds: Annotated[int, Meta(description=_LOST, examples=[120])]
     start_deadline_seconds: Annotated[int, Meta(description=_START, examples=[15])]
     cancel_deadline_seconds: Annotated[int, Meta(description=_CANCEL, examples=[30])]
+    timeout_grace_seconds: Annotated[int, Meta(description=_TIMEOUT_GRACE, examples=[180])]
     requeue_budget: Annotated[int, Meta(description=_REQUEUE, examples=[3])]
     aging_minutes_per_step: Annotated[int, Meta(description=_AGING, examples=[10])]
     aging_steps_max: Annotated[int, Meta(description=_STEPS, examples=[3])]

@@ -2,25 +2,29 @@
 
 One per process, folded by everybody and not only by who leads, so that a standby is warm. It
 holds open tasks and never ended ones, so it does not grow with history. Law: it changes by
-facts alone (``commands.board_folds``), but for reservations, which stand for facts to come.
+facts alone (``commands.board_folds``), but for reservations, which stand for facts to come,
+and strays, of which heartbeats tell: attempts that are not a server's and may still run there.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
 
+from domain.fleet.messages import RunningTask
 from domain.fleet.server import Server
 from domain.money import Fen
 from domain.scheduling.placement import FreeGpu, Placement, Room
 from domain.scheduling.queue import Queue, Waiting
 from domain.system.configuration import CONFIGURATION, Configuration
 
+STRAYS_KEPT: Final = 1_000
+"""Of one server; no agent has more tasks than a quarter of that."""
 FORMER_KEPT: Final = 20_000
 """Ended attempts whose server is remembered: their last output may still be on its way."""
 
@@ -58,6 +62,14 @@ class Attempt(Struct, frozen=True, kw_only=True):
     cancel_requested_at: datetime | None = None
 
 
+class Former(Struct, frozen=True):
+    """An attempt that a server had. ``is_over`` when the server itself has said so."""
+
+    server_id: UUID
+    gpu_uuids: tuple[str, ...]
+    is_over: bool
+
+
 class Snapshot(Struct, frozen=True, kw_only=True):
     """A board at a position, to be kept over restarts."""
 
@@ -87,7 +99,8 @@ class Board:
         self.on_offer: Callable[[Attempt], None] | None = None
         """Told of each attempt that its server must hear about: assigned, or to be stopped."""
         self._on_server: dict[UUID, set[UUID]] = defaultdict(set)
-        self._formerly: OrderedDict[tuple[UUID, int], UUID] = OrderedDict()
+        self._formerly: OrderedDict[tuple[UUID, int], Former] = OrderedDict()
+        self._strays: dict[UUID, dict[tuple[UUID, int], tuple[str, ...]]] = {}
         self._reserved: dict[UUID, Placement] = {}
         self._reserved_on: dict[UUID, set[UUID]] = defaultdict(set)
 
@@ -119,20 +132,27 @@ class Board:
         mine = self.attempts.get(task_id)
         if mine is not None and mine.attempt == attempt:
             return mine.server_id
-        return self._formerly.get((task_id, attempt))
+        former = self._formerly.get((task_id, attempt))
+        return None if former is None else former.server_id
 
     def room_of(self, server_id: UUID) -> Room | None:
-        """What is left on a server, ``None`` when it takes no work; reservations count."""
+        """What is left on a server, ``None`` when it takes no work.
+
+        Reservations count, and so do strays: on a GPU where an attempt may still run, no other
+        is placed.
+        """
         server = self.servers.get(server_id)
         if server is None or not server.takes_work:
             return None
         reserved = self._reserved_on.get(server_id, ())
+        strays = self._strays.get(server_id, {})
         busy = {uuid for mine in self.attempts_on(server_id) for uuid in mine.gpu_uuids}
+        busy.update(uuid for gpu_uuids in strays.values() for uuid in gpu_uuids)
         busy.update(uuid for task_id in reserved for uuid in self._reserved[task_id].gpu_uuids)
         return Room(
             server_id=server_id,
             slots=server.max_concurrent_tasks,
-            used=len(self._on_server.get(server_id, ())) + len(reserved),
+            used=len(self._on_server.get(server_id, ())) + len(reserved) + len(strays),
             has_gpus=bool(server.gpus),
             free_gpus=tuple(
                 FreeGpu(gpu.memory_total_mib or 0, gpu.uuid)
@@ -146,23 +166,59 @@ class Board:
     def give(self, attempt: Attempt) -> None:
         """A server has this attempt from now on; its reservation is fulfilled."""
         self.unreserve(attempt.task_id)
-        self.take_back(attempt.task_id)
+        self.take_back(attempt.task_id, is_over=False)
         self.queue.discard(attempt.task_id)
         self.attempts[attempt.task_id] = attempt
         self._on_server[attempt.server_id].add(attempt.task_id)
         self.running_by_user[attempt.user_id] += 1
         self.touched.add(attempt.server_id)
 
-    def take_back(self, task_id: UUID) -> None:
-        """No server has an attempt of this task any more."""
+    def take_back(self, task_id: UUID, *, is_over: bool) -> None:
+        """No server has an attempt of this task any more.
+
+        Unless its server has said that it ``is_over``, it is a stray there: it may still run,
+        until a heartbeat comes that does not list it.
+        """
         attempt = self.attempts.pop(task_id, None)
-        if attempt is not None:
-            self._on_server[attempt.server_id].discard(task_id)
-            self._formerly[task_id, attempt.attempt] = attempt.server_id
-            if len(self._formerly) > FORMER_KEPT:
-                self._formerly.popitem(last=False)
-            self.touched.add(attempt.server_id)
-            self._count_down(attempt.user_id)
+        if attempt is None:
+            return
+        server_id, key = attempt.server_id, (task_id, attempt.attempt)
+        self._on_server[server_id].discard(task_id)
+        self._formerly[key] = Former(server_id, attempt.gpu_uuids, is_over)
+        if len(self._formerly) > FORMER_KEPT:
+            self._formerly.popitem(last=False)
+        if not is_over:
+            strays = self._strays.setdefault(server_id, {})
+            strays[key] = attempt.gpu_uuids
+            if len(strays) > STRAYS_KEPT:
+                del strays[next(iter(strays))]
+        self.touched.add(server_id)
+        self._count_down(attempt.user_id)
+
+    def note_listed(self, server_id: UUID, listed: Iterable[RunningTask]) -> int:
+        """A heartbeat lists these attempts; how many strays there are now that were none."""
+        strays = dict(self._strays_of(server_id, listed))
+        known = self._strays.get(server_id, {})
+        if strays == known:
+            return 0
+        if strays:
+            self._strays[server_id] = strays
+        else:
+            del self._strays[server_id]
+        self.touched.add(server_id)
+        return len(strays.keys() - known.keys())
+
+    def _strays_of(
+        self, server_id: UUID, listed: Iterable[RunningTask]
+    ) -> Iterator[tuple[tuple[UUID, int], tuple[str, ...]]]:
+        for running in listed:
+            if self.has(server_id, running.task_id, running.attempt):
+                continue
+            former = self._formerly.get((running.task_id, running.attempt))
+            if former is None or former.server_id != server_id:
+                yield (running.task_id, running.attempt), running.gpu_uuids
+            elif not former.is_over:
+                yield (running.task_id, running.attempt), former.gpu_uuids
 
     # ── reservations ───────────────────────────────────────────────────────────────────────
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 from msgspec.structs import replace
 
 from commands.board import Attempt, Board, OpenTask
-from domain.envelope import Recorded
+from domain.envelope import Actor, Recorded
 from domain.fleet.events import (
     EnrolmentTokenIssued,
     GpuFailed,
@@ -41,6 +41,7 @@ from domain.tasks.events import (
 from domain.tasks.submission import gpu_memory_for
 from domain.wallet.events import HoldExtended
 
+AGENT: Final = str(Actor("agent", ""))
 Fold: TypeAlias = Callable[[Board, Recorded[Any]], None]
 
 
@@ -87,7 +88,7 @@ def _retried(board: Board, event: Recorded[TaskRetried]) -> None:
 
 
 def _requeued(board: Board, event: Recorded[TaskRequeued]) -> None:
-    board.take_back(event.fact.task_id)
+    board.take_back(event.fact.task_id, is_over=_says_its_server(event))
     task = board.tasks.get(event.fact.task_id)
     assert task is not None, "an open task was requeued that the board does not know"
     _wait(board, task, attempt=event.fact.attempt)
@@ -152,8 +153,13 @@ def _ended(board: Board, event: Recorded[Ending]) -> None:
     task_id = event.fact.task_id
     board.queue.discard(task_id)
     board.unreserve(task_id)
-    board.take_back(task_id)
+    board.take_back(task_id, is_over=_says_its_server(event))
     board.tasks.pop(task_id, None)
+
+
+def _says_its_server(event: Recorded[Any]) -> bool:
+    """Whether an attempt ended by its agent's report: then its process is dead."""
+    return event.actor.startswith(AGENT)
 
 
 def _held(board: Board, event: Recorded[HoldExtended]) -> None:

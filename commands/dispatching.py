@@ -17,7 +17,7 @@ from domain.fleet.server import SERVER, Server
 from domain.ids import CONFIGURATION_STREAM
 from domain.ports import UnitOfWork
 from domain.system.configuration import CONFIGURATION
-from domain.tasks.ending import lose, overdue
+from domain.tasks.ending import lose, overdue, overran
 from domain.tasks.events import Reason, TaskRequeued
 from domain.tasks.fencing import is_current
 from domain.tasks.metering import Enough, Exhausted, Extend, review
@@ -133,7 +133,7 @@ class EndOverdueCancel(Struct, frozen=True, kw_only=True):
 
 
 class Ended(Struct, frozen=True):
-    """``done`` is false when the attempt was no longer being cancelled."""
+    """``done`` is false when the attempt was over, or not being cancelled any more."""
 
     done: bool
 
@@ -146,6 +146,38 @@ def end_overdue_cancel(command: EndOverdueCancel, work: UnitOfWork) -> Ended:
         return Ended(done=False)
     limit_fen = wallet_of(state, work).state.holds[state.task_id]
     end_task(task, overdue(state, now=command.at, limit_fen=limit_fen), work)
+    return Ended(done=True)
+
+
+class EndOverrun(Struct, frozen=True, kw_only=True):
+    """The agent runs an attempt on, long after its timeout."""
+
+    task_id: UUID
+    attempt: int
+    server_id: UUID
+    at: datetime
+
+    def streams(self) -> tuple[UUID, ...]:
+        """What to fetch ahead."""
+        return (self.task_id,)
+
+
+def end_overrun(command: EndOverrun, work: UnitOfWork) -> Ended:
+    """End the task without its agent; it pays until its timeout at most.
+
+    The server is told to stop with its next heartbeat, and gets no other work in that place
+    while it says that the attempt still runs (``commands.board``).
+    """
+    task = work.load(TASK, command.task_id)
+    state = task.state
+    if (
+        state is None
+        or state.phase != "running"
+        or not is_current(state, attempt=command.attempt, server_id=command.server_id)
+    ):
+        return Ended(done=False)
+    limit_fen = wallet_of(state, work).state.holds[state.task_id]
+    end_task(task, overran(state, now=command.at, limit_fen=limit_fen), work)
     return Ended(done=True)
 
 

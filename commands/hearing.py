@@ -57,9 +57,12 @@ class Hearing:
         )
 
     def takes_work(self, server_id: UUID, now: datetime, suspect_after_s: float) -> bool:
-        """Whether a server is fresh enough for new work, and wants it."""
+        """Whether a server is fresh enough for new work, and wants it.
+
+        One that was not heard since this began to listen may have gone long ago.
+        """
         heard = self.heard.get(server_id)
-        if self.since is None or (heard is not None and heard.draining):
+        if self.since is None or heard is None or heard.draining:
             return False
         return silence_s(heard, listening_since=self.since, now=now) <= suspect_after_s
 

@@ -3,7 +3,8 @@
 The log itself keeps the sequence up to which it has taken reports in, in the same commit, and a
 new consumer starts right behind it. A message out of turn (redelivered, or after a lost
 connection) is a reason to begin anew there: so nothing is skipped and nothing is doubled,
-whatever the broker does. A heartbeat renews leases only once it is committed.
+whatever the broker does. A heartbeat renews leases only once it is committed, and only if it
+was sent while this listened: one that had waited is recorded, and is no sign of life.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ class _Batch(Struct, kw_only=True):
     at: datetime
     reports: list[Heartbeat | Output] = []
     entries: list[TelemetryEntry] = []
+    late: set[UUID] = set()
 
 
 class TelemetryIngest:
@@ -115,6 +117,8 @@ class TelemetryIngest:
         self._chunks: OrderedDict[UUID, None] = OrderedDict()
         self._uncommitted: set[UUID] = set()
         self._beginnings = 0
+        self._late_until = 0
+        """The stream's last sequence when this began: what came before is no sign of life."""
         self._senders = Senders()
         self.dropped = Dropped()
 
@@ -137,6 +141,7 @@ class TelemetryIngest:
         info = await self._broker.stream_info(REPORTS_STREAM)
         if info.state.last_seq < tracked:  # wiped, or an older copy of the stream
             await self._broker.purge_stream(REPORTS_STREAM, seq=tracked + 1)
+        self._late_until = info.state.last_seq
         self._beginnings += 1
         name = consumer_name(PREFIX, fence.epoch, self._beginnings)
         most = self._config.unacknowledged_max
@@ -189,12 +194,15 @@ class TelemetryIngest:
                 continue
             read.reports.append(report)
             sender = self._senders[message.subject]
+            sequence = sequence_of(message)
             if isinstance(report, Heartbeat):
-                entry = _heartbeat_entry(report, sender, sequence_of(message), read.at)
+                late = sequence <= self._late_until
+                if late:
+                    read.late.add(report.report_id)
+                entry = _heartbeat_entry(report, sender, sequence, read.at, late=late)
             elif self._is_new(report):
                 self._uncommitted.add(report.report_id)
                 correlation_id = self._correlation_of(report.task_id)
-                sequence = sequence_of(message)
                 entry = _output_entry(report, sender, correlation_id, sequence, read.at)
             else:
                 continue
@@ -210,9 +218,12 @@ class TelemetryIngest:
         self._appended.notify(appended.position)
         for report in batch.reports:
             if isinstance(report, Heartbeat):
-                self._hearing.hear(report, batch.at)
                 self._receipts.renew(report)
-                self._presence.note(report, batch.at)
+                late = report.report_id in batch.late
+                if not late:
+                    self._hearing.hear(report, batch.at)
+                if not late or report.leaving:
+                    self._presence.note(report, batch.at)
             else:
                 self._uncommitted.discard(report.report_id)
                 self._chunks[report.report_id] = None
@@ -245,7 +256,7 @@ class TelemetryIngest:
 
 
 def _heartbeat_entry(
-    report: Heartbeat, sender: Sender, sequence: int, at: datetime
+    report: Heartbeat, sender: Sender, sequence: int, at: datetime, *, late: bool
 ) -> TelemetryEntry:
     return TelemetryEntry(
         stream=report.server_id,
@@ -259,6 +270,7 @@ def _heartbeat_entry(
             running=report.running,
             draining=report.draining,
             simulated=report.simulated,
+            late=late,
         ),
         recorded_at=at,
         actor=sender.actor,

@@ -19,8 +19,10 @@ from commands.board_reader import BoardReader
 from commands.contexts import of_policy
 from commands.dispatching import (
     EndOverdueCancel,
+    EndOverrun,
     LoseAttempt,
     end_overdue_cancel,
+    end_overrun,
     lose_attempt,
 )
 from commands.fleet import NoteServerSilent, note_server_silent
@@ -32,6 +34,7 @@ from domain.scheduling.leases import (
     AttemptLost,
     CancelOverdue,
     Held,
+    Overran,
     Verdict,
     WentSilent,
     is_deaf,
@@ -113,6 +116,7 @@ class Leases:
             server_id=mine.server_id,
             boot_id=mine.boot_id,
             assigned_at=mine.assigned_at,
+            timeout_s=mine.timeout_s,
             began_at=mine.began_at,
             cancel_requested_at=mine.cancel_requested_at,
             listed_at=self._hearing.listed.get((mine.task_id, mine.attempt)),
@@ -147,6 +151,14 @@ class Leases:
             case CancelOverdue(held=held):
                 end = EndOverdueCancel(task_id=held.task_id, attempt=held.attempt, at=now)
                 await self._run(end_overdue_cancel, end, self._context(held, "end", fence))
+            case Overran(held=held):
+                stop = EndOverrun(
+                    task_id=held.task_id,
+                    attempt=held.attempt,
+                    server_id=held.server_id,
+                    at=now,
+                )
+                await self._run(end_overrun, stop, self._context(held, "overran", fence))
             case _:
                 assert_never(verdict)
 

@@ -23,7 +23,7 @@ from domain.fleet.messages import Heartbeat
 from domain.fleet.server import Server
 from domain.ports import CommandWriter, OutOfReach
 
-_Health: TypeAlias = tuple[UUID, list[tuple[str, bool]]]
+_Health: TypeAlias = tuple[UUID, bool, list[tuple[str, bool]]]
 
 LOG = structlog.get_logger(__name__)
 
@@ -49,17 +49,29 @@ class Presence:
         """Act on a heartbeat that was committed ``at``."""
         if self._changes(heartbeat, at):
             self._record_soon(heartbeat, at)
+        strays = self._board.note_listed(heartbeat.server_id, heartbeat.running)
+        if strays:
+            LOG.warning(
+                "server.strays",
+                server_id=str(heartbeat.server_id),
+                count=strays,
+                hint="they are told to stop; no other task is placed there until they have",
+            )
         for running in heartbeat.running:
             if not self._board.has(heartbeat.server_id, running.task_id, running.attempt):
                 self._stop_soon(heartbeat.server_id, running.task_id, running.attempt)
 
     def _record_soon(self, heartbeat: Heartbeat, at: datetime) -> None:
-        """One at a time for each server; the next heartbeat says it again."""
+        """One at a time for each server: the next heartbeat says it again, if there is one."""
         server_id = heartbeat.server_id
-        if server_id not in self._noting:
+        if server_id not in self._noting or heartbeat.leaving:
             noting = asyncio.create_task(self._record(heartbeat, at))
             self._noting[server_id] = noting
-            noting.add_done_callback(lambda _: self._noting.pop(server_id, None))
+            noting.add_done_callback(lambda done: self._noted(server_id, done))
+
+    def _noted(self, server_id: UUID, done: asyncio.Task[None]) -> None:
+        if self._noting.get(server_id) is done:
+            del self._noting[server_id]
 
     def _stop_soon(self, server_id: UUID, task_id: UUID, attempt: int) -> None:
         stopping = asyncio.create_task(self._stop_stray(server_id, task_id, attempt))
@@ -69,7 +81,11 @@ class Presence:
     def _changes(self, heartbeat: Heartbeat, at: datetime) -> bool:
         """Whether the log must learn something; mostly a heartbeat is as the one before it."""
         server = self._board.servers[heartbeat.server_id]
-        state = (heartbeat.boot_id, [(gpu.uuid, gpu.healthy) for gpu in heartbeat.gpus])
+        state = (
+            heartbeat.boot_id,
+            heartbeat.leaving,
+            [(gpu.uuid, gpu.healthy) for gpu in heartbeat.gpus],
+        )
         last = self._unchanged.get(heartbeat.server_id)
         if last is not None and last[0] is server and last[1] == state:
             return False

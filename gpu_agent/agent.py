@@ -163,7 +163,8 @@ class Agent:
         hurry.cancel()
         workload.stop_all("agent_stopping")
         await finished
-        await heartbeats.step()  # the last: nothing runs here, and nothing is wanted
+        heartbeats.leaving = True
+        await heartbeats.step()  # the last: the platform need not wait for silence
         with suppress(TimeoutError):
             await asyncio.wait_for(outbox.emptied(), LAST_RECEIPTS_S)
 

@@ -57,6 +57,8 @@ class Heartbeats:
         self._soon = asyncio.Event()
         self.draining = False
         """The agent is stopping and wants no new work."""
+        self.leaving = False
+        """It has stopped: every heartbeat from now on is a goodbye."""
         broker.when_connected(self.hurry)
 
     def hurry(self) -> None:
@@ -98,6 +100,7 @@ class Heartbeats:
             gpus=report.gpus,
             running=self._running(),
             draining=self.draining,
+            leaving=self.leaving,
             simulated=report.simulated,
         )
         self._lease.sent(self._sequence, now=self._monotonic())

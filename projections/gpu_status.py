@@ -31,8 +31,12 @@ class GpuStatusRow(Struct, frozen=True, kw_only=True, gc=False):
     is_simulated: bool
 
 
-def _newest(row: GpuStatusRow | None, event: Recorded[HeartbeatReceived]) -> GpuStatusRow:
+def _newest(
+    row: GpuStatusRow | None, event: Recorded[HeartbeatReceived]
+) -> GpuStatusRow | None:
     fact = event.fact
+    if fact.late:
+        return row  # how old it is nobody knows: the next one is shown
     if row is not None and row.boot_id == fact.boot_id and row.sequence >= fact.sequence:
         return row  # sent before the one that is shown, or the same again
     return GpuStatusRow(

@@ -19,11 +19,15 @@ from domain.fleet.server import Server
 def seen(server: Server, heartbeat: Heartbeat, *, now: datetime) -> tuple[ServerFact, ...]:
     """What a heartbeat changes; mostly nothing.
 
-    A late heartbeat of a life of the agent that another has replaced changes nothing. A GPU
-    that is known and not reported has failed as much as one that is reported as failed.
+    A late heartbeat of a life of the agent that another has replaced changes nothing. One that
+    says that the agent leaves takes the server offline at once. A GPU that is known and not
+    reported has failed as much as one that is reported as failed.
     """
     if heartbeat.boot_id in server.former_boots:
         return ()
+    if heartbeat.leaving:
+        is_here = server.boot_id == heartbeat.boot_id
+        return silent(server, last_seen_at=now, reason="stopped") if is_here else ()
     known = {gpu.uuid for gpu in server.gpus}
     reported = {gpu.uuid for gpu in heartbeat.gpus}
     if not server.online or server.boot_id != heartbeat.boot_id or reported - known:

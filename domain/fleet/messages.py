@@ -153,6 +153,8 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat", gc=False):
     running: tuple[RunningTask, ...] = ()
     draining: bool = False
     """The agent is stopping and wants no new work."""
+    leaving: bool = False
+    """It has stopped: this is the last heartbeat of this life."""
     simulated: bool = False
 
 

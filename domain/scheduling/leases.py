@@ -47,6 +47,7 @@ class Held(Struct, frozen=True, kw_only=True):
     server_id: UUID
     boot_id: UUID | None
     assigned_at: datetime
+    timeout_s: int
     began_at: datetime | None = None
     cancel_requested_at: datetime | None = None
     listed_at: datetime | None = None
@@ -75,7 +76,13 @@ class CancelOverdue(Struct, frozen=True):
     held: Held
 
 
-Verdict: TypeAlias = WentSilent | AttemptLost | CancelOverdue
+class Overran(Struct, frozen=True):
+    """The agent lives and has not ended the attempt, long after its timeout."""
+
+    held: Held
+
+
+Verdict: TypeAlias = WentSilent | AttemptLost | CancelOverdue | Overran
 
 
 def silence_s(heard: Heard | None, *, listening_since: datetime, now: datetime) -> float:
@@ -156,14 +163,29 @@ def _of_attempt(
     if held.began_at is None:
         renewed_at = held.listed_at or held.assigned_at
         late = overdue(renewed_at, configuration.start_deadline_s)
+        late = late or _outlived(held, held.assigned_at, configuration)
         return AttemptLost(held, "agent_lost", counted=False) if late else None
     renewed_at = max(held.began_at, held.listed_at or held.began_at)
     if overdue(renewed_at, configuration.lease_lost_after_s):
         return AttemptLost(held, "agent_lost", counted=True)
     if held.gpu_failed_at is not None and overdue(held.gpu_failed_at, GPU_GRACE_S):
         return AttemptLost(held, "gpu_error", counted=True)
+    if _outlived(held, held.began_at, configuration):
+        return Overran(held)
     if heard is None or not overdue(renewed_at, UNLISTED_GRACE_S):
         return None
     if heard.at > renewed_at and heard.boot_id != held.boot_id:
         return AttemptLost(held, "agent_lost", counted=True)
     return None
+
+
+def _outlived(held: Held, since: datetime, configuration: Configuration) -> bool:
+    """Whether a heartbeat lists the attempt although its time, and the grace, are over.
+
+    It is the agent's own word that counts: of one that ended in time, and whose report waits
+    somewhere, no heartbeat speaks any more.
+    """
+    if held.listed_at is None:
+        return False
+    limit_s = held.timeout_s + configuration.timeout_grace_s
+    return (held.listed_at - since).total_seconds() > limit_s

@@ -37,6 +37,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     lease_lost_after_s: Seconds = 120
     start_deadline_s: Seconds = 15
     cancel_deadline_s: Seconds = 30
+    timeout_grace_s: Seconds = 180
     requeue_budget: Annotated[int, Meta(ge=0, le=20)] = 3
     aging_minutes_per_step: Annotated[int, Meta(ge=1, le=1_440)] = 10
     aging_steps_max: Annotated[int, Meta(ge=0, le=10)] = 3

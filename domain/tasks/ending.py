@@ -135,6 +135,16 @@ def overdue(task: Task, *, now: datetime, limit_fen: Fen) -> TaskCancelled | Tas
     return cancelled(task, run_ms=run_ms, now=now, limit_fen=limit_fen)
 
 
+def overran(task: Task, *, now: datetime, limit_fen: Fen) -> TaskFailed:
+    """The agent did not end it at its timeout: charge until then, not beyond it."""
+    said = Concluded(
+        outcome="failed",
+        run_ms=min(1000 * task.timeout_s, elapsed_ms(task.started_at, now)),
+        error_message="ran longer than its time, and its server did not end it",
+    )
+    return _failed(task, said, reason="timeout", limit_fen=limit_fen, now=now)
+
+
 def charged_ms(task: Task, *, reported_ms: int, now: datetime) -> int:
     """The milliseconds to charge for; none when the attempt never began."""
     if task.started_at is None:

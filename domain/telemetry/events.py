@@ -14,7 +14,11 @@ from domain.fleet.messages import GpuSample, HostSample, OutputLine, RunningTask
 
 
 class HeartbeatReceived(Fact, frozen=True, tag="telemetry.heartbeat_received/1", kw_only=True):
-    """A server said that it lives; ``sent_at`` is the agent's clock and only data."""
+    """A server said that it lives; ``sent_at`` is the agent's clock and only data.
+
+    ``late``: it had waited at the broker while nobody took heartbeats in, so it says how the
+    server fared some time ago, and not that it lives.
+    """
 
     server_id: UUID
     boot_id: UUID
@@ -25,6 +29,7 @@ class HeartbeatReceived(Fact, frozen=True, tag="telemetry.heartbeat_received/1",
     running: tuple[RunningTask, ...] = ()
     draining: bool = False
     simulated: bool = False
+    late: bool = False
 
 
 class TaskOutputReceived(

@@ -6,8 +6,16 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
-from commands.dispatching import AssignTask, EndOverdueCancel, ExtendHold, LoseAttempt
+from commands.dispatching import (
+    AssignTask,
+    EndOverdueCancel,
+    EndOverrun,
+    ExtendHold,
+    LoseAttempt,
+    end_overrun,
+)
 from commands.fleet import DrainServer, NoteServerSilent, drain_server, note_server_silent
 from domain.fleet.events import GpuFailed
 from domain.ids import CONFIGURATION_STREAM
@@ -137,6 +145,23 @@ def test_what_is_not_being_cancelled_is_not_overdue() -> None:
     assert not farm.end_overdue(after(90), attempt=2)
 
 
+def test_an_attempt_that_overran_ends_and_its_server_charges_nothing_more() -> None:
+    farm = running()
+    overrun = EndOverrun(task_id=TASK_ID, attempt=1, server_id=SERVER_ID, at=after(90_000))
+    for wrong in ({"attempt": 2}, {"server_id": OTHER_SERVER}, {"task_id": OTHER_TASK}):
+        assert not farm.run(end_overrun, replace(overrun, **wrong)).done
+    assert farm.run(end_overrun, overrun).done
+    failed, settled = farm.last(2)
+    assert isinstance(failed, TaskFailed)
+    assert (failed.reason, failed.run_ms, failed.cost_fen) == ("timeout", 3_600_000, HOLD_FEN)
+    assert isinstance(settled, HoldSettled)
+    story = list(farm.story)
+    assert not farm.run(end_overrun, overrun).done
+    assert farm.ended("completed", run_ms=9_000_000, at=after(90_001)) == "stale"
+    assert farm.wallet() == Wallet(available_fen=10_000 - HOLD_FEN)
+    assert len(farm.story) == len(story) + 1, "only that it was refused"
+
+
 def test_a_confirmation_after_the_platform_gave_up_waiting_charges_nothing_more() -> None:
     farm = running()
     farm.cancel(at=after(60))
@@ -200,4 +225,5 @@ def test_a_command_names_the_streams_it_will_want() -> None:
     lost = LoseAttempt(**named, server_id=SERVER_ID, reason="agent_lost", counted=True)
     assert lost.streams() == (CONFIGURATION_STREAM, TASK_ID)
     assert EndOverdueCancel(**named).streams() == (TASK_ID,)
+    assert EndOverrun(**named, server_id=SERVER_ID).streams() == (TASK_ID,)
     assert ExtendHold(**named).streams() == (CONFIGURATION_STREAM, TASK_ID)

@@ -23,6 +23,7 @@ def test_a_change_says_before_and_after_of_what_differs() -> None:
     wanted = {
         "maintenance_mode": True,
         "cancel_deadline_s": 30,
+        "timeout_grace_s": 180,
         "prices_fen_per_minute": PRICES,
     }
     given(CONFIGURATION).when(change, wanted).then(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from domain.facts import Fact
 from domain.fleet.events import GpuFailed, GpuRecovered, ServerWentOffline
@@ -50,6 +51,19 @@ def test_a_new_life_of_the_agent_is_a_new_arrival() -> None:
     given(SERVER, *ONLINE).when(seen, heartbeat(boot_id=LATER_BOOT), **AT).then(
         came_online(boot_id=LATER_BOOT)
     )
+
+
+def test_an_agent_that_says_goodbye_is_offline_at_once_and_once() -> None:
+    goodbye = heartbeat(draining=True, leaving=True)
+    offline = replace(OFFLINE, reason="stopped")
+    given(SERVER, *ONLINE).when(seen, goodbye, **AT).then(offline)
+    given(SERVER, *ONLINE, offline).when(seen, goodbye, **AT).then_nothing()
+
+
+def test_a_goodbye_of_another_life_changes_nothing() -> None:
+    goodbye = heartbeat(boot_id=LATER_BOOT, leaving=True)
+    given(SERVER, *ONLINE).when(seen, goodbye, **AT).then_nothing()
+    given(SERVER, *ENROLLED).when(seen, goodbye, **AT).then_nothing()
 
 
 def test_a_late_heartbeat_of_a_life_before_changes_nothing() -> None:

@@ -10,6 +10,7 @@ from domain.scheduling.leases import (
     CancelOverdue,
     Heard,
     Held,
+    Overran,
     Verdict,
     WentSilent,
     judge,
@@ -33,6 +34,7 @@ def held(**changes: Any) -> Held:
         "boot_id": BOOT,
         "assigned_at": NOON,
         "began_at": NOON,
+        "timeout_s": 60,
     }
     return Held(**(values | changes))
 
@@ -89,6 +91,32 @@ def test_an_attempt_that_never_began_is_lost_after_its_deadline_and_not_counted(
 
 def test_one_that_waits_at_its_agent_keeps_waiting_while_it_is_listed() -> None:
     assert judged(20, held(began_at=None, listed_at=after(10))) == []
+
+
+def test_one_that_waits_at_its_agent_for_longer_than_it_may_run_is_lost() -> None:
+    stuck = held(began_at=None, listed_at=after(240))
+    assert judged(241, stuck, online=[]) == []
+    stuck = held(began_at=None, listed_at=after(240.1))
+    assert judged(241, stuck, online=[]) == [AttemptLost(stuck, "agent_lost", counted=False)]
+
+
+def test_an_attempt_that_is_still_listed_past_its_timeout_and_grace_has_overrun() -> None:
+    in_time = held(listed_at=after(240))
+    assert judged(300, in_time, online=[]) == []
+    late = held(listed_at=after(240.1))
+    assert judged(241, late, online=[]) == [Overran(late)]
+
+
+def test_an_attempt_that_nobody_lists_any_more_has_not_overrun_but_is_lost() -> None:
+    ended_here = held(listed_at=after(60))
+    assert judged(179, ended_here, online=[]) == []
+    lost = AttemptLost(ended_here, "agent_lost", counted=True)
+    assert judged(100_000, ended_here, online=[]) == [lost]
+
+
+def test_a_cancellation_comes_before_a_timeout() -> None:
+    stopping = held(listed_at=after(500), cancel_requested_at=after(490))
+    assert judged(501, stopping, online=[]) == []
 
 
 def test_a_restarted_agent_that_does_not_list_an_attempt_has_lost_it() -> None:

@@ -19,6 +19,7 @@ from domain.tasks.ending import (
     conclude,
     lose,
     overdue,
+    overran,
 )
 from domain.tasks.events import Artifact, Reason, TaskRequeued
 from domain.tasks.lifecycle import FAULT
@@ -270,3 +271,21 @@ def test_a_waiting_task_cannot_be_lost() -> None:
         given(TASK, submitted()).when(
             lose, reason="agent_lost", counted=True, budget=3, now=after(60)
         )
+
+
+def test_an_attempt_that_overran_has_timed_out_and_pays_for_no_second_more() -> None:
+    long_after = {"now": after(90_000), "limit_fen": 10**9}
+    timeout_s = submitted().timeout_s
+    expected = failed(
+        reason="timeout",
+        run_ms=1000 * timeout_s,
+        cost_fen=price_of(1000 * timeout_s, price_fen_per_minute=PRICE_FEN),
+        finished_at=after(90_000),
+        error_message="ran longer than its time, and its server did not end it",
+    )
+    given(TASK, *RUNNING).when(overran, **long_after).then(expected)
+
+
+def test_an_attempt_that_overran_pays_no_more_than_is_held() -> None:
+    ended = overran(TASK.fold(RUNNING), now=after(90_000), limit_fen=HOLD_FEN)  # type: ignore[arg-type]  # it is there
+    assert ended.cost_fen == HOLD_FEN

@@ -115,6 +115,7 @@ async def test_an_agent_that_stops_gets_no_more_work(plant: Plant) -> None:
     await agent.stop()
     await agent.say(agent.heartbeat(draining=True))
     hearing = worker.loop("scheduler")._hearing
+    await eventually(lambda: agent.server_id in hearing.heard)
     await eventually(lambda: hearing.heard[agent.server_id].draining)
     task_id = await plant.submit()
     await asyncio.sleep(0.3)

@@ -392,6 +392,7 @@ TELEMETRY: Final[tuple[Fact, ...]] = (
         running=(RunningTask(task_id=TASK, attempt=1, progress=45.5, gpu_uuids=(GPU,)),),
         draining=True,
         simulated=True,
+        late=True,
     ),
     TaskOutputReceived(
         task_id=TASK,
