@@ -1,7 +1,7 @@
 """A rebuild's history folded by several processes, each for some of the read models.
 
 Each reads the log by itself and leaves out what none of its own is about. The parent compares
-and switches; a worker whose parent is gone ends with its chunk.
+and switches; a worker whose parent is gone ends at once, its chunk undone.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 import psycopg
@@ -38,7 +40,6 @@ class Part(Struct, frozen=True, kw_only=True):
     generations: tuple[tuple[str, int, int], ...]
     upto: int
     config: BuildingConfig
-    parent: int
 
 
 class ParallelFilling:
@@ -78,13 +79,13 @@ class ParallelFilling:
                 ),
                 upto=upto,
                 config=config,
-                parent=os.getpid(),
             )
             for share in self._shares(generations)
         ]
         failed: dict[str, str] = {}
         names = {each.read_model.name for each in generations}
-        with ProcessPoolExecutor(len(parts), mp_context=get_context("spawn")) as pool:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(len(parts), context, end_with_the_parent) as pool:
             running = {pool.submit(fill_part, part) for part in parts}
             try:
                 while running:
@@ -112,6 +113,18 @@ class ParallelFilling:
         return 1 + self._weights.get(generation.read_model.name, 0)
 
 
+def end_with_the_parent() -> None:
+    """A worker that waits for its next part would not notice that nobody will give it one."""
+    parent = parent_process()
+    assert parent is not None, "only a child calls this"
+
+    def watch() -> None:
+        wait_for([parent.sentinel])
+        os._exit(1)
+
+    Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
 def fill_part(part: Part) -> dict[str, str]:
     """In a worker's process."""
     models = {model.name: model for model in READ_MODELS}
@@ -122,15 +135,15 @@ def fill_part(part: Part) -> dict[str, str]:
     keys = load_keys(part.secrets_path, make=False)
     secrets = Secrets(pepper=keys.pepper, sealing_key=keys.sealing)
 
-    def tell(_position: int) -> None:
-        if os.getppid() != part.parent:
-            raise SystemExit("the rebuild's own process is gone")
-
     with EventLog.open(part.database_url, secrets=secrets, require_durable=False) as log:
         telemetry = generations[0].read_model.source == "telemetry"
         history = log.telemetry.history() if telemetry else log.history()
         url, upto, config = part.database_url, part.upto, part.config
-        return fill_here(url, history, generations, upto, config, tell)
+        return fill_here(url, history, generations, upto, config, _not_told)
+
+
+def _not_told(_position: int) -> None:
+    """The parent reads the checkpoints."""
 
 
 def _slowest(conninfo: str, names: set[str]) -> int:

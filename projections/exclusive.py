@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import psycopg
@@ -44,5 +44,5 @@ def sole(conninfo: str, read_models: Sequence[ReadModel]) -> Iterator[dict[str, 
             yield {model.name: live_of(connection, model) for model in read_models}
         finally:
             # at once: the server notices a closed session only a moment later
-            if not connection.broken:
+            with suppress(psycopg.OperationalError):  # it is given back when Postgres is gone
                 connection.execute(GIVE_BACK)

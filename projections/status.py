@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import psycopg
 from msgspec import Struct
+from psycopg import sql
 from psycopg.rows import class_row
 
 from projections.catalogue import READ_MODELS
@@ -25,11 +28,13 @@ CHECKPOINTS: Final = """
     FROM owl_read.checkpoints ORDER BY source, read_model, generation
 """
 SIZES: Final = """
-    SELECT relnamespace::regnamespace::text, sum(greatest(reltuples, 0))::bigint,
-        sum(pg_total_relation_size(oid))::bigint
-    FROM pg_class WHERE relkind = 'r' AND relnamespace::regnamespace::text LIKE 'rm\\_%'
-    GROUP BY 1
+    SELECT relnamespace::regnamespace::text, relname::text, greatest(reltuples, 0)::bigint,
+        pg_relation_size(oid) <= %(counted)s, pg_total_relation_size(oid)
+    FROM pg_class WHERE relkind = 'r' AND relnamespace::regnamespace::text LIKE 'rm\\_%%'
 """
+COUNT: Final = sql.SQL("SELECT count(*) FROM {table}")
+COUNTED_BYTES: Final = 8 * 2**20
+"""A table up to this size is counted; of a larger one the planner's estimate is told."""
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
@@ -52,8 +57,8 @@ class ReadModelStatus(Struct, frozen=True, kw_only=True):
 
     ``lag_s`` is for how long it has not moved though there was something to do;
     ``is_current`` whether this program's folds made it; ``job`` what its read model's last
-    rebuild is at. ``rows`` is the planner's estimate over all its tables, ``size_bytes``
-    includes indexes.
+    rebuild is at. ``rows`` are those of all its tables, ``rows_are_exact`` where they are
+    counted and not the planner's estimate; ``size_bytes`` includes indexes.
     """
 
     read_model: str
@@ -69,6 +74,7 @@ class ReadModelStatus(Struct, frozen=True, kw_only=True):
     stopped_at: int | None
     error: str | None
     rows: int
+    rows_are_exact: bool
     size_bytes: int
     updated_at: datetime
     job: Job | None
@@ -79,10 +85,7 @@ def read_statuses(conninfo: str, heads: Mapping[Source, int]) -> tuple[ReadModel
     with psycopg.connect(conninfo) as connection:
         with connection.cursor(row_factory=class_row(Checkpoint)) as cursor:
             checkpoints = cursor.execute(CHECKPOINTS).fetchall()
-        sizes = {
-            schema: (rows, size_bytes)
-            for schema, rows, size_bytes in connection.execute(SIZES).fetchall()
-        }
+        sizes = _sizes(connection)
         jobs = read_jobs(connection)
     prints = {model.name: fingerprint(model) for model in READ_MODELS}
     return tuple(
@@ -97,16 +100,39 @@ def read_statuses(conninfo: str, heads: Mapping[Source, int]) -> tuple[ReadModel
     )
 
 
+class _Size(Struct):
+    rows: int = 0
+    is_exact: bool = True
+    size_bytes: int = 0
+
+
+def _sizes(connection: psycopg.Connection[Any]) -> dict[str, _Size]:
+    sizes: defaultdict[str, _Size] = defaultdict(_Size)
+    found = connection.execute(SIZES, {"counted": COUNTED_BYTES}).fetchall()
+    for schema, table, estimate, is_small, size_bytes in found:
+        size = sizes[schema]
+        size.size_bytes += size_bytes
+        if is_small:
+            statement = COUNT.format(table=sql.Identifier(schema, table))
+            # one that is dropped meanwhile has none
+            with suppress(psycopg.errors.UndefinedTable), connection.transaction():
+                size.rows += connection.execute(statement).fetchall()[0][0]
+        else:
+            size.rows += estimate
+            size.is_exact = False
+    return sizes
+
+
 def _status(
     checkpoint: Checkpoint,
     head: int,
-    sizes: Mapping[str, tuple[int, int]],
+    sizes: Mapping[str, _Size],
     *,
     current: str | None,
     job: Job | None,
 ) -> ReadModelStatus:
     schema = schema_of(checkpoint.read_model, checkpoint.generation)
-    rows, size_bytes = sizes.get(schema, (0, 0))
+    size = sizes.get(schema, _Size())
     return ReadModelStatus(
         read_model=checkpoint.read_model,
         generation=checkpoint.generation,
@@ -120,8 +146,9 @@ def _status(
         lag_s=checkpoint.still_s if head > checkpoint.position else 0.0,
         stopped_at=checkpoint.stopped_at,
         error=checkpoint.error,
-        rows=rows,
-        size_bytes=size_bytes,
+        rows=size.rows,
+        rows_are_exact=size.is_exact,
+        size_bytes=size.size_bytes,
         updated_at=checkpoint.updated_at,
         job=job,
     )

@@ -13,8 +13,9 @@ from api.settings import Settings, load
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_DATABASE = "the database is not named: set OWL_DATABASE_URL, or run `owl up` here"
-_BROKER = "the broker is not named: set OWL_NATS_URL, or run `owl up` here"
+_ELSEWHERE = "go to the folder in which `owl up` runs, or name its data with OWL_DATA_DIR"
+_DATABASE = f"the database is not named: {_ELSEWHERE}; of servers, set OWL_DATABASE_URL"
+_BROKER = f"the broker is not named: {_ELSEWHERE}; of servers, set OWL_NATS_URL"
 
 
 def with_database(command: F) -> F:

@@ -14,7 +14,7 @@ from rich.table import Table
 from api.programs.failing import ProgramFailed
 from api.programs.options import with_database
 from api.programs.projections_act import diff, drop_old, rollback, switch, verify
-from api.programs.projections_open import Opening, as_json, opened
+from api.programs.projections_open import Opening, as_json, opened, print_table
 from api.programs.projections_rebuild import cancel, pause, rebuild, resume
 from projections.jobs import Job
 from projections.status import ReadModelStatus, read_statuses
@@ -53,7 +53,7 @@ def status(*, names: tuple[str, ...], watch: bool, as_json: bool, **options: Any
     if as_json:
         click.echo(msgspec.json.encode(statuses).decode())
     else:
-        Console().print(_table(statuses))
+        print_table(_table(statuses))
     live = [each for each in statuses if each.state == "live"]
     stopped = [each.read_model for each in live if each.condition == "stopped"]
     outdated = [each.read_model for each in live if each.condition == "outdated"]
@@ -86,7 +86,7 @@ def list_command(*, as_json: bool, **options: Any) -> None:
             f"{each.position:,}",
             each.condition,
         )
-    Console().print(table)
+    print_table(table)
 
 
 @command.command()
@@ -122,7 +122,7 @@ def plan(*, names: tuple[str, ...], as_json: bool, **options: Any) -> None:
             f"{each.size_bytes / 2**20:,.1f}",
             "not known yet" if seconds is None else f"{seconds:,.0f} s",
         )
-    Console().print(table)
+    print_table(table)
 
 
 def _estimate_s(status: ReadModelStatus) -> float | None:
@@ -156,7 +156,7 @@ def _table(statuses: list[ReadModelStatus]) -> Table:
             state if each.error is None else f"{state} at {each.stopped_at}: {each.error}",
             f"{each.position:,}",
             behind,
-            f"{each.rows:,}",
+            f"{each.rows:,}" if each.rows_are_exact else f"≈ {each.rows:,}",
             f"{each.size_bytes / 2**20:,.1f}",
             _job_text(each.job) if each.job and each.state in {"building", "live"} else "",
         )

@@ -7,12 +7,17 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from api.programs.failing import ProgramFailed
 from api.programs.options import with_database
-from api.programs.projections_open import as_json, model_named, name_argument, opened
+from api.programs.projections_open import (
+    as_json,
+    model_named,
+    name_argument,
+    opened,
+    print_table,
+)
 from projections.comparing import Difference
 from projections.verifying import Verified
 
@@ -63,7 +68,7 @@ def diff(name: str, *, limit: int, as_json: bool, **options: Any) -> None:
     elif not found.differing:
         click.echo(_sentence(found))
     else:
-        Console().print(_table(found.differences))
+        print_table(_table(found.differences))
     if found.differing:
         raise ProgramFailed(_sentence(found))
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import getpass
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
 from typing import Any, TypeVar
 
 import click
+import psycopg
+from rich.console import Console
+from rich.table import Table
 
 from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
-from api.programs.failing import ProgramFailed, in_words
+from api.programs.failing import ProgramFailed, Unreachable, in_words
 from api.programs.options import database_of, settings_from
 from api.rebuilding import Operating
 from api.settings import Settings
@@ -31,6 +35,7 @@ from projections.verifying import NothingBeside
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+PIPED_WIDTH = 10_000
 NAMES = [model.name for model in READ_MODELS]
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one answer.")
 name_argument = click.argument("name", type=click.Choice(NAMES), metavar="NAME")
@@ -71,15 +76,27 @@ def opened(options: dict[str, Any]) -> Iterator[Opening]:
     with in_words():
         settings = settings_from(**options)
         set_up_logging(settings, program="projections")
+        database_url = database_of(settings)  # first: without it, keys are not the trouble
         keys = load_keys(settings.secrets_path, make=False)
         secrets = Secrets(pepper=keys.pepper, sealing_key=keys.sealing)
         durable = settings.requires_durability
-        database_url = database_of(settings)
         with EventLog.open(database_url, secrets=secrets, require_durable=durable) as log:
             try:
                 yield Opening(settings, log)
             except (BeingRebuilt, NothingBeside, NoWayBack) as error:
                 raise ProgramFailed(str(error)) from error
+            except psycopg.OperationalError as error:
+                why = str(error).strip().partition("\n")[0]
+                raise Unreachable(
+                    f"the database went away ({why}): run it again when it is back; what was"
+                    " being built goes on where it was"
+                ) from error
+
+
+def print_table(table: Table) -> None:
+    """As wide as the terminal; as wide as it is where nobody's eyes bound it."""
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    Console(width=width).print(table)
 
 
 def model_named(name: str) -> ReadModel:

@@ -202,6 +202,8 @@ def test_status_tells_what_lags_what_stands_and_why(read_url: str) -> None:
     assert statuses["tasks"].condition == "following"
     assert statuses["tasks"].lag_events == 5
     assert statuses["tasks"].size_bytes > 0
+    counted = sum(map(len, stored(read_url, TASKS).values()))
+    assert (statuses["tasks"].rows, statuses["tasks"].rows_are_exact) == (counted, True)
     assert (statuses["users"].condition, statuses["users"].error) == ("stopped", "why")
 
 

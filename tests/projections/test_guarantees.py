@@ -1,0 +1,244 @@
+"""What a rebuild promises: the same rows whoever builds, and no event astride a switch."""
+
+from __future__ import annotations
+
+import random
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import psycopg
+import pytest
+
+from api.keys import load_keys
+from api.parallel_filling import ParallelFilling
+from commands.event_log.batch import APPEND_LOCK
+from commands.event_log.log import EventLog
+from commands.event_log.secrets import Secrets
+from projections.building import Stopped
+from projections.catalogue import BUSINESS, READ_MODELS
+from projections.following import Follower
+from projections.generations import make_indexes, open_building
+from projections.jobs import read_jobs, wish_for
+from projections.pace import BuildingConfig
+from projections.progress import Progress
+from projections.rebuild import Log, rebuild
+from projections.runner import Runner
+from projections.switching import switch
+from projections.users import USERS
+from tests.audit.stories import insert, played
+from tests.projections.feed import ListFeed, ListHistory
+from tests.projections.history import RandomFarm, telemetry
+from tests.projections.tables import finish, naive, project, stored
+
+LOCK: Final = (42, 1)
+WAITING: Final = """
+    SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        AND (classid, objid) = (42, 1)
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+BANNED: Final = frozenset(
+    {
+        *("time", "time_ns", "monotonic", "perf_counter", "localtime", "gmtime", "sleep"),
+        *("now", "utcnow", "today", "random", "getrandbits", "urandom"),
+        *("connect", "sendto", "getaddrinfo", "open", "execute"),
+    }
+)
+
+
+@contextmanager
+def sealed_off() -> Iterator[None]:
+    """In here a clock, a die, a file or the network raises when it is asked."""
+
+    def watch(_frame: FrameType, event: str, argument: Any) -> None:
+        if event == "c_call" and argument.__name__ in BANNED:
+            raise AssertionError(f"a fold has called {argument.__qualname__}")
+
+    sys.setprofile(watch)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        time.time,
+        random.random,
+        uuid.uuid4,
+        lambda: datetime.now(UTC),
+        lambda: Path("x").read_text(encoding="utf-8"),
+        lambda: socket.create_connection(("127.0.0.1", 1)),
+    ],
+)
+def test_whoever_is_sealed_off_is_caught_asking(ask: Callable[[], object]) -> None:
+    with pytest.raises(AssertionError, match="has called"), sealed_off():
+        ask()
+
+
+def test_no_fold_asks_a_clock_a_die_a_file_or_the_network() -> None:
+    logs = {"business": RandomFarm(71).happen(400), "telemetry": telemetry(71, 80)}
+    for model in READ_MODELS:
+        with sealed_off():
+            rows = naive(model, logs[model.source])
+        assert rows == naive(model, logs[model.source])
+
+
+def test_any_number_of_workers_and_any_chunks_build_the_same_rows(
+    read_url: str, tmp_path: Path
+) -> None:
+    keys = load_keys(tmp_path, make=True)
+    secrets = Secrets(pepper=keys.pepper, sealing_key=keys.sealing)
+    with psycopg.connect(read_url) as connection:
+        insert(connection, played(72, 600).stored())
+    checksums = []
+    with EventLog.open(read_url, secrets=secrets, require_durable=False) as log:
+        with closing(Runner(log.feed(), read_url, BUSINESS, projected=None)) as runner:
+            finish(runner)
+        door = Log(feed=log.feed(), history=log.history(), append_lock=APPEND_LOCK)
+        for workers, chunk_events in ((1, 7), (2, 190), (3, 20_000)):
+            done = rebuild(
+                read_url,
+                door,
+                BUSINESS,
+                progress=lambda _: None,
+                config=BuildingConfig(chunk_events=chunk_events, batch_events=50),
+                filling=ParallelFilling(read_url, tmp_path, workers, {"tasks": workers}),
+            )
+            assert all(each.compared and not each.differing for each in done)
+            checksums.append({each.read_model: each.checksum for each in done})
+    assert checksums[0] == checksums[1] == checksums[2]
+
+
+# ── no event astride a switch ────────────────────────────────────────────────────────────────
+
+
+class Astride:
+    """A generation that is built and current, and a log to which one more event can come."""
+
+    def __init__(self, url: str, seed: int) -> None:
+        self.url = url
+        self.story = RandomFarm(seed).happen(90)
+        self.feed = ListFeed(self.story[:-1])
+        project(url, self.feed.events)
+        opened = open_building(url, USERS)
+        make_indexes(url, opened.generation)
+        self.follower = Follower(
+            url, self.feed, opened.generation, batch_events=50, rows_kept=50
+        )
+        self.number = opened.generation.generation
+
+    def switch(self) -> int:
+        return switch(self.url, USERS, self.number, append_lock=LOCK, catch_up=self.catch_up)
+
+    def catch_up(self) -> int:
+        return self.follower.follow_to_head()
+
+    def append(self) -> None:
+        """As the log does: whoever appends holds the lock until its commit."""
+        with psycopg.connect(self.url) as connection:
+            connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", LOCK)
+            self.feed.events.append(self.story[-1])
+
+    def until_somebody_waits(self) -> None:
+        deadline = time.monotonic() + 30
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            while connection.execute(WAITING).fetchall() == [(0,)]:
+                assert time.monotonic() < deadline, "nobody waits for the append lock"
+
+    def check(self) -> None:
+        """Whoever has been told of the last event finds it in what queries see."""
+        project(self.url, self.feed.events)
+        assert stored(self.url, USERS) == naive(USERS, self.story)
+
+
+@pytest.fixture
+def astride(read_url: str) -> Iterator[Astride]:
+    ready = Astride(read_url, 73)
+    with closing(ready.follower):
+        yield ready
+
+
+def test_an_append_before_the_switch_is_in_what_it_shows(astride: Astride) -> None:
+    astride.append()
+    assert astride.switch() == len(astride.story)
+    astride.check()
+
+
+def test_an_append_that_is_open_when_the_switch_comes_is_waited_for(astride: Astride) -> None:
+    shown: list[int] = []
+    thread = threading.Thread(target=lambda: shown.append(astride.switch()))
+    with psycopg.connect(astride.url) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", LOCK)
+        thread.start()
+        astride.until_somebody_waits()
+        assert shown == []
+        astride.feed.events.append(astride.story[-1])
+    thread.join(30)
+    assert shown == [len(astride.story)]
+    astride.check()
+
+
+def test_an_append_that_comes_during_the_switch_waits_and_is_folded_after_it(
+    astride: Astride,
+) -> None:
+    thread = threading.Thread(target=astride.append)
+    caught_up = astride.catch_up
+    calls = iter((False, True))
+
+    def catch_up_while_somebody_appends() -> int:
+        if next(calls):  # the second time appends are held
+            thread.start()
+            astride.until_somebody_waits()
+        return caught_up()
+
+    astride.catch_up = catch_up_while_somebody_appends  # type: ignore[method-assign]
+    assert astride.switch() == len(astride.story) - 1
+    thread.join(30)
+    astride.check()
+
+
+# ── progress ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_estimate_is_what_is_left_at_the_pace_and_a_pause_takes_nothing_back(
+    read_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = ListFeed(RandomFarm(74).happen(200))
+    project(read_url, feed.events)
+    door = Log(feed=feed, history=ListHistory(feed), append_lock=LOCK)
+    small = BuildingConfig(chunk_events=10, batch_events=20)
+    monkeypatch.setattr("projections.progress.TELL_EVERY_S", 0.0)
+    before: list[Progress] = []
+
+    def pause_half_way(progress: Progress) -> None:
+        before.append(progress)
+        if progress.position > 100:
+            with psycopg.connect(read_url) as connection:
+                wish_for(connection, "users", "pause")
+
+    with pytest.raises(Stopped):
+        rebuild(read_url, door, [USERS], progress=pause_half_way, config=small)
+    with psycopg.connect(read_url) as connection:
+        paused = read_jobs(connection)["users"].percent
+    after: list[Progress] = []
+    rebuild(read_url, door, [USERS], progress=after.append, config=small)
+    for told in (before, after):
+        percents = [each.percent for each in told]
+        assert percents == sorted(percents)
+        for each in told:
+            if each.eta_s is not None:
+                left = max(0, each.upto - each.position)
+                assert each.eta_s * each.events_per_s == pytest.approx(left)
+    assert 0.0 < paused < 100.0
+    assert after[0].percent == paused
+    assert after[-1].percent == 100.0
