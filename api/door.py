@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from litestar.enums import ScopeType
@@ -29,15 +30,17 @@ SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
 NO_STORE: Final = (b"cache-control", b"no-store")
 _NO_ADDRESS = re.compile(r"//|/\.\.?(?:/|\Z)|[\x00-\x1f\x7f\\]")
 _QUIET: Final = ("/health/", "/metrics")
+Headers: TypeAlias = list[tuple[bytes, bytes]]
 _log = logger(access_log.ACCESS)
 
 
 class Door:
     """An ASGI application around another one."""
 
-    def __init__(self, app: ASGIApp, desk: Desk) -> None:
+    def __init__(self, app: ASGIApp, desk: Desk, methods: Mapping[str, bytes]) -> None:
         self._app = app
         self._desk = desk
+        self._methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request in and its answer out."""
@@ -54,7 +57,9 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _headers(exchange, list(message["headers"]))
+                headers = _headers(exchange, list(message["headers"]))
+                is_options = scope["method"] == "OPTIONS"
+                message["headers"] = self._allowing(scope, headers) if is_options else headers
             await send(message)
 
         try:
@@ -67,10 +72,17 @@ class Door:
         finally:
             _note(exchange, path, status)
 
+    def _allowing(self, scope: Scope, headers: Headers) -> Headers:
+        """Litestar tells of an address only what the module says that brought it first."""
+        methods = self._methods.get(str(scope.get("path_template")))
+        if methods is None:
+            return headers
+        return [
+            (name, methods if name.lower() == b"allow" else value) for name, value in headers
+        ]
 
-def _headers(
-    exchange: Exchange, headers: list[tuple[bytes, bytes]]
-) -> list[tuple[bytes, bytes]]:
+
+def _headers(exchange: Exchange, headers: Headers) -> Headers:
     names = {name for name, _ in headers}
     headers.append((b"x-request-id", exchange.request_id.encode()))
     headers.extend(header for header in SECURITY_HEADERS if header[0] not in names)
@@ -122,4 +134,6 @@ def _note(exchange: Exchange, path: str, status: int) -> None:
 
 def wrap(app: Any, desk: Desk) -> None:
     """Put the door in front of a Litestar application."""
-    app.asgi_handler = Door(app.asgi_handler, desk)
+    methods = {route.path_format: ", ".join(sorted(route.methods)) for route in app.routes}
+    allowed = {path: names.encode() for path, names in methods.items()}
+    app.asgi_handler = Door(app.asgi_handler, desk, allowed)

@@ -22,6 +22,7 @@ from api.envelope import Envelope, Failure
 from api.errors import STATUSES
 from api.field_texts import FIELDS, HEADERS, TAGS
 from api.messages import ERRORS, OK
+from api.openapi_links import links_of
 from api.openapi_schemas import Schema, components_of, parameter_schema
 from api.policy import Policy, policy_of
 from api.query import parameters_of
@@ -149,6 +150,8 @@ def _operation(each: Operation, schemas: Mapping[Any, Schema]) -> Schema:
         "parameters": [*_path(each), *_query(each), *_headers(each)],
         "responses": {"200": _success(each, schemas), **_failures(each)},
     }
+    if links := links_of(found["operationId"]):
+        found["responses"]["200"]["links"] = links
     if each.body is not None:
         schema = schemas[each.body]
         found["requestBody"] = {"required": True, "content": {_JSON: {"schema": schema}}}

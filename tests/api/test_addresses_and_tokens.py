@@ -1,6 +1,7 @@
 """Bad addresses, tokens and headers at any endpoint: refused in words, never with a 500."""
 
 import base64
+import re
 import socket
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,6 +15,7 @@ import pytest
 
 from api.security import AUDIENCE, ISSUER
 from tests.api.live import KEY, LiveApi, Person, field_errors, now, ok, refused
+from tests.api.test_policy import routes_of
 
 
 @pytest.mark.parametrize(
@@ -68,6 +70,22 @@ def test_a_method_that_the_address_does_not_take(user: Person, path: str) -> Non
     answer = user.client.patch(path)
     refused(answer, 405, "METHOD_NOT_ALLOWED")
     assert "GET" in answer.headers["allow"]
+
+
+def test_an_address_tells_of_all_its_methods(api: LiveApi, user: Person) -> None:
+    methods: dict[str, set[str]] = {}
+    anything = str(uuid4())
+    for route in routes_of(api):
+        method, path = route.split()
+        filled = re.sub(r"\{\w+:\w+\}", anything, path)
+        methods.setdefault(filled, {"OPTIONS"}).add(method)
+    assert methods["/api/recharge/codes"] == {"GET", "POST", "OPTIONS"}
+    for path, names in methods.items():
+        asked, refusal = user.client.options(path), user.client.patch(path)
+        assert asked.status_code == 204
+        refused(refusal, 405, "METHOD_NOT_ALLOWED")
+        for answer in (asked, refusal):
+            assert set(answer.headers["allow"].split(", ")) == names, path
 
 
 def token(user: Person, key: bytes = KEY, kid: str | None = "current", **claims: Any) -> str:
