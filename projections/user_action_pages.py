@@ -1,6 +1,6 @@
 """Queries of user actions: pages, the newest first, and lines in order for a download.
 
-Totals come from the tallies; what operators did to one user's account is little and counted.
+Totals come from the tallies.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ OF_USER: Final = """
 TOTAL: Final = "SELECT coalesce(sum(n), 0) FROM read.action_counts WHERE {days}"
 TOTAL_OF_USER: Final = """
     SELECT coalesce(sum(n), 0) + (
-        SELECT count(*) FROM read.user_actions WHERE {about} AND {during}
+        SELECT coalesce(sum(n), 0) FROM read.subject_action_counts
+        WHERE subject_id = %(user_id)s AND {days}
     ) FROM read.actor_action_counts WHERE actor_id = %(user_id)s AND {days}
 """
 AFTER: Final = """

@@ -181,5 +181,12 @@ USER_ACTIONS: Final = ReadModel(
             columns=("actor_id", "day"),
             group=lambda row: (row.actor_id, _day_of(row)),
         ),
+        Tally(
+            name="subject_action_counts",
+            of=_TABLE,
+            columns=("subject_id", "day"),
+            group=lambda row: (row.subject_id, _day_of(row)),
+            amount=lambda row: int(row.subject_id != NOBODY),
+        ),
     ),
 )

@@ -25,6 +25,13 @@ CREATE TABLE actor_action_counts (
     PRIMARY KEY (actor_id, day)
 ) WITH (fillfactor = 50);
 
+CREATE TABLE subject_action_counts (
+    subject_id uuid   NOT NULL,
+    day        date   NOT NULL,
+    n          bigint NOT NULL,
+    PRIMARY KEY (subject_id, day)
+) WITH (fillfactor = 50);
+
 -- after the rows
 
 ALTER TABLE user_actions ADD PRIMARY KEY (position);
