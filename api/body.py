@@ -22,7 +22,7 @@ from litestar.typing import FieldDefinition
 from msgspec import NODEFAULT, Struct
 
 from api.exchange import Exchange
-from api.messages import Fault
+from api.messages import COMPRESSED, Fault
 from api.platform import HttpConfig
 from api.rejection import InvalidRequest, Rejection
 from api.validation import (
@@ -92,7 +92,7 @@ class BodyReader:
             if not _is_plain(body) and not _is_clean(_ENCODER.encode(value).decode()):
                 value = self._decoder.decode(self._inspected(body, config))
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise self._refusal(body, config) from None
+            value = self._composed_value(body, config)
         given = {name: getattr(value, name) for name in self._annotations}
         for name, check in self._checks.items():
             if given[name] is not None and check(given[name]):
@@ -100,6 +100,13 @@ class BodyReader:
         for _ in self.model.cross_check(given, config):
             raise self._refusal(body, config)
         return value
+
+    def _composed_value(self, body: bytes, config: HttpConfig) -> Any:
+        """What a body says whose texts were too long only until they were composed."""
+        try:
+            return self._decoder.decode(self._inspected(body, config))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise InvalidRequest({"body": [Fault("body_malformed")]}) from None
 
     def _inspected(self, body: bytes, config: HttpConfig) -> bytes:
         """The body with its escapes written out, once every text and key was looked at."""
@@ -146,9 +153,22 @@ class Body(AbstractDTO[RequestBody]):
         media_type = exchange.header("content-type").partition(";")[0].strip().lower()
         if media_type != _JSON:
             raise Rejection("UNSUPPORTED_MEDIA_TYPE")
+        if exchange.header("content-encoding").strip().lower() not in {"", "identity"}:
+            # nothing is unpacked: a small body must not unfold into a huge one
+            raise Rejection(
+                "UNSUPPORTED_MEDIA_TYPE",
+                message=COMPRESSED,
+                headers={"Accept-Encoding": "identity"},
+            )
         exchange.body = value
         reader = self.readers[self.asgi_connection.route_handler.handler_id]
-        return reader.read(value, exchange.platform.config)
+        try:
+            read = reader.read(value, exchange.platform.config)
+        except InvalidRequest as refusal:
+            raise InvalidRequest(exchange.query_faults | refusal.faults) from None
+        if exchange.query_faults:
+            raise InvalidRequest(exchange.query_faults)
+        return read
 
     def decode_builtins(self, value: dict[str, Any]) -> Any:
         """Forms are not taken."""

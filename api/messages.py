@@ -36,6 +36,11 @@ class Fault(Struct, frozen=True):
 
 OK: Final = Text("操作成功", "OK")
 
+COMPRESSED: Final = Text(
+    "请求体不能压缩，请去掉 Content-Encoding 后重试",
+    "A compressed body is not taken: send it without Content-Encoding",
+)
+
 ERRORS: Final[dict[str, Text]] = {
     "INVALID_CREDENTIALS": Text(
         "无效的认证凭据，请重新登录", "Invalid credentials: log in again"
@@ -83,7 +88,10 @@ ERRORS: Final[dict[str, Text]] = {
         "该 Idempotency-Key 已用于另一个请求，请换用新的",
         "This Idempotency-Key was used for another request: take a new one",
     ),
-    "BAD_REQUEST": Text("请求无法识别", "The request cannot be understood"),
+    "BAD_REQUEST": Text(
+        "请求无法识别，请检查 HTTP 格式后重试",
+        "The request cannot be understood: check that it is well-formed HTTP",
+    ),
 }
 
 REASONS: Final[dict[str, Text]] = {
@@ -196,6 +204,9 @@ FAULTS: Final[dict[str, Text]] = {
         "{label}必须是日期，例如 2024-01-31", "{label} must be a date such as 2024-01-31"
     ),
     "uuid": Text("{label}必须是 UUID", "{label} must be a UUID"),
+    "user_or_all": Text(
+        "{label}必须是用户的 UUID 或 all", "{label} must be a user's UUID, or all"
+    ),
     "number_range": Text("{label}数值超出范围", "{label} is out of range"),
     "amount": Text(
         "{label}必须在 {least} 到 {most} 之间，最多两位小数",

@@ -16,7 +16,7 @@ from litestar.handlers import BaseRouteHandler
 from api.credentials import Standing
 from api.exchange import Exchange
 from api.query import check_path, check_query
-from api.rejection import Rejection, Unauthenticated
+from api.rejection import InvalidRequest, Rejection, Unauthenticated
 from api.security import Principal, bearer
 from domain.accounts.events import Role
 from domain.errors import Unavailable
@@ -99,9 +99,23 @@ async def gate(
     _ = exchange.idempotency_key
     check_path(scope)
     if scope["query_string"]:
-        check_query(connection, handler)
+        _judge_query(exchange, connection, handler)
     if scope.get("method") == "GET" and (wanted := exchange.header("owl-min-position")):
         await exchange.wait_for(wanted)
+
+
+def _judge_query(
+    exchange: Exchange,
+    connection: ASGIConnection[Any, Any, Any, Any],
+    handler: BaseRouteHandler,
+) -> None:
+    """Refuse a wrong query at once, or with the body's faults where there is a body."""
+    try:
+        check_query(connection, handler)
+    except InvalidRequest as refusal:
+        if "data" not in handler.parsed_fn_signature.parameters:
+            raise
+        exchange.query_faults = refusal.faults
 
 
 async def standing_of(exchange: Exchange, *, void_too: bool = False) -> Standing:

@@ -14,7 +14,7 @@ from litestar.params import QueryParameter
 
 from api.messages import Fault
 from api.rejection import InvalidRequest, Rejection
-from api.validation import Faults, faults_of_fields, unclean_texts
+from api.validation import Faults, faults_of_fields, misread_as, unclean_texts
 
 _PARAMETERS_MAX: Final = 50
 
@@ -54,6 +54,7 @@ def check_query(
         and all(name in known for name in names)
         and not any(True for value in pairs for _ in unclean_texts(value[1], lines=False))
         and not any(_is_null(value, known[name]) for name, value in pairs)
+        and not any(misread_as(value, known[name]) for name, value in pairs)
     ):
         return
     raise InvalidRequest(faults_of_query(connection, handler))
@@ -73,7 +74,7 @@ def faults_of_query(
         strict=False,
     )
     for name, value in given.items():
-        if name in known and _is_null(value, known[name]):
+        if name in known and name not in faults and _is_null(value, known[name]):
             faults.setdefault(name, []).append(Fault("invalid"))
         if name not in known:
             faults.setdefault(name, []).append(Fault("unknown_parameter"))

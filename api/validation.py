@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, get_args, get_origin
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
@@ -58,6 +59,8 @@ _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
 """Controls, line separators, bidirectional controls, halves of characters, what is none."""
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+_INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
 _BREAKS = re.compile(r"[\n\t]")
 
 
@@ -117,6 +120,9 @@ def faults_of(value: Any, annotation: Any, *, strict: bool) -> Iterator[tuple[st
         if not all(pattern.fullmatch(text) for text in _texts(value)):
             yield ("", fault)
             return
+    if not strict and isinstance(value, str) and (misread := misread_as(value, annotation)):
+        yield ("", misread)
+        return
     try:
         converted = msgspec.convert(value, annotation, strict=strict)
     except msgspec.ValidationError as error:
@@ -126,6 +132,27 @@ def faults_of(value: Any, annotation: Any, *, strict: bool) -> Iterator[tuple[st
     check: Check | None = extra_of(annotation, _CHECK)
     if check is not None and converted is not None and (fault_found := check(converted)):
         yield ("", fault_found)
+
+
+def id_of(text: str) -> UUID | None:
+    """The id in its one form, 8-4-4-4-12 digits in either case; braces or ``urn:`` are none."""
+    return UUID(text) if _UUID.fullmatch(text) else None
+
+
+def misread_as(text: str, annotation: Any) -> Fault | None:
+    """What a lax conversion of a text from a URL would take though it is not written so."""
+    kinds = _kinds(annotation)
+    if UUID in kinds and id_of(text) is None:
+        return Fault("uuid")
+    return Fault("want_int") if int in kinds and not _INTEGER.fullmatch(text) else None
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types in it, however wrapped."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Literal or not parts:
+        return {annotation} if isinstance(annotation, type) else set()
+    return {kind for part in parts for kind in _kinds(part)}
 
 
 def unclean_texts(value: Any, *, lines: bool, path: str = "") -> Iterator[str]:

@@ -10,6 +10,8 @@ from ipaddress import IPv4Network, ip_network
 import uvicorn
 from litestar import Litestar
 
+from api.programs.http_protocol import BoundedProtocol
+
 GOODBYE_S = 5
 BACKLOG = 2048
 
@@ -44,6 +46,7 @@ class HttpServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=BoundedProtocol,
                 lifespan="off",
                 log_config=None,
                 access_log=False,

@@ -25,7 +25,7 @@ from api.refusals import refuses
 from api.rejection import InvalidRequest, Rejection
 from api.task_configs import config_faults
 from api.task_shapes import TaskDetail, TaskSummary, detail_of, summary_of
-from api.validation import checked
+from api.validation import checked, id_of
 from commands.tasks import (
     CancelTask,
     DeleteTask,
@@ -256,10 +256,10 @@ def _whose(exchange: Exchange, wanted: str | None) -> UUID | None:
         raise Rejection("ACCESS_DENIED")
     if wanted == "all":
         return None
-    try:
-        return UUID(wanted)
-    except ValueError:
-        raise InvalidRequest({"user_id": [Fault("uuid")]}) from None
+    user_id = id_of(wanted)
+    if user_id is None:
+        raise InvalidRequest({"user_id": [Fault("user_or_all")]})
+    return user_id
 
 
 def _standing(now: TaskNow) -> TaskStanding:
