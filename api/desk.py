@@ -7,6 +7,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from api.credentials import Credentials
+from api.crowding import Crowd
 from api.gathering import Gathering
 from api.metrics import Metrics
 from api.platform import Platform
@@ -24,6 +25,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     credentials: Credentials
     profiles: Profiles
     metrics: Metrics
+    crowd: Crowd
 
 
 def open_desk(platform: Platform) -> Desk:
@@ -35,5 +37,6 @@ def open_desk(platform: Platform) -> Desk:
         tokens=Tokens(config.token_keys, lifetime_s=config.token_lifetime_s),
         credentials=Credentials(platform.pool, deadline_s=deadline_s),
         metrics=Metrics(platform.writer_counts),
+        crowd=Crowd(),
         profiles=Gathering(platform.pool, users_by_id, deadline_s=deadline_s),
     )

@@ -70,6 +70,8 @@ class Door:
                 raise  # the answer has begun: only breaking off tells the client
             await _crash(exchange, answer)
         finally:
+            if exchange.place is not None:
+                exchange.desk.crowd.leave(exchange.place)
             _note(exchange, path, status)
 
     def _allowing(self, scope: Scope, headers: Headers) -> Headers:

@@ -27,7 +27,7 @@ from api.messages import OK, Fault, Language, Text, language_of
 from api.reading import reading
 from api.rejection import InvalidRequest
 from api.security import Principal
-from api.validation import Faults
+from commands.networks import network_of
 from domain.envelope import Actor, Context, Repeat
 from domain.ids import uuid8
 from domain.ports import Committed, OutOfReach, UnitOfWork
@@ -46,9 +46,9 @@ _POSITION = re.compile(r"\d{1,18}", re.ASCII)
 class Exchange:
     """``principal`` is who asks, once the policy has let them pass.
 
-    ``body`` is what was sent. ``recorded_at`` and ``command_id`` are of the last command, and
-    of the one that it repeats if ``is_replay``: what an answer is made of beside the receipt.
-    ``query_faults`` wait for those of the body, to be named with them.
+    ``place`` is what it has in the crowd until it is over. ``body`` is what was sent.
+    ``recorded_at`` and ``command_id`` are of the last command, and of the one that it repeats
+    if ``is_replay``: what an answer is made of beside the receipt.
     """
 
     def __init__(self, desk: Desk, scope: HTTPScope) -> None:
@@ -58,11 +58,11 @@ class Exchange:
         self.began = time.perf_counter()
         self.principal: Principal | None = None
         self.token_is_void = False
+        self.place: str | None = None
         self.body = b""
         self.recorded_at: datetime | None = None
         self.command_id = _NO_COMMAND
         self.is_replay = False
-        self.query_faults: Faults = {}
         self.headers: list[tuple[bytes, bytes]] = []
         given = self.header("x-request-id")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else platform.ids().hex
@@ -112,6 +112,13 @@ class Exchange:
         """Where the request came from, as the server behind the trusted proxies saw it."""
         client = self.scope.get("client")
         return str(client[0]) if client else None
+
+    @property
+    def caller(self) -> str:
+        """Whose request it is, to count by: a user's, or else a network's."""
+        if self.principal is not None:
+            return str(self.principal.user_id)
+        return network_of(self.client_address)
 
     @property
     def user(self) -> Principal:

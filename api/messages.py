@@ -133,6 +133,13 @@ REASONS: Final[dict[str, Text]] = {
     "too many wrong tries": Text(
         "错误次数过多，请稍后再试", "Too many wrong tries: wait, then try again"
     ),
+    "too many registrations": Text(
+        "注册过于频繁，请稍后再试", "Too many accounts are being opened: wait, then try again"
+    ),
+    "too many at once": Text(
+        "同时进行的同类请求过多，请等待前面的请求完成后再试",
+        "Too many of these requests at once: wait until the earlier ones are answered",
+    ),
     "the password was changed since it was checked": Text(
         "密码刚刚被修改，请重新登录", "The password was just changed: log in again"
     ),

@@ -14,6 +14,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from api.credentials import Standing
+from api.crowding import at_once_of
 from api.exchange import Exchange
 from api.query import check_path, check_query
 from api.rejection import InvalidRequest, Rejection, Unauthenticated
@@ -72,6 +73,7 @@ async def gate(
         Unauthenticated: no good token.
         Rejection: the role may not, or the address is not one.
         Unavailable: it is maintenance, and whoever writes is no admin.
+        RateLimited: whoever asks has too many of these under way.
         InvalidRequest: the query string or the idempotency key is wrong.
     """
     policy = policy_of(handler)
@@ -96,6 +98,8 @@ async def gate(
             raise Unavailable
     elif is_shut and await exchange.desk.credentials.in_maintenance():
         raise Unavailable
+    if most := at_once_of(handler.opt):
+        exchange.place = exchange.desk.crowd.enter(exchange.caller, most)
     _ = exchange.idempotency_key
     check_path(scope)
     if scope["query_string"]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from litestar.handlers import HTTPRouteHandler
 
+from api.crowding import at_once_of
 from api.policy import Policy, policy_of
 
 _REFUSALS: Final = "refusals"
@@ -39,5 +40,7 @@ def codes_of(handler: HTTPRouteHandler, *, path_parameters: bool) -> tuple[str, 
         found.append("VALIDATION_ERROR")
     if is_post:
         found.append("IDEMPOTENCY_MISMATCH")
+    if at_once_of(handler.opt):
+        found.append("RATE_LIMITED")
     found += ["INTERNAL_ERROR", "SERVER_UNAVAILABLE"]
     return tuple(dict.fromkeys(found))

@@ -62,6 +62,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ``--allow-network``. Without it, what ``OWL_AGENT_ALLOW_NETWORK`` says to an agent here."""
     password_min_length: Annotated[int, Meta(ge=1, le=128)] | None = None
     """Without it, 6 in ``dev`` and ``test`` as the published contract says, else 8."""
+    registrations_per_address: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    """How many accounts one address may open in an hour; without it, 20, and 1,000 in ``dev``
+    and ``test``."""
+    registrations_in_all: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
+    """How many accounts all addresses together may open in an hour."""
     database_pool_max: Annotated[int, Meta(ge=1, le=200)] = 10
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "json", "text"] = "auto"
@@ -79,6 +84,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def shortest_password(self) -> int:
         """How many characters a new password needs."""
         return self.password_min_length or (8 if self.profile == "production" else 6)
+
+    @property
+    def registrations_of_one(self) -> int:
+        """How many accounts one address may open in an hour."""
+        return self.registrations_per_address or (20 if self.profile == "production" else 1_000)
 
     @property
     def proxies(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from api.reading import open_pool
 from api.refreshing import Refreshing
 from api.settings import Settings
 from api.system_log import SystemLog
-from commands import topology
+from commands import throttle, topology
 from commands.artifact_store import open_store
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
@@ -39,7 +39,6 @@ from commands.lease import Lease
 from commands.loop import Loop, Supervised
 from commands.notary import Notary, SigningKey
 from commands.signals import LocalSignal
-from commands.throttle import Throttle
 from commands.worker import Worker, WorkerConfig, build_loops
 from commands.writer import Writer
 from domain.envelope import Fence
@@ -49,6 +48,8 @@ from projections.catalogue import BUSINESS, TELEMETRY
 from projections.position import ReadPosition
 from projections.read_model import ReadModel
 from projections.runner import Runner
+
+_HOUR_S = 3_600
 
 
 def now() -> datetime:
@@ -113,7 +114,9 @@ async def open_platform(core: Core, *, agent_nats_url: str) -> AsyncIterator[Pla
     settings, keys = core.settings, core.keys
     async with (
         open_pool(core.database_url, most=settings.database_pool_max) as pool,
-        Throttle(core.database_url, core.log.secrets, now) as throttle,
+        throttle.Throttle(
+            core.database_url, core.log.secrets, now, config=throttle_config(settings)
+        ) as throttles,
         ReadPosition(pool, core.broker.projected) as position,
     ):
         yield Platform(
@@ -132,10 +135,18 @@ async def open_platform(core: Core, *, agent_nats_url: str) -> AsyncIterator[Pla
             ),
             artifacts=open_store(settings.artifacts),
             passwords=Passwords(CHEAP if settings.profile == "test" else None),
-            throttle=throttle,
+            throttle=throttles,
             writer_counts=core.writer.counts,
             broker_connected=core.broker.is_connected,
         )
+
+
+def throttle_config(settings: Settings) -> throttle.Config:
+    """The limits, as far as an operator sets them."""
+    return throttle.Config(
+        register_address=throttle.Limit(settings.registrations_of_one, _HOUR_S),
+        register_all=throttle.Limit(settings.registrations_in_all, _HOUR_S),
+    )
 
 
 def open_loops(core: Core) -> list[Supervised]:

@@ -1,4 +1,4 @@
-"""Throttles on guessing: passwords and recharge codes, counted in Postgres by all processes.
+"""Throttles on guessing and on opening accounts, counted in Postgres by all processes.
 
 A try is judged after it was made, in one statement that also counts it, so its answer is given
 only if it still may be: however many tries come at once, no more than the limit learn anything.
@@ -15,7 +15,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final, Literal, NamedTuple, Self
 from uuid import UUID
 
@@ -26,6 +25,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from commands.bounded_cache import BoundedCache
 from commands.event_log.secrets import Secrets
+from commands.networks import network_of
 from domain.errors import RateLimited
 from domain.ports import Clock, OutOfReach
 
@@ -57,7 +57,6 @@ FORGIVE: Final = """
 FORGET: Final = "DELETE FROM owl_private.throttles WHERE failed_at < %(before)s"
 
 _EVERYBODY: Final = UUID(int=0)
-_IPV6_PREFIX: Final = 64
 _OPTIONS: Final = "-c synchronous_commit=off -c timezone=UTC -c statement_timeout=2000"
 """A crash may forget the tries of its last half second; no guess has to wait for a disk."""
 
@@ -79,6 +78,8 @@ class Config(Struct, frozen=True, kw_only=True):
     redeem_user: Limit = Limit(5, 3_600)
     redeem_address: Limit = Limit(20, 3_600)
     redeem_all: Limit = Limit(20, 60)
+    register_address: Limit = Limit(20, 3_600)
+    register_all: Limit = Limit(1_000, 3_600)
     retry_after_most_s: int = 900
     """What a client is told at most, so that a locked account looks like any other."""
     connections_max: int = 4
@@ -179,7 +180,7 @@ class Throttle:
             await connection.execute(FORGIVE, {"user_id": user_id})
         self._closed.pop(("login.account", account))
 
-    # ── recharge codes ─────────────────────────────────────────────────────────────────────
+    # ── recharge codes, accounts ───────────────────────────────────────────────────────────
 
     async def judge_code(self, code_id: UUID, user_id: UUID, address: str | None) -> None:
         """Count a code that does not exist; let one that does be redeemed.
@@ -196,6 +197,21 @@ class Throttle:
         ]
         self._check(keys)
         await self._judge(CODE, keys, code_id=code_id)
+
+    async def judge_registration(self, address: str | None) -> None:
+        """Count an account that somebody wants to open, whatever becomes of it.
+
+        Raises:
+            RateLimited: too many were wanted: not even its password is hashed.
+            OutOfReach: the counts cannot be asked.
+        """
+        keys = [
+            Key("register.address", self._address(address), self._config.register_address),
+            Key("register.all", _EVERYBODY, self._config.register_all),
+        ]
+        self._check(keys)
+        await self._judge(WRONG, keys)
+        await self._forget_old()
 
     # ── keys, judgements, connections ──────────────────────────────────────────────────────
 
@@ -216,7 +232,7 @@ class Throttle:
         for key in keys:
             known = self._closed.get((key.kind, key.subject))
             if known is not None and known[0] > now:
-                raise self._limited(known[1], now)
+                raise self._limited(key.kind, known[1], now)
 
     async def _judge(self, statement: str, keys: list[Key], **more: Any) -> None:
         now = self._clock()
@@ -237,11 +253,13 @@ class Throttle:
             trusted = now + timedelta(seconds=self._config.closed_trusted_s)
             self._closed.put((kind, subject), (min(closed, trusted), closed))
             LOG.warning("throttle.closed", kind=kind, until=closed.isoformat())
-            raise self._limited(closed, now)
+            raise self._limited(kind, closed, now)
 
-    def _limited(self, until: datetime, now: datetime) -> RateLimited:
+    def _limited(self, kind: str, until: datetime, now: datetime) -> RateLimited:
+        is_guess = not kind.startswith("register.")
+        reason = "too many wrong tries" if is_guess else "too many registrations"
         seconds = math.ceil((until - now).total_seconds())
-        return RateLimited(max(1, min(seconds, self._config.retry_after_most_s)))
+        return RateLimited(max(1, min(seconds, self._config.retry_after_most_s)), reason)
 
     async def _forget_old(self) -> None:
         now = self._clock()
@@ -271,19 +289,6 @@ class Throttle:
                     timer.cancel()
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise OutOfReach("the throttles cannot be asked") from error
-
-
-def network_of(address: str | None) -> str:
-    """What one client has to itself: an IPv4 address, or a /64 network of IPv6."""
-    try:
-        parsed = ip_address(address or "")
-    except ValueError:
-        return address or "unknown"
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ip_network((parsed.packed, _IPV6_PREFIX), strict=False))
-    return str(parsed)
 
 
 def _cut(connection: AsyncConnection[Any]) -> None:

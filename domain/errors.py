@@ -59,9 +59,9 @@ class IdempotencyMismatch(Refused):
 
 
 class RateLimited(Refused):
-    """Too many wrong tries: wait ``retry_after_s`` seconds."""
+    """Too much of it, of wrong tries mostly: wait ``retry_after_s`` seconds."""
 
     code = "RATE_LIMITED"
 
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__("too many wrong tries", retry_after_s=retry_after_s)
+    def __init__(self, retry_after_s: int, reason: str = "too many wrong tries") -> None:
+        super().__init__(reason, retry_after_s=retry_after_s)

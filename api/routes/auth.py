@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from litestar import Router, post
@@ -13,6 +13,7 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from api.body import RequestBody
+from api.crowding import at_once
 from api.envelope import Envelope, shown
 from api.exchange import Exchange
 from api.fields import Email, FullName, NewUsername, Password
@@ -28,6 +29,8 @@ from domain.envelope import Actor
 from domain.ports import OutOfReach
 from projections.users import UserRow, user_by_id
 
+PASSWORDS_AT_ONCE: Final = 32
+"""Of the 52 places for passwords: one address never has them all."""
 REGISTERED = Text("注册成功", "Registered")
 LOGGED_IN = Text("登录成功", "Logged in")
 WRONG = Text("邮箱或密码错误", "Wrong e-mail address or password")
@@ -85,11 +88,16 @@ class LoginAnswer(Struct, kw_only=True):
     user: SignedIn
 
 
-@post("/register", opt=PUBLIC | refuses("EMAIL_TAKEN", "USERNAME_TAKEN"), status_code=200)
+@post(
+    "/register",
+    opt=PUBLIC | at_once(PASSWORDS_AT_ONCE) | refuses("EMAIL_TAKEN", "USERNAME_TAKEN"),
+    status_code=200,
+)
 async def register(
     data: JSONBody[RegisterRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[RegisteredUser]:
     """用户注册: open an account. E-mail address and username are unique."""
+    await exchange.platform.throttle.judge_registration(exchange.client_address)
     command = await registration(
         exchange.platform,
         email=data.email,
@@ -119,7 +127,10 @@ async def register(
 
 @post(
     "/login",
-    opt=PUBLIC | OPEN_IN_MAINTENANCE | refuses("INVALID_CREDENTIALS", "RATE_LIMITED"),
+    opt=PUBLIC
+    | OPEN_IN_MAINTENANCE
+    | at_once(PASSWORDS_AT_ONCE)
+    | refuses("INVALID_CREDENTIALS"),
     status_code=200,
 )
 async def login(

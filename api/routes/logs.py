@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Stream
 
+from api.crowding import at_once
 from api.envelope import Envelope
 from api.exchange import Exchange
 from api.log_download import (
@@ -44,6 +45,8 @@ from projections.task_logs import log_page
 from projections.user_action_pages import user_action_page
 
 SEARCH_MAX: Final = 100
+LOGS_AT_ONCE: Final = 4
+"""Of the connections for reading: one reader of logs never has them all."""
 
 LogLevel: TypeAlias = Annotated[
     Level | None, QueryParameter(description="Of this level. 日志级别")
@@ -62,7 +65,7 @@ Search: TypeAlias = Annotated[
 ]
 
 
-@get("/system", opt=READER)
+@get("/system", opt=READER | at_once(LOGS_AT_ONCE))
 async def read_system_log(
     exchange: NamedDependency[Exchange],
     page: FromQuery[PageNumber] = 1,
@@ -80,7 +83,7 @@ async def read_system_log(
     return exchange.reply(page_of(found, system_line))
 
 
-@get("/user-actions", opt=READER)
+@get("/user-actions", opt=READER | at_once(LOGS_AT_ONCE))
 async def read_user_actions(
     exchange: NamedDependency[Exchange],
     page: FromQuery[PageNumber] = 1,
@@ -106,7 +109,7 @@ async def read_user_actions(
     return exchange.reply(page_of(found, lambda action: action_line(action, language)))
 
 
-@get("/tasks/{task_id:uuid}", opt=ANYONE)
+@get("/tasks/{task_id:uuid}", opt=ANYONE | at_once(LOGS_AT_ONCE))
 async def read_task_log(
     task_id: FromPath[UUID],
     exchange: NamedDependency[Exchange],
@@ -122,7 +125,10 @@ async def read_task_log(
     return exchange.reply(page_of(found, lambda line: task_line(line, language)))
 
 
-@get("/download", opt=READER | {"media_types": tuple(MEDIA_TYPES.values())})
+@get(
+    "/download",
+    opt=READER | at_once(LOGS_AT_ONCE) | {"media_types": tuple(MEDIA_TYPES.values())},
+)
 async def download(
     exchange: NamedDependency[Exchange],
     log_type: FromQuery[Annotated[LogType, QueryParameter(description="Which log. 日志类型")]],

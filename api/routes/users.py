@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from api.body import RequestBody
 from api.credentials import Credential
+from api.crowding import at_once
 from api.envelope import Envelope, shown
 from api.exchange import Exchange
 from api.fields import FullName, Password, Username
@@ -23,7 +24,7 @@ from api.policy import ANYONE, MEMBER, REPEATABLE_WITH_ITS_TOKEN
 from api.refusals import refuses
 from api.registration import password_faults
 from api.rejection import InvalidRequest, Unauthenticated
-from api.routes.auth import token_of
+from api.routes.auth import PASSWORDS_AT_ONCE, token_of
 from api.user_shapes import Me, me_of
 from commands.profile import (
     ChangePassword,
@@ -133,7 +134,10 @@ async def change_me(
 
 @post(
     "/change-password",
-    opt=ANYONE | REPEATABLE_WITH_ITS_TOKEN | refuses("RATE_LIMITED", "INVALID_STATE"),
+    opt=ANYONE
+    | REPEATABLE_WITH_ITS_TOKEN
+    | at_once(PASSWORDS_AT_ONCE)
+    | refuses("INVALID_STATE"),
     status_code=200,
 )
 async def change_own_password(

@@ -48,8 +48,10 @@ UNHURRIED = Config(
     login_address=Limit(10_000, 900),
     redeem_address=Limit(10_000, 900),
     redeem_all=Limit(10_000, 60),
+    register_address=Limit(10_000, 3_600),
+    register_all=Limit(10_000, 3_600),
 )
-"""All tests guess from one address."""
+"""All tests guess, and register, from one address."""
 
 
 def now() -> datetime:
