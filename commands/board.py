@@ -39,6 +39,7 @@ class OpenTask(Struct, frozen=True, kw_only=True):
     since: datetime
     correlation_id: str
     gpu_memory_mib: int
+    wants_files: bool
     price_fen_per_minute: Fen
     held_fen: Fen
 
@@ -154,6 +155,7 @@ class Board:
             slots=server.max_concurrent_tasks,
             used=len(self._on_server.get(server_id, ())) + len(reserved) + len(strays),
             has_gpus=bool(server.gpus),
+            serves_files=server.serves_files,
             free_gpus=tuple(
                 FreeGpu(gpu.memory_total_mib or 0, gpu.uuid)
                 for gpu in server.gpus

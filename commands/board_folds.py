@@ -24,6 +24,7 @@ from domain.fleet.events import (
 )
 from domain.fleet.server import SERVER
 from domain.scheduling.queue import Waiting
+from domain.source_url import wants_files
 from domain.system.configuration import CONFIGURATION
 from domain.system.events import ConfigurationChanged
 from domain.tasks.ending import Ending
@@ -65,6 +66,7 @@ def _submitted(board: Board, event: Recorded[TaskSubmitted]) -> None:
         since=event.recorded_at,
         correlation_id=event.correlation_id,
         gpu_memory_mib=gpu_memory_for(fact.config),
+        wants_files=wants_files(fact.config),
         price_fen_per_minute=fact.price_fen_per_minute,
         held_fen=fact.hold_fen,
     )
@@ -81,6 +83,7 @@ def _retried(board: Board, event: Recorded[TaskRetried]) -> None:
         since=event.recorded_at,
         correlation_id=event.correlation_id,
         gpu_memory_mib=fact.gpu_memory_mib,
+        wants_files=fact.wants_files,
         price_fen_per_minute=fact.price_fen_per_minute,
         held_fen=fact.hold_fen,
     )
@@ -106,6 +109,7 @@ def _wait(board: Board, task: OpenTask, *, attempt: int) -> None:
             since=task.since,
             correlation_id=task.correlation_id,
             gpu_memory_mib=task.gpu_memory_mib,
+            wants_files=task.wants_files,
         )
     )
 

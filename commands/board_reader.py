@@ -19,7 +19,7 @@ from domain.ports import EventFeed, Signal
 
 LOG = structlog.get_logger(__name__)
 
-CHECKPOINT: Final = "board/1"
+CHECKPOINT: Final = "board/2"
 """Another number makes every process fold the log anew: change it when a fold changes."""
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

@@ -16,6 +16,7 @@ from commands.settlement import end_task, wallet_of
 from domain.fleet.server import SERVER, Server
 from domain.ids import CONFIGURATION_STREAM
 from domain.ports import UnitOfWork
+from domain.source_url import wants_files
 from domain.system.configuration import CONFIGURATION
 from domain.tasks.ending import lose, overdue, overran
 from domain.tasks.events import Reason, TaskRequeued
@@ -23,7 +24,7 @@ from domain.tasks.fencing import is_current
 from domain.tasks.metering import Enough, Exhausted, Extend, review
 from domain.tasks.running import assign
 from domain.tasks.submission import cancel
-from domain.tasks.task import TASK
+from domain.tasks.task import TASK, Task
 from domain.wallet.wallet import extend
 
 
@@ -52,7 +53,7 @@ def assign_task(command: AssignTask, work: UnitOfWork) -> Assigned:
     """Assign, unless something changed since the scheduler looked."""
     task = work.load(TASK, command.task_id)
     server = work.load(SERVER, command.server_id)
-    if not _takes(server.state, command.gpu_uuids):
+    if not _takes(server.state, command.gpu_uuids) or _lacks_files(server.state, task.state):
         return Assigned(done=False)
     assigned = assign(
         task.state,
@@ -70,6 +71,12 @@ def assign_task(command: AssignTask, work: UnitOfWork) -> Assigned:
 
 def _takes(server: Server | None, gpu_uuids: tuple[str, ...]) -> bool:
     return server is not None and server.takes_work and server.failed_gpus.isdisjoint(gpu_uuids)
+
+
+def _lacks_files(server: Server | None, task: Task | None) -> bool:
+    if server is None or task is None:
+        return True
+    return wants_files(task.config) and not server.serves_files
 
 
 class LoseAttempt(Struct, frozen=True, kw_only=True):

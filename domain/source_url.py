@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from domain.public_addresses import Address, Network, is_permitted
@@ -75,6 +75,14 @@ def flaw_of(
     if "[" in parts.netloc:
         return _flaw_of_literal(host, allowed)
     return _flaw_of_host(host, allowed)
+
+
+def wants_files(config: Mapping[str, Any]) -> bool:
+    """Whether a task's config names a file of the farm's own: only some servers have those."""
+    return any(
+        name.endswith("url") and isinstance(value, str) and value[:5].lower() == "file:"
+        for name, value in config.items()
+    )
 
 
 def _is_seen(url: str) -> bool:

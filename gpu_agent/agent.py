@@ -225,6 +225,7 @@ class Agent:
             monotonic=self._world.monotonic,
             ids=self._world.ids,
             interval_s=self._settings.heartbeat_s,
+            serves_files=bool(self._settings.media),
         )
 
 

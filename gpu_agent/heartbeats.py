@@ -42,6 +42,7 @@ class Heartbeats:
         monotonic: Callable[[], float],
         ids: Callable[[], UUID],
         interval_s: float,
+        serves_files: bool,
     ) -> None:
         self._who = who
         self._broker = broker
@@ -53,6 +54,7 @@ class Heartbeats:
         self._monotonic = monotonic
         self._ids = ids
         self._interval_s = interval_s
+        self._serves_files = serves_files
         self._sequence = 0
         self._soon = asyncio.Event()
         self.draining = False
@@ -102,6 +104,7 @@ class Heartbeats:
             draining=self.draining,
             leaving=self.leaving,
             simulated=report.simulated,
+            serves_files=self._serves_files,
         )
         self._lease.sent(self._sequence, now=self._monotonic())
         subject = report_subject(self._who.server_id, heartbeat)

@@ -17,6 +17,10 @@ class MediaRefused(Exception):
     """The address gives no file; the text is for the user."""
 
 
+class NoMedia(MediaRefused):
+    """This server has no files of its own: no fault of the task's user."""
+
+
 class MediaSource:
     """Brings files. ``directories`` are what the operator named for ``file:``, in order."""
 
@@ -24,10 +28,16 @@ class MediaSource:
         self._fetcher = fetcher
         self._directories = tuple(directories)
 
+    @property
+    def serves_files(self) -> bool:
+        """Whether ``file:`` addresses lead anywhere."""
+        return bool(self._directories)
+
     async def bring(self, url: str, workspace: Path) -> Path:
         """A readable file: the operator's own, or a copy in ``workspace``.
 
         Raises:
+            NoMedia: a file of the farm's own, of which this server has none.
             MediaRefused: not allowed, not there, or not fetchable.
         """
         if url[: len(SCHEME)].lower() == SCHEME:
@@ -41,7 +51,7 @@ class MediaSource:
 
     def _local(self, url: str) -> Path:
         if not self._directories:
-            raise MediaRefused("file: addresses are not served here: no media directory is set")
+            raise NoMedia("file: addresses are not served here: no media directory is set")
         try:
             parts = urlsplit(url)
             name = unquote(parts.path, errors="strict")

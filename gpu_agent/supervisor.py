@@ -33,7 +33,7 @@ from gpu_agent.child_protocol import (
 )
 from gpu_agent.children import Children
 from gpu_agent.executors import Level
-from gpu_agent.media import MediaRefused, MediaSource
+from gpu_agent.media import MediaRefused, MediaSource, NoMedia
 
 StopReason = Literal["cancelled", "timeout", "agent_stopping", "lease_lost"]
 SELF_DEATH_S: Final = 1.0
@@ -199,6 +199,9 @@ class Attempt:
     async def _fetch(self, child: Child, url: str) -> None:
         try:
             path = await self._media.bring(url, child.workspace)
+        except NoMedia as refused:
+            # asked for by a name that no assignment shows: not the user's fault, and free
+            child.send(FetchFailed(message=str(refused), reason="internal"))
         except MediaRefused as refused:
             child.send(FetchFailed(message=str(refused), reason="user_error"))
         except Exception as error:  # noqa: BLE001 - outermost: the child waits for an answer

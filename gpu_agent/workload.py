@@ -24,6 +24,7 @@ from domain.fleet.messages import (
     RunningTask,
     WorkMessage,
 )
+from domain.source_url import wants_files
 from domain.tasks.events import Reason
 from gpu_agent.children import Children
 from gpu_agent.deliveries import Deliveries, NotDelivered
@@ -152,6 +153,8 @@ class Workload:
             return f"the agent runs {self._here.most_tasks} tasks already"
         if assigned.task_type not in self._here.children.hello.task_types:
             return f"the agent has no executor for {assigned.task_type!r}"
+        if wants_files(assigned.config) and not self._here.media.serves_files:
+            return "the agent has no media directory"
         return None
 
     def _cancel(self, key: Key) -> None:

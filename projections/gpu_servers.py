@@ -41,6 +41,7 @@ class GpuServerRow(Struct, frozen=True, kw_only=True, gc=False):
     is_online: bool = False
     is_drained: bool = False
     is_simulated: bool = False
+    serves_files: bool = False
     agent_version: str = ""
     cpu_count: int | None = None
     memory_total_mib: int | None = None
@@ -81,6 +82,7 @@ def _came_online(row: GpuServerRow, event: Recorded[ServerCameOnline]) -> GpuSer
         gpus=fact.gpus,
         failed_gpus={},
         is_simulated=fact.simulated,
+        serves_files=fact.serves_files,
         last_seen_at=fact.seen_at,
         updated_at=event.recorded_at,
     )

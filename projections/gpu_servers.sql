@@ -8,6 +8,7 @@ CREATE TABLE gpu_servers (
     is_online            boolean     NOT NULL,
     is_drained           boolean     NOT NULL,
     is_simulated         boolean     NOT NULL,
+    serves_files         boolean     NOT NULL,
     agent_version        text        NOT NULL,
     cpu_count            bigint,
     memory_total_mib     bigint,

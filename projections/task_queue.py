@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 from psycopg import AsyncConnection
 
+from domain.source_url import wants_files
 from projections.live_servers import LIVE_SERVERS, at
 from projections.page import one
 from projections.tasks import TaskRow
@@ -21,12 +22,15 @@ COUNTED_AHEAD = 1_000
 GUESSED_DURATION_MIN = 10
 """What a task without an estimate is taken to last."""
 
-PendingReason = Literal["assigned", "no_online_server", "no_free_slot", "next"]
+PendingReason = Literal[
+    "assigned", "no_online_server", "no_file_server", "no_free_slot", "next"
+]
 
 PLACE: Final = """
     SELECT json_build_object(
         'ahead', ahead.tasks,
         'minutes_ahead', ahead.minutes,
+        'is_anyone_online', taking.is_any,
         'slots', taking.slots,
         'busy', taking.busy
     )::text
@@ -44,22 +48,26 @@ PLACE: Final = """
             LIMIT %(most)s
         ) AS before_it
     ) AS ahead, (
-        SELECT coalesce(sum(max_concurrent_tasks), 0) AS slots, coalesce(sum((
-            SELECT count(*) FROM read.tasks AS task
-            WHERE task.server_id = server.server_id
-                AND phase IN ('assigned', 'running', 'cancelling')
-        )), 0) AS busy
+        SELECT count(*) > 0 AS is_any,
+            coalesce(sum(max_concurrent_tasks) FILTER (WHERE fits), 0) AS slots,
+            coalesce(sum((
+                SELECT count(*) FROM read.tasks AS task
+                WHERE task.server_id = server.server_id
+                    AND phase IN ('assigned', 'running', 'cancelling')
+            )) FILTER (WHERE fits), 0) AS busy
         FROM farm AS server
+        CROSS JOIN LATERAL (SELECT serves_files OR NOT %(wants_files)s AS fits) AS fitting
         WHERE is_live AND NOT is_drained
     ) AS taking
 """
 
 
 class Queue(Struct, frozen=True, kw_only=True):
-    """What stands before a task, and the slots of the servers that take work."""
+    """What stands before a task, and the slots of the servers that take work of its kind."""
 
     ahead: int
     minutes_ahead: int
+    is_anyone_online: bool
     slots: int
     busy: int
 
@@ -91,6 +99,7 @@ def _parameters(task: TaskRow, now: datetime) -> dict[str, Any]:
         "guess": GUESSED_DURATION_MIN,
         "priority": task.priority,
         "queued_at": task.queued_at,
+        "wants_files": wants_files(task.config),
         "task_id": task.task_id,
         "most": COUNTED_AHEAD,
     }
@@ -101,7 +110,8 @@ def place_in(queue: Queue) -> QueuePlace:
     position = queue.ahead + 1
     free = queue.slots - queue.busy
     if queue.slots == 0:
-        return QueuePlace(position=position, reason="no_online_server", estimated_wait_s=None)
+        why: PendingReason = "no_file_server" if queue.is_anyone_online else "no_online_server"
+        return QueuePlace(position=position, reason=why, estimated_wait_s=None)
     if position <= free:
         return QueuePlace(position=position, reason="next", estimated_wait_s=0)
     # those that run are taken to be half done on average

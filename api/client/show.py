@@ -34,13 +34,13 @@ FILES_SHOWN: Final = 24
 WAITING: Final = {
     "assigned": "a GPU server is about to begin",
     "no_online_server": "no GPU server is online yet",
+    "no_file_server": "no GPU server that is online has the farm's own files (--media-dir)",
     "no_free_slot": "every GPU server is busy",
     "next": "it is next",
 }
 REASONS: Final = {
     "user_error": "its input or configuration was wrong",
     "timeout": "it ran longer than it was allowed to",
-    "queue_timeout": "it waited too long",
     "agent_lost": "its GPU server went away",
     "gpu_error": "its GPU failed",
     "agent_refused": "its GPU server refused it",

@@ -65,6 +65,7 @@ class ServerCameOnline(Fact, frozen=True, tag="fleet.server_came_online/1", kw_o
     memory_total_mib: int | None = None
     gpus: tuple[GpuInventory, ...] = ()
     simulated: bool = False
+    serves_files: bool = False
 
 
 class ServerWentOffline(Fact, frozen=True, tag="fleet.server_went_offline/1", kw_only=True):

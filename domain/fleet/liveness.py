@@ -61,6 +61,7 @@ def _came_online(server: Server, heartbeat: Heartbeat, now: datetime) -> ServerC
         memory_total_mib=heartbeat.host.memory_total_mib,
         gpus=inventory_of(heartbeat),
         simulated=heartbeat.simulated,
+        serves_files=heartbeat.serves_files,
     )
 
 

@@ -156,6 +156,8 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat", gc=False):
     leaving: bool = False
     """It has stopped: this is the last heartbeat of this life."""
     simulated: bool = False
+    serves_files: bool = False
+    """It has a media directory, so tasks here may name ``file:`` addresses."""
 
 
 class Began(Struct, frozen=True, kw_only=True, tag="began"):

@@ -63,6 +63,7 @@ class Server(Struct, frozen=True, kw_only=True):
     gpus: tuple[GpuInventory, ...] = ()
     failed_gpus: frozenset[str] = frozenset()
     simulated: bool = False
+    serves_files: bool = False
 
     @property
     def takes_work(self) -> bool:
@@ -95,6 +96,7 @@ def evolve(server: Server | None, fact: ServerFact) -> Server:  # noqa: C901 - a
                 host=fact.host,
                 gpus=fact.gpus,
                 simulated=fact.simulated,
+                serves_files=fact.serves_files,
                 failed_gpus=frozenset(),
             )
         case ServerWentOffline():

@@ -35,6 +35,7 @@ class Room(Struct, frozen=True, kw_only=True):
     slots: int
     used: int
     has_gpus: bool = False
+    serves_files: bool = False
     free_gpus: tuple[FreeGpu, ...] = ()
 
     @property
@@ -61,9 +62,10 @@ class Placement(Struct, frozen=True, kw_only=True):
 def fit(waiting: Waiting, room: Room) -> tuple[str, ...] | None:
     """The GPUs that the task would get here, none on a server without; ``None``: no room.
 
-    The smallest GPU that is large enough, so that large ones stay free for large tasks.
+    Nor is there where the files that it names are not served. The smallest GPU that is large
+    enough, so that large ones stay free for large tasks.
     """
-    if room.free == 0:
+    if room.free == 0 or (waiting.wants_files and not room.serves_files):
         return None
     if not room.has_gpus:
         return () if waiting.gpu_memory_mib == 0 else None

@@ -37,6 +37,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
     since: datetime
     correlation_id: str = ""
     gpu_memory_mib: int = 0
+    wants_files: bool = False
 
 
 def effective_priority(waiting: Waiting, *, now: datetime, aging: Aging) -> int:

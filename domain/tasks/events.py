@@ -17,7 +17,6 @@ from domain.money import Fen
 Reason = Literal[
     "user_error",
     "timeout",
-    "queue_timeout",
     "agent_lost",
     "gpu_error",
     "agent_refused",
@@ -169,6 +168,7 @@ class TaskRetried(Fact, frozen=True, tag="tasks.task_retried/1", kw_only=True):
     timeout_s: int
     priority: int = 1
     gpu_memory_mib: int = 0
+    wants_files: bool = False
 
 
 class TaskDeleted(Fact, frozen=True, tag="tasks.task_deleted/1", kw_only=True):

@@ -88,7 +88,6 @@ OPEN: Final[frozenset[Phase]] = frozenset({"pending", "assigned", "running", "ca
 FAULT: Final[dict[Reason, Fault]] = {
     "user_error": "user",
     "timeout": "user",
-    "queue_timeout": "platform",
     "agent_lost": "platform",
     "gpu_error": "platform",
     "agent_refused": "platform",

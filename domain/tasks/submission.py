@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from domain.errors import InvalidInput, InvalidState
 from domain.money import Fen
+from domain.source_url import wants_files
 from domain.system.configuration import Configuration
 from domain.tasks.events import (
     Reason,
@@ -151,6 +152,7 @@ def retry(task: Task, *, configuration: Configuration) -> TaskRetried:
         timeout_s=timeout_s,
         priority=task.priority,
         gpu_memory_mib=gpu_memory_for(task.config),
+        wants_files=wants_files(task.config),
     )
 
 

@@ -20,12 +20,14 @@ from commands.fleet import DrainServer, NoteServerSilent, drain_server, note_ser
 from domain.fleet.events import GpuFailed
 from domain.ids import CONFIGURATION_STREAM
 from domain.tasks.events import TaskCancelled, TaskCancelRequested, TaskFailed
+from domain.tasks.submission import TaskOrder
 from domain.wallet.events import HoldExtended, HoldSettled
 from domain.wallet.wallet import Wallet
 from tests.commands.farm import FREE, Farm, running
 from tests.domain.cast import (
     GPU,
     HOLD_FEN,
+    LATER_BOOT,
     NOON,
     OTHER_SERVER,
     OTHER_TASK,
@@ -33,6 +35,7 @@ from tests.domain.cast import (
     TASK_ID,
     after,
     assigned,
+    came_online,
 )
 
 
@@ -57,6 +60,14 @@ def test_what_does_not_wait_or_is_not_there_is_not_assigned(wrong: dict[str, Any
     farm = waiting()
     assert not farm.assign(**wrong)
     assert farm.task().phase == "pending"
+
+
+def test_a_task_that_names_a_file_goes_only_where_files_are_served() -> None:
+    farm = Farm().with_server()
+    farm.submit(TaskOrder(title="x", task_type="test", config={"video_url": "file:a.mp4"}))
+    assert not farm.assign()
+    farm.given(SERVER_ID, came_online(boot_id=LATER_BOOT, serves_files=True))
+    assert farm.assign()
 
 
 def test_a_server_that_was_drained_meanwhile_gets_nothing() -> None:

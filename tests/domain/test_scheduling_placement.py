@@ -65,6 +65,16 @@ def test_a_task_gets_the_smallest_gpu_that_is_large_enough() -> None:
     assert fit(waiting(1, gpu_memory_mib=90_000), large) is None
 
 
+def test_a_task_that_names_a_file_of_the_farm_goes_where_such_are_served() -> None:
+    bare, served = room(CPU), room(BIG, used=1, serves_files=True)
+    assert fit(waiting(1, wants_files=True), bare) is None
+    queue = queue_of(waiting(1, wants_files=True), waiting(2))
+    assert [(p.waiting.task_id.int, p.server_id) for p in placed(queue, bare, served)] == [
+        (1, BIG),
+        (2, CPU),
+    ]
+
+
 def test_a_task_that_wants_gpu_memory_never_runs_on_processors() -> None:
     assert fit(waiting(1, gpu_memory_mib=1), room()) is None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpu_agent.fetch import Fetcher, FetchPolicy
-from gpu_agent.media import MediaRefused, MediaSource
+from gpu_agent.media import MediaRefused, MediaSource, NoMedia
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +64,9 @@ async def test_the_operators_files_are_brought(
         "file:/etc/passwd",
         "file:///etc/passwd",
         "file:////etc/passwd",
+        "file:///../secret",
+        "file:///%2e%2e/secret",
+        "file://{media}/../secret",
         "file://evil.example/clip.mp4",
         "file:clip.mp4%00.txt",
         "file:%ff%fe",
@@ -74,9 +77,9 @@ async def test_nothing_outside_the_media_directory_is_brought(
     media: Path, tmp_path: Path, url: str
 ) -> None:
     with pytest.raises(MediaRefused):
-        await bring(media, url, tmp_path)
+        await bring(media, url.replace("{media}", str(media)), tmp_path)
 
 
 async def test_without_a_media_directory_no_file_is_brought(tmp_path: Path) -> None:
-    with pytest.raises(MediaRefused, match="no media directory"):
+    with pytest.raises(NoMedia, match="no media directory"):
         await bring(None, "file:///etc/hostname", tmp_path)

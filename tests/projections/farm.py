@@ -135,7 +135,12 @@ class Farm:
         return server
 
     def beat(
-        self, server: UUID, *, boot_id: UUID | None = None, sequence: int = 1
+        self,
+        server: UUID,
+        *,
+        boot_id: UUID | None = None,
+        sequence: int = 1,
+        serves_files: bool = False,
     ) -> Heartbeat:
         """A heartbeat of two GPUs, the second one failing now and then."""
         heartbeat = Heartbeat(
@@ -158,11 +163,18 @@ class Farm:
                 )
                 for index in range(2)
             ),
+            serves_files=serves_files,
         )
         self.run(fleet.note_server_seen, fleet.NoteServerSeen(heartbeat=heartbeat, at=self.now))
         return heartbeat
 
-    def submit(self, user: UUID, task_type: str = "video_analysis", priority: int = 1) -> UUID:
+    def submit(
+        self,
+        user: UUID,
+        task_type: str = "video_analysis",
+        priority: int = 1,
+        config: dict[str, Any] | None = None,
+    ) -> UUID:
         task = self.fresh()
         self.tasks.append(task)
         self.run(
@@ -175,7 +187,7 @@ class Farm:
                     task_type=task_type,
                     priority=priority,
                     estimated_duration_min=3,
-                    config={"video_url": "https://example.com/a.mp4"},
+                    config=config or {"video_url": "https://example.com/a.mp4"},
                 ),
                 is_admin=False,
                 at=self.now,

@@ -85,8 +85,8 @@ FILL = f"""
     SELECT actor_id, recorded_at::date, count(*) FROM rm_user_actions_g1.user_actions
     GROUP BY 1, 2;
     INSERT INTO rm_gpu_servers_g1.gpu_servers
-    SELECT lpad(to_hex(n), 32, '0')::uuid, 'gpu-' || n, 'host', 4, true, false, false, '', NULL,
-        NULL, '[]', '{{}}', now(), now(), now(), now(), NULL
+    SELECT lpad(to_hex(n), 32, '0')::uuid, 'gpu-' || n, 'host', 4, true, false, false, true, '',
+        NULL, NULL, '[]', '{{}}', now(), now(), now(), now(), NULL
     FROM generate_series(1, 5) AS n;
 """
 GROWN = (
@@ -108,6 +108,7 @@ PARAMETERS: dict[str, Any] = {
     "priority": 1,
     "queued_at": NOW,
     "offline_after_s": 30,
+    "wants_files": True,
     "recorded_at": NOW,
     "source": 0,
     "position": 5,

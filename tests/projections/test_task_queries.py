@@ -177,6 +177,17 @@ def test_a_waiting_task_knows_its_place_and_why_it_waits(farm: Farm, ask: Ask) -
     assert (alone.reason, alone.estimated_wait_s) == ("no_online_server", None)
 
 
+def test_a_task_that_names_a_file_waits_for_a_server_that_has_files(
+    farm: Farm, ask: Ask
+) -> None:
+    local = farm.submit(farm.users[0], "test", config={"video_url": "file:clip.mp4"})
+    place = ask(queue_place, task(ask, local), now=farm.now)
+    assert (place.reason, place.estimated_wait_s) == ("no_file_server", None)
+    assert ask(queue_place, task(ask, farm.submit(farm.users[0], "test")), now=farm.now).reason
+    farm.beat(farm.enrol("gpu-2", slots=2), serves_files=True)
+    assert ask(queue_place, task(ask, local), now=farm.now).reason == "next"
+
+
 def test_a_tasks_log_merges_events_and_output_in_the_order_of_recording(
     read_url: str, farm: Farm, ask: Ask
 ) -> None:

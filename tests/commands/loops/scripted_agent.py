@@ -64,6 +64,7 @@ class ScriptedAgent:
         self.gpus = tuple(
             GpuSample(index=n, uuid=f"{GPU}-{n}", memory_total_mib=24_000) for n in range(gpus)
         )
+        self.serves_files = False
         self.sequence = 0
         self.seen: set[tuple[UUID, int]] = set()
         self._beat_every_s = beat_every_s
@@ -108,6 +109,7 @@ class ScriptedAgent:
             "hostname": "host",
             "host": HostSample(),
             "gpus": self.gpus,
+            "serves_files": self.serves_files,
             "running": tuple(
                 RunningTask(task_id=task_id, attempt=attempt)
                 for task_id, attempt in self.running

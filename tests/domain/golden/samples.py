@@ -263,6 +263,7 @@ TASKS: Final[tuple[Fact, ...]] = (
         timeout_s=3_600,
         priority=5,
         gpu_memory_mib=8_192,
+        wants_files=True,
     ),
     TaskDeleted(task_id=TASK, user_id=USER),
     StaleReportRefused(
@@ -296,6 +297,7 @@ FLEET: Final[tuple[Fact, ...]] = (
             ),
         ),
         simulated=True,
+        serves_files=True,
     ),
     ServerWentOffline(server_id=SERVER, last_seen_at=AT, reason="stopped"),
     GpuFailed(server_id=SERVER, gpu_uuid=GPU, detail="Xid 79"),
