@@ -27,6 +27,7 @@ from api.messages import OK, Fault, Language, Text, language_of
 from api.reading import reading
 from api.rejection import InvalidRequest
 from api.security import Principal
+from api.validation import Faults
 from commands.networks import network_of
 from domain.envelope import Actor, Context, Repeat
 from domain.ids import uuid8
@@ -48,7 +49,8 @@ class Exchange:
 
     ``place`` is what it has in the crowd until it is over. ``body`` is what was sent.
     ``recorded_at`` and ``command_id`` are of the last command, and of the one that it repeats
-    if ``is_replay``: what an answer is made of beside the receipt.
+    if ``is_replay``: what an answer is made of beside the receipt. ``query_faults`` wait for
+    those of the body, to be named with them.
     """
 
     def __init__(self, desk: Desk, scope: HTTPScope) -> None:
@@ -63,6 +65,7 @@ class Exchange:
         self.recorded_at: datetime | None = None
         self.command_id = _NO_COMMAND
         self.is_replay = False
+        self.query_faults: Faults = {}
         self.headers: list[tuple[bytes, bytes]] = []
         given = self.header("x-request-id")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else platform.ids().hex
