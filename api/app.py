@@ -24,6 +24,7 @@ from api.policy import gate
 from api.routes import (
     admin,
     artifacts,
+    audit,
     auth,
     configuration,
     documents,
@@ -48,13 +49,16 @@ _CHAPTERS = (
     admin,
     configuration,
     logs,
+    audit,
 )
 
 
 def create_app(platform: Platform) -> Litestar:
     """The application on a platform."""
     app = bare_application(platform.config.cross_origins)
-    wrap(app, open_desk(platform))
+    desk = open_desk(platform)
+    app.state.tails = desk.tails
+    wrap(app, desk)
     return app
 
 

@@ -6,12 +6,14 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from api.audit_proving import StoredReader
 from api.credentials import Credentials
 from api.crowding import Crowd
 from api.gathering import Gathering
 from api.metrics import Metrics
 from api.platform import Platform
 from api.security import Tokens
+from api.tails import Tails
 from projections.users import UserRow, users_by_id
 
 Profiles: TypeAlias = Gathering[UserRow]
@@ -26,6 +28,8 @@ class Desk(Struct, frozen=True, kw_only=True):
     profiles: Profiles
     metrics: Metrics
     crowd: Crowd
+    stored: StoredReader
+    tails: Tails
 
 
 def open_desk(platform: Platform) -> Desk:
@@ -38,5 +42,7 @@ def open_desk(platform: Platform) -> Desk:
         credentials=Credentials(platform.pool, deadline_s=deadline_s),
         metrics=Metrics(platform.writer_counts),
         crowd=Crowd(),
+        stored=StoredReader(platform),
+        tails=Tails(),
         profiles=Gathering(platform.pool, users_by_id, deadline_s=deadline_s),
     )

@@ -241,6 +241,32 @@ FIELDS: Final[dict[str, FieldText]] = {
     "target_username": F("被操作的用户名", "What that user is called.", "newuser"),
     "ActionLine.user_id": F("操作者编号", "Who did it; null for the machine's operator.", _ID),
     "ActionLine.username": F("操作者用户名", "What they are called now.", "newuser"),
+    # ── audit ─────────────────────────────────────────────────────────────────────────────────
+    "Entry.position": F("事件在日志中的位置", "Where the event stands in the log.", 4711),
+    "stream": F("事件流编号", "The stream that it belongs to.", _ID),
+    "version": F("在流中的版本，从 1 开始", "Its place in the stream, from 1.", 3),
+    "tag": F("事件标签", "What kind of event it is.", "wallet.hold_placed/1"),
+    "recorded_at": F(
+        "记录时间，精确到微秒", "When it was recorded.", "2024-01-15T10:30:00.250000Z"
+    ),
+    "command_id": F("命令编号", "The command that it comes from.", _ID),
+    "correlation_id": F("请求编号", "The request that started it all.", "req-7f3a9c21"),
+    "causation_id": F("起因事件的位置", "The event that caused it; null if none did.", 4709),
+    "fact": F(
+        "事件内容，个人信息为密文，金额单位为分",
+        "What it says, as stored: personal fields encrypted, money in fen.",
+        {"type": "wallet.hold_placed/1", "amount_fen": 3150},
+    ),
+    "EventPage.upto": F(
+        "回答截至的位置", "The position up to which the answer tells of the log.", 5120
+    ),
+    "next_after": F("续读位置，读完为空", "Give it as `after`; null at the end.", 4760),
+    "ProvenEvent.event": F("事件", "The event."),
+    "proof": F(
+        "C2SP tlog-proof 文本，未要求时为空",
+        "A C2SP tlog-proof; null unless it was asked for.",
+        "c2sp.org/tlog-proof@v1\n…",
+    ),
     # ── pages, envelope, health ───────────────────────────────────────────────────────────────
     "items": F("本页内容", "What is on the page."),
     "total": F("总数", "How many there are on all pages.", 100),
@@ -284,8 +310,27 @@ FIELDS: Final[dict[str, FieldText]] = {
     "query.end_date": F("结束日期", "The last UTC day.", "2024-01-31"),
     "query.date": F("日期", "One UTC day.", "2024-01-15"),
     "query.search": F("搜索关键词", "Literal text.", "timeout"),
+    "path.event": F("事件位置", "The event's position.", "1"),
+    "path.stream_id": F("事件流编号", "The event's stream.", _ID),
+    "path.version": F("流中的版本", "The event's version in its stream.", "1"),
+    "query.from": F("起始位置或时间", "A position or a time.", "1"),
+    "query.to": F("结束位置或时间", "A position or a time.", "2030-01-31T00:00:00Z"),
+    "query.type": F("事件标签", "A tag.", "wallet.*"),
+    "query.stream": F("事件流编号", "A stream.", _ID),
+    "query.entity": F("实体", "An entity.", f"user:{_ID}"),
+    "query.actor": F("操作者", "An actor.", "admin:*"),
+    "query.account": F("涉及的用户", "A user.", _ID),
+    "query.correlation": F("请求编号", "A request.", "req-7f3a9c21"),
+    "query.amount_min": F("最小金额，单位元", "Yuan.", "100.00"),
+    "query.max_seconds": F("最长时间，单位秒", "Seconds.", 3600),
+    "query.after": F("续读位置", "A position.", 1),
 }
 HEADERS: Final[dict[str, tuple[str, dict[str, Any], str]]] = {
+    "Last-Event-ID": (
+        "续读位置，取自上次的 id。Go on after this position, the last `id` that was read.",
+        {"type": "string", "pattern": r"^\d{0,18}$"},
+        "1",
+    ),
     "Accept-Language": (
         "消息语言，zh（默认）或 en。The language of messages: zh (default) or en.",
         {"type": "string"},
@@ -321,5 +366,6 @@ TAGS: Final[dict[str, str]] = {
     "充值 Recharge": "充值码与充值记录。Recharge codes and what was redeemed.",
     "管理 Administration": "统计、用户与配置（管理员）。For administrators.",
     "日志 Logs": "系统、用户操作与任务日志。What processes, people and tasks did.",
+    "审计 Audit": "事件日志及其证明。The event log and its proofs; looking is an event too.",
     "健康 Health": "进程是否可用。Whether the process can serve.",
 }

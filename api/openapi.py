@@ -173,16 +173,14 @@ def _path(each: Operation) -> Iterator[Schema]:
 
 
 def _query(each: Operation) -> Iterator[Schema]:
-    fields = each.handler.parsed_fn_signature.parameters
-    for name, annotation in parameters_of(each.handler).items():
-        default = fields[name].default if fields[name].has_default else None
-        schema = parameter_schema(annotation, default)
+    for name, parameter in parameters_of(each.handler).items():
+        schema = parameter_schema(parameter.annotation, parameter.default)
         text = FIELDS.get(f"query.{name}")
         described = schema.pop("description", f"{text.zh}。{text.en}" if text else "")
         found = {
             "name": name,
             "in": "query",
-            "required": not fields[name].has_default,
+            "required": not parameter.has_default,
             "description": described,
             "schema": schema,
         }
@@ -194,6 +192,7 @@ def _query(each: Operation) -> Iterator[Schema]:
 def _headers(each: Operation) -> Iterator[Schema]:
     wanted = ["Accept-Language", "X-Request-ID"]
     wanted += {"post": ["Idempotency-Key"], "get": ["Owl-Min-Position"]}.get(each.method, [])
+    wanted += each.handler.opt.get("headers", ())
     for name in wanted:
         text, schema, example = HEADERS[name]
         yield {

@@ -15,9 +15,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from api.passwords import Passwords
 from commands.counts import WriterCounts
+from commands.notary import SigningKey
 from commands.throttle import Throttle
 from domain.accounts.claim import ClaimKind
-from domain.ports import Clock, CommandWriter, Ids
+from domain.ports import Clock, CommandWriter, Ids, Signal
 from domain.public_addresses import Network
 
 ReadPool = AsyncConnectionPool[AsyncConnection[Any]]
@@ -87,7 +88,10 @@ class HttpConfig(Struct, frozen=True, kw_only=True):
 
 
 class Platform(Struct, frozen=True, kw_only=True):
-    """What routes need. ``broker_connected`` and ``writer_counts`` are only shown."""
+    """What routes need. ``broker_connected`` and ``writer_counts`` are only shown.
+
+    ``committed`` is a hint that the log has grown; ``notary_key`` signs what is handed out.
+    """
 
     writer: CommandWriter
     pool: ReadPool
@@ -99,5 +103,7 @@ class Platform(Struct, frozen=True, kw_only=True):
     artifacts: ArtifactStore
     passwords: Passwords
     throttle: Throttle
+    committed: Signal
+    notary_key: SigningKey
     writer_counts: WriterCounts
     broker_connected: Callable[[], bool]

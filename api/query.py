@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -19,12 +19,22 @@ from api.validation import Faults, faults_of_fields, misread_as, unclean_texts
 _PARAMETERS_MAX: Final = 50
 
 
+class Parameter(NamedTuple):
+    """A query parameter: what it is to be, and what it is where it is not given."""
+
+    annotation: Any
+    has_default: bool
+    default: Any
+
+
 @lru_cache(maxsize=512)
-def parameters_of(handler: BaseRouteHandler) -> dict[str, Any]:
-    """The query parameters that a route knows, with their annotations."""
+def parameters_of(handler: BaseRouteHandler) -> dict[str, Parameter]:
+    """The query parameters that a route knows, as clients call them: ``from`` is no name."""
     annotations = handler.signature_model.__annotations__
     return {
-        name: annotations[name]
+        field.kwarg_definition.name or name: Parameter(
+            annotations[name], field.has_default, field.default if field.has_default else None
+        )
         for name, field in handler.parsed_fn_signature.parameters.items()
         if isinstance(field.kwarg_definition, QueryParameter)
     }
@@ -32,9 +42,8 @@ def parameters_of(handler: BaseRouteHandler) -> dict[str, Any]:
 
 @lru_cache(maxsize=512)
 def _required(handler: BaseRouteHandler) -> frozenset[str]:
-    parameters = handler.parsed_fn_signature.parameters
     return frozenset(
-        name for name in parameters_of(handler) if not parameters[name].has_default
+        name for name, known in parameters_of(handler).items() if not known.has_default
     )
 
 
@@ -53,8 +62,8 @@ def check_query(
         len(set(names)) == len(names)
         and all(name in known for name in names)
         and not any(True for value in pairs for _ in unclean_texts(value[1], lines=False))
-        and not any(_is_null(value, known[name]) for name, value in pairs)
-        and not any(misread_as(value, known[name]) for name, value in pairs)
+        and not any(_is_null(value, known[name].annotation) for name, value in pairs)
+        and not any(misread_as(value, known[name].annotation) for name, value in pairs)
     ):
         return
     raise InvalidRequest(faults_of_query(connection, handler))
@@ -69,12 +78,12 @@ def faults_of_query(
     given = dict(pairs)
     faults = faults_of_fields(
         {name: value for name, value in given.items() if name in known},
-        known,
+        {name: parameter.annotation for name, parameter in known.items()},
         required=_required(handler),
         strict=False,
     )
     for name, value in given.items():
-        if name in known and name not in faults and _is_null(value, known[name]):
+        if name in known and name not in faults and _is_null(value, known[name].annotation):
             faults.setdefault(name, []).append(Fault("invalid"))
         if name not in known:
             faults.setdefault(name, []).append(Fault("unknown_parameter"))

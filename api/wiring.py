@@ -136,6 +136,8 @@ async def open_platform(core: Core, *, agent_nats_url: str) -> AsyncIterator[Pla
             artifacts=open_store(settings.artifacts),
             passwords=Passwords(CHEAP if settings.profile == "test" else None),
             throttle=throttles,
+            committed=core.broker.committed,
+            notary_key=SigningKey(keys.audit_seed),
             writer_counts=core.writer.counts,
             broker_connected=core.broker.is_connected,
         )

@@ -42,6 +42,7 @@ class HttpServer(uvicorn.Server):
     """
 
     def __init__(self, app: Litestar, trusted_proxies: Iterable[str] = ()) -> None:
+        self._app = app
         trusted = as_peers(trusted_proxies)
         super().__init__(
             uvicorn.Config(
@@ -58,6 +59,12 @@ class HttpServer(uvicorn.Server):
                 timeout_graceful_shutdown=GOODBYE_S,
             )
         )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say goodbye to those who follow the log: they would stay for ever."""
+        if tails := self._app.state.get("tails"):
+            tails.end()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from uuid import UUID
 from domain.decider import Decider
 from domain.facts import Fact, Personal
 
-TailEnd: TypeAlias = Literal["left", "slow", "token", "shutdown", "out_of_reach"]
+TailEnd: TypeAlias = Literal["left", "slow", "token", "time", "shutdown", "out_of_reach"]
 WhyRefused: TypeAlias = Literal["unknown", "wrong_password", "inactive"]
 
 

@@ -26,6 +26,7 @@ READ_EVENTS = """
     FROM owl_log.events WHERE notification_id > %(after)s AND notification_id <= %(until)s
     ORDER BY notification_id
 """
+SET_TIMEOUT = "SELECT set_config('statement_timeout', %(timeout_ms)s, false)"
 READ_HEAD = "SELECT coalesce(max(notification_id), 0) FROM owl_log.events"
 READ_ORIGIN = "SELECT origin FROM owl_log.identity"
 READ_CHECKPOINTS = """
@@ -63,10 +64,13 @@ class StoredLog:
         connection.adapters.register_loader("timestamptz", Int8BinaryLoader)
 
     @classmethod
-    def open(cls, conninfo: str) -> Self:
-        """On a connection of its own, read only; close it."""
+    def open(cls, conninfo: str, *, statement_timeout_s: float = 0) -> Self:
+        """On a connection of its own, read only; close it. 0: a statement may take any time."""
         connection = psycopg.connect(conninfo, autocommit=True, connect_timeout=CONNECT_S)
         connection.read_only = True
+        if statement_timeout_s:
+            timeout = {"timeout_ms": f"{round(statement_timeout_s * 1000)}"}
+            connection.execute(SET_TIMEOUT, timeout)
         return cls(connection)
 
     def __enter__(self) -> Self:

@@ -1,11 +1,15 @@
 """The log as an auditor reads it: who did what, when, by which command and because of what.
 
 Personal fields stay as they are stored, encrypted: what an auditor is shown can be handed on.
+
+A list is read stretch by stretch along the log, since no index could serve every filter at
+once: whoever asks says when to stop, and gets a place to go on from.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
@@ -16,30 +20,47 @@ from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Composed
 
 PAGE_MAX: Final = 1_000
+STRETCH: Final = 10_000
+"""How many positions one statement looks at, where it cannot know which ones match."""
 
 COLUMNS: Final = SQL("""
     notification_id, originator_id, originator_version, topic, recorded_at, actor, command_id,
     correlation_id, causation_id, state
 """)
-# a filter that is not given is a constant for the planner
-MATCHING: Final = SQL("""
+IN_ORDER: Final = SQL("""
     SELECT {columns} FROM owl_log.events
-    WHERE notification_id > %(after)s AND notification_id <= %(until)s
-        AND (%(tags)s::text[] IS NULL OR topic LIKE ANY (%(tags)s))
-        AND (%(streams)s::uuid[] IS NULL OR originator_id = ANY (%(streams)s))
-        AND (%(actor)s::text IS NULL OR actor LIKE %(actor)s)
-        AND (%(correlation)s::text IS NULL OR correlation_id = %(correlation)s)
-        AND (%(user_id)s::text IS NULL
-            OR owl_log.readable(state) ->> 'user_id' = %(user_id)s
-            OR originator_id = %(user_id)s::text::uuid)
-        AND (%(amount_fen)s::bigint IS NULL OR EXISTS (
+    WHERE notification_id > %(after)s AND notification_id <= %(until)s{more}
+    ORDER BY notification_id LIMIT %(limit)s
+""")
+NEWEST_FIRST: Final = SQL("""
+    SELECT {columns} FROM owl_log.events
+    WHERE notification_id > %(after)s AND notification_id <= %(until)s{more}
+    ORDER BY notification_id DESC LIMIT %(limit)s
+""")
+# only what is asked for stands in the statement: a plan that is kept then stays the right one
+CONDITIONS: Final = {
+    "tag": SQL(" AND topic LIKE %(tag)s"),
+    "streams": SQL(" AND originator_id = ANY (%(streams)s)"),
+    "actor": SQL(" AND actor LIKE %(actor)s"),
+    "correlation": SQL(" AND correlation_id = %(correlation)s"),
+    "user_id": SQL("""
+        AND (owl_log.readable(state) ->> 'user_id' = %(user_id)s
+            OR originator_id = %(user_id)s::uuid)
+    """),
+    "amount_fen": SQL("""
+        AND EXISTS (
             SELECT FROM jsonb_each(owl_log.readable(state)) AS field
             WHERE field.key = ANY (%(amounts)s)
-                AND abs(field.value::bigint) >= %(amount_fen)s))
-    ORDER BY notification_id LIMIT %(limit)s
-""").format(columns=COLUMNS)
+                AND abs(field.value::bigint) >= %(amount_fen)s)
+    """),
+}
+INDEXED: Final = frozenset({"streams"})
 AT: Final = SQL("""
     SELECT {columns} FROM owl_log.events WHERE notification_id = %(position)s
+""").format(columns=COLUMNS)
+AT_VERSION: Final = SQL("""
+    SELECT {columns} FROM owl_log.events
+    WHERE originator_id = %(stream)s AND originator_version = %(version)s
 """).format(columns=COLUMNS)
 HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM owl_log.events"
 RECORDED_AT: Final = """
@@ -81,35 +102,112 @@ class Filter(Struct, frozen=True, kw_only=True):
     amount_fen: int | None = None
 
 
+class Found(Struct, frozen=True):
+    """The events that match, and where to go on: ``None`` when there are no more.
+
+    Going on means ``Filter.after`` where the order is the log's, and ``Filter.until`` where the
+    newest come first.
+    """
+
+    entries: list[Entry]
+    onwards: int | None
+
+
 async def head(connection: AsyncConnection[Any]) -> int:
     """The highest position, 0 when the log is empty."""
     return int((await rows(connection, HEAD, {}))[0][0])
+
+
+async def look(
+    connection: AsyncConnection[Any],
+    wanted: Filter,
+    limit: int,
+    *,
+    newest_first: bool = False,
+    enough: Callable[[], bool] = lambda: False,
+) -> Found:
+    """At most ``limit`` events that match; fewer when ``enough`` says that it took too long."""
+    until = await head(connection) if wanted.until is None else wanted.until
+    low, high, limit = wanted.after, until, min(limit, PAGE_MAX)
+    given, parameters = _conditions(wanted)
+    statement = (NEWEST_FIRST if newest_first else IN_ORDER).format(
+        columns=COLUMNS, more=SQL("").join(CONDITIONS[name] for name in given)
+    )
+    is_quick = not given or bool(INDEXED.intersection(given))
+    found: list[Entry] = []
+    while low < high and len(found) < limit:
+        first, last = low, high
+        if not is_quick and newest_first:
+            first = max(low, high - STRETCH)
+        elif not is_quick:
+            last = min(high, low + STRETCH)
+        bounds = {"after": first, "until": last, "limit": limit - len(found)}
+        part = [entry(row) for row in await rows(connection, statement, parameters | bounds)]
+        found += part
+        if len(found) == limit:
+            last_seen = part[-1].position
+            low, high = (low, last_seen - 1) if newest_first else (last_seen, high)
+        elif newest_first:
+            high = first
+        else:
+            low = last
+        if enough():
+            break
+    onwards = None if low >= high else high if newest_first else low
+    return Found(found, onwards)
 
 
 async def entries(
     connection: AsyncConnection[Any], wanted: Filter, limit: int = 100
 ) -> list[Entry]:
     """The first ``limit`` events that match, in the log's order."""
-    until = await head(connection) if wanted.until is None else wanted.until
-    parameters = {
-        "after": wanted.after,
-        "until": until,
-        "tags": None if wanted.tag is None else [_like(wanted.tag)],
-        "streams": None if wanted.streams is None else list(wanted.streams),
-        "actor": None if wanted.actor is None else _like(wanted.actor),
-        "correlation": wanted.correlation,
-        "user_id": None if wanted.user_id is None else str(wanted.user_id),
-        "amount_fen": wanted.amount_fen,
-        "amounts": AMOUNTS,
-        "limit": min(limit, PAGE_MAX),
-    }
-    return [entry(row) for row in await rows(connection, MATCHING, parameters)]
+    return (await look(connection, wanted, limit)).entries
 
 
 async def entry_at(connection: AsyncConnection[Any], position: int) -> Entry | None:
     """The event at a position."""
     found = await rows(connection, AT, {"position": position})
     return entry(found[0]) if found else None
+
+
+async def entry_of(
+    connection: AsyncConnection[Any], stream: UUID, version: int
+) -> Entry | None:
+    """The event of a stream with this version."""
+    found = await rows(connection, AT_VERSION, {"stream": stream, "version": version})
+    return entry(found[0]) if found else None
+
+
+def moment_in(text: str) -> int | datetime:
+    """A position, or a time; a time without a zone is UTC.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+async def position_of(
+    connection: AsyncConnection[Any], moment: int | datetime | None
+) -> int | None:
+    """The position that was given, or that of the time that was given."""
+    if isinstance(moment, datetime):
+        return await position_at(connection, moment)
+    return moment
+
+
+async def bounds(
+    connection: AsyncConnection[Any],
+    since: int | datetime | None,
+    until: int | datetime | None,
+) -> tuple[int, int | None]:
+    """What to look at: from a position, or after a time; up to a position or time."""
+    first = await position_of(connection, since) or 0
+    after = first if isinstance(since, datetime) else max(0, first - 1)
+    return after, await position_of(connection, until)
 
 
 async def position_at(connection: AsyncConnection[Any], moment: datetime) -> int:
@@ -156,6 +254,20 @@ async def rows(
     async with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
         await cursor.execute(query, parameters)
         return await cursor.fetchall()
+
+
+def _conditions(wanted: Filter) -> tuple[list[str], dict[str, Any]]:
+    """Which conditions are given, and what they are given."""
+    given = [name for name in CONDITIONS if getattr(wanted, name) is not None]
+    return given, {
+        "tag": None if wanted.tag is None else _like(wanted.tag),
+        "streams": None if wanted.streams is None else list(wanted.streams),
+        "actor": None if wanted.actor is None else _like(wanted.actor),
+        "correlation": wanted.correlation,
+        "user_id": None if wanted.user_id is None else str(wanted.user_id),
+        "amount_fen": wanted.amount_fen,
+        "amounts": AMOUNTS,
+    }
 
 
 def _like(pattern: str) -> str:

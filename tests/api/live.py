@@ -27,6 +27,7 @@ from api.reading import open_pool
 from api.registration import create_admin
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
+from commands.notary import SigningKey
 from commands.signals import LocalSignal
 from commands.throttle import Config, Limit, Throttle
 from commands.writer import Writer
@@ -43,6 +44,7 @@ T = TypeVar("T")
 PASSWORD = "password123"
 KEY = b"k" * 32
 REQUEST_KEY = b"r" * 32
+AUDIT_SEED = bytes(range(32))
 SECRETS = Secrets(pepper=b"p" * 32, sealing_key=b"s" * 32)
 UNHURRIED = Config(
     login_address=Limit(10_000, 900),
@@ -119,6 +121,8 @@ async def open_platform(
             artifacts=files,
             passwords=passwords,
             throttle=throttle,
+            committed=committed,
+            notary_key=SigningKey(AUDIT_SEED),
             writer_counts=writer.counts,
             broker_connected=lambda: False,
         )

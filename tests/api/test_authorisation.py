@@ -42,6 +42,9 @@ OTHERWISE = {
 }
 """What those who may get where it is neither a 200 nor, for a body that is none, a 422."""
 
+QUERIES = {"GET /api/audit/events/stream": "?max_seconds=1"}
+"""What has to be asked as well, so that the answer ends."""
+
 
 class World:
     """Who asks, and the things that they ask for."""
@@ -71,6 +74,9 @@ class World:
             "code_id": self._code,
             "user_id": lambda _: str(self.owner.user_id),
             "name": lambda route: "swagger-ui.css" if "/docs/" in route else "a.txt",
+            "event": lambda _: "1",
+            "stream_id": lambda _: str(self.owner.user_id),
+            "version": lambda _: "1",
             "read_model": lambda _: "users",
             "act": lambda _: "verify",
         }
@@ -81,7 +87,7 @@ class World:
         return "/".join(
             self.makers[part[1:-1].partition(":")[0]](route) if part[:1] == "{" else part
             for part in parts
-        )
+        ) + QUERIES.get(route, "")
 
     def _someone(self, role: Role = "user") -> Person:
         return self._stack.enter_context(self._api.someone(role))

@@ -132,6 +132,8 @@ def kept_usable(case: Case[Any]) -> None:
     """Not the two things after which everybody is told the same: they have their own tests."""
     if str(case.headers.get("Owl-Min-Position", "")).isdigit():
         del case.headers["Owl-Min-Position"]  # of the future it is a 503, as described
+    if case.path == "/api/audit/events/stream":
+        case.query = {"max_seconds": 1} | (case.query or {})  # else it goes on for an hour
     if isinstance(case.body, dict) and case.body.get("maintenance_mode") is True:
         case.body["maintenance_mode"] = False
 

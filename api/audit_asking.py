@@ -1,0 +1,195 @@
+"""What auditors may ask for over HTTP: the parameters, each with a form of its own.
+
+The forms leave no room for a name or an e-mail address, since what is asked is recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final, TypeAlias
+from uuid import UUID
+
+from litestar.params import QueryParameter
+from msgspec import Struct
+from psycopg import AsyncConnection
+
+from api.messages import Fault
+from api.rejection import InvalidRequest
+from domain.money import FEN_PER_YUAN
+from projections.audit.entity import Entity, NoEntity
+from projections.audit.story import PAGE_MAX, Filter, bounds, moment_in
+
+LOOK_S: Final = 1.0
+"""After so long a list is answered with what was found, and where to go on."""
+MOMENT: Final = (
+    r"^(?:[0-9]{1,18}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
+    r"(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2}))$"
+)
+YEARS: Final = range(2000, 2101)
+
+From: TypeAlias = Annotated[
+    str | None,
+    QueryParameter(
+        name="from",
+        pattern=MOMENT,
+        description="From this position, or after this time (RFC 3339). 起始位置或时间",
+    ),
+]
+To: TypeAlias = Annotated[
+    str | None,
+    QueryParameter(
+        name="to",
+        pattern=MOMENT,
+        description="Up to this position or time, included. 结束位置或时间",
+    ),
+]
+AsOf: TypeAlias = Annotated[
+    str | None,
+    QueryParameter(
+        name="as_of",
+        pattern=MOMENT,
+        description="After this position, or at this time; now unless told. 截至位置或时间",
+    ),
+]
+After: TypeAlias = Annotated[
+    int | None,
+    QueryParameter(
+        ge=0,
+        lt=10**18,
+        description="Go on after this position: `next_after` of the answer before. 续读位置",
+    ),
+]
+Limit: TypeAlias = Annotated[
+    int, QueryParameter(ge=1, le=PAGE_MAX, description="At most so many. 最多条数")
+]
+Tag: TypeAlias = Annotated[
+    str | None,
+    QueryParameter(
+        name="type",
+        pattern=r"^[a-z0-9_.*/]{1,100}$",
+        description="The tag; `*` stands for anything. 事件标签，* 表示任意",
+    ),
+]
+StreamId: TypeAlias = Annotated[
+    UUID | None, QueryParameter(description="Of this stream. 事件流编号")
+]
+EntityName: TypeAlias = Annotated[
+    str | None,
+    QueryParameter(
+        pattern=r"^(?:user|task|server|code):[0-9a-f-]{36}$",
+        description="In the streams of `user:ID`, `task:ID`, `server:ID` or `code:ID`. 实体",
+    ),
+]
+ActorName: TypeAlias = Annotated[
+    str | None,
+    QueryParameter(
+        pattern=r"^[A-Za-z0-9_:.*/-]{1,100}$",
+        description="Who did it, as kind and id; `*` stands for anything. 操作者",
+    ),
+]
+Account: TypeAlias = Annotated[
+    UUID | None, QueryParameter(description="About this user, in any stream. 涉及的用户")
+]
+Correlation: TypeAlias = Annotated[
+    str | None,
+    QueryParameter(
+        pattern=r"^[A-Za-z0-9_:./-]{1,100}$", description="Of this request. 请求编号"
+    ),
+]
+AmountMin: TypeAlias = Annotated[
+    str | None,
+    QueryParameter(
+        pattern=r"^[0-9]{1,12}(?:\.[0-9]{1,2})?$",
+        description="Sums of at least so many yuan. 最小金额，单位元",
+    ),
+]
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """Which events: the filters of the list and of the tail alike."""
+
+    tag: str | None
+    stream: UUID | None
+    entity: str | None
+    actor: str | None
+    account: UUID | None
+    correlation: str | None
+    amount_min: str | None
+
+    def filter(self, after: int, until: int | None) -> Filter:
+        """The filter that the log is read with.
+
+        Raises:
+            InvalidRequest: it is no entity.
+        """
+        return Filter(
+            after=after,
+            until=until,
+            tag=self.tag,
+            streams=self._streams(),
+            actor=self.actor,
+            correlation=self.correlation,
+            user_id=self.account,
+            amount_fen=None
+            if self.amount_min is None
+            else int(Decimal(self.amount_min) * FEN_PER_YUAN),
+        )
+
+    def _streams(self) -> tuple[UUID, ...] | None:
+        entity = None if self.entity is None else entity_named(self.entity)
+        if entity is None:
+            return None if self.stream is None else (self.stream,)
+        streams = entity.streams
+        return tuple(
+            stream for stream in streams if self.stream is None or stream == self.stream
+        )
+
+
+def entity_named(text: str) -> Entity:
+    """The entity ``kind:id``.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    try:
+        return Entity.parse(text)
+    except NoEntity:
+        raise InvalidRequest({"entity": [Fault("uuid")]}) from None
+
+
+def moment(name: str, text: str | None) -> int | datetime | None:
+    """A position or a time that was given.
+
+    Raises:
+        InvalidRequest: there is no such time.
+    """
+    if text is None:
+        return None
+    try:
+        found = moment_in(text)
+    except ValueError:
+        raise InvalidRequest({name: [Fault("time")]}) from None
+    if isinstance(found, datetime) and found.year not in YEARS:
+        raise InvalidRequest({name: [Fault("year")]})
+    return found
+
+
+async def stretch(
+    connection: AsyncConnection[Any], since: str | None, until: str | None
+) -> tuple[int, int | None]:
+    """After which position, and up to which.
+
+    Raises:
+        InvalidRequest: a time is none.
+    """
+    return await bounds(connection, moment("from", since), moment("to", until))
+
+
+def soon() -> Callable[[], bool]:
+    """Says when a look has taken long enough."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + LOOK_S
+    return lambda: loop.time() >= ends
