@@ -14,6 +14,7 @@ from tests.journeys.farm import Server
 
 FREE = {"title": "x", "task_type": "test"}
 ROUNDS = 8
+BALANCE = 10_000
 ENDS = """
     SELECT count(*) FROM owl_log.story WHERE stream = '{task_id}'
         AND tag IN ('tasks.task_completed/1', 'tasks.task_cancelled/1', 'tasks.task_failed/1')
@@ -39,24 +40,37 @@ def at_once(*work: Callable[[], Any]) -> list[Any]:
         return [done.result() for done in [pool.submit(each) for each in work]]
 
 
+@pytest.fixture
+def priced(admin: Person, person: Person) -> Iterator[Person]:
+    """Somebody with money, for whom every millisecond costs something."""
+    ok(admin.client.put("/api/admin/config", json={"prices_per_minute": {"test": 100}}))
+    ok(admin.client.put(f"/api/admin/users/{person.user_id}", json={"balance": BALANCE}))
+    yield person
+    ok(admin.client.put("/api/admin/config", json={"prices_per_minute": {"test": 0}}))
+
+
 def test_a_cancellation_and_a_completion_have_one_winner(
-    api: LiveApi, server: Server, person: Person
+    api: LiveApi, server: Server, priced: Person
 ) -> None:
     endings: Counter[str] = Counter()
+    paid = 0.0
     for _ in range(ROUNDS):
-        task_id = UUID(ok(person.client.post("/api/tasks", json=FREE))["id"])
+        task_id = UUID(ok(priced.client.post("/api/tasks", json=FREE))["id"])
         server.take(task_id)
         cancelled, _ended = at_once(
-            partial(person.client.post, f"/api/tasks/{task_id}/cancel"),
-            partial(server.end, task_id, "completed"),
+            partial(priced.client.post, f"/api/tasks/{task_id}/cancel"),
+            partial(server.end, task_id, "completed", run_ms=60_000),
         )
         assert cancelled.status_code in {200, 409}
-        task = ok(person.client.get(f"/api/tasks/{task_id}"))
+        task = ok(priced.client.get(f"/api/tasks/{task_id}"))
         assert task["status"] in {"completed", "cancelled"}
         endings[task["status"]] += 1
         assert api.rows(ENDS.format(task_id=task_id)) == [(1,)]
+        paid += task["cost"]
     assert sum(endings.values()) == ROUNDS
-    assert ok(person.client.get("/api/users/me"))["held_balance"] == 0
+    me = ok(priced.client.get("/api/users/me"))
+    assert paid > 0
+    assert (me["held_balance"], me["balance"]) == (0, pytest.approx(BALANCE - paid))
 
 
 def test_of_many_retries_at_once_one_runs(server: Server, person: Person) -> None:
