@@ -33,6 +33,7 @@ from api.routes import (
     health,
     logs,
     metrics,
+    projections,
     recharge,
     tasks,
     users,

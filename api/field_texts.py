@@ -324,6 +324,83 @@ FIELDS: Final[dict[str, FieldText]] = {
     "query.amount_min": F("最小金额，单位元", "Yuan.", "100.00"),
     "query.max_seconds": F("最长时间，单位秒", "Seconds.", 3600),
     "query.after": F("续读位置", "A position.", 1),
+    # ── read models ───────────────────────────────────────────────────────────────────────────
+    "read_model": F("读模型名称", "The read model's name.", "tasks"),
+    "path.read_model": F("读模型名称", "The read model's name.", "tasks"),
+    "path.act": F(
+        "操作：pause、resume、cancel、verify、switch、rollback、drop-old",
+        "One of pause, resume, cancel, verify, switch, rollback, drop-old.",
+        "verify",
+    ),
+    "act": F("操作", "What was ordered.", "rebuild"),
+    "read_models": F("全部读模型", "All read models."),
+    "as_of": F("回答的时刻", "When this was so.", _TIME),
+    "standing": F("状态", "How far it is."),
+    "orders": F("最近十次操作，新的在前", "What was ordered lately, the newest first."),
+    "generations": F("各代数据表", "The generations of its tables."),
+    "generation": F("第几代", "Which generation of its tables.", 2),
+    "fingerprint": F(
+        "生成规则的指纹", "The digest of the folds and tables that made it.", "9f86d081884c7d65"
+    ),
+    "condition": F(
+        "状况", "Whether it follows its log, has stopped, or is another version's.", "following"
+    ),
+    "lag_events": F("落后的事件数", "How many events it is behind its log.", 0),
+    "stopped_at": F("停在哪个事件", "The event at which it has stopped, or null.", 812),
+    "ReadModelStanding.source": F("事件来源", "Which log it is made of.", "business"),
+    "ReadModelStanding.rebuild": F(
+        "最近一次重建",
+        "Its last rebuild, or null.",
+        {
+            "generation": 2,
+            "step": "folding",
+            "is_interrupted": False,
+            "percent": 62.5,
+            "position": 652,
+            "upto": 1042,
+            "events_per_s": 51200.0,
+            "eta_s": 12.5,
+            "switching": "auto",
+            "max_load": 0.5,
+            "error": None,
+            "began_at": _TIME,
+            "updated_at": _TIME,
+        },
+    ),
+    "GenerationStanding.state": F(
+        "live 供查询，kept 备回退，building 在建",
+        "`live` is what queries see, `kept` the way back, `building` not yet seen.",
+        "live",
+    ),
+    "GenerationStanding.position": F(
+        "已处理到的位置", "The last event that it has folded.", 1042
+    ),
+    "GenerationStanding.error": F(
+        "停止原因", "Why it has stopped, or null.", "position 812 cannot be folded"
+    ),
+    "step": F("到哪一步", "What it has come to.", "folding"),
+    "is_interrupted": F(
+        "是否中断；resume 从断点继续", "Whether its process died; `resume` goes on.", False
+    ),
+    "percent": F("进度，0 到 100", "How much of the history is folded.", 62.5),
+    "upto": F("目标位置", "The position at which its history ends.", 1042),
+    "events_per_s": F("每秒处理事件数", "Its pace, in events a second.", 51200.0),
+    "eta_s": F("预计剩余秒数", "Seconds to go at this pace, or null.", 12.5),
+    "switching": F(
+        "auto 自动切换，manual 等待 switch", "Whether it waits for `switch`.", "auto"
+    ),
+    "max_load": F("占用时间比例", "The share of the time in which it works.", 0.5),
+    "RebuildStanding.position": F("已处理到的位置", "The last event that it has folded.", 652),
+    "RebuildStanding.error": F("失败原因", "Why it failed or waits, or null.", "rows differ"),
+    "began_at": F("开始时间", "When its process took it up.", _TIME),
+    "asked_by": F("下令者", "Who ordered it, as kind and id.", f"admin:{_ID}"),
+    "asked_at": F("下令时间", "When it was ordered.", _TIME),
+    "Order.state": F(
+        "at work 执行中，done 完成，refused 无法执行，expired 过期，interrupted 中断",
+        "What became of it; `expired`: no worker took it within ten minutes.",
+        "done",
+    ),
+    "told": F("结果说明", "What came of it.", "generation 1 → 2"),
 }
 HEADERS: Final[dict[str, tuple[str, dict[str, Any], str]]] = {
     "Last-Event-ID": (
