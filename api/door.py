@@ -19,6 +19,7 @@ from api import access_log
 from api.desk import Desk
 from api.envelope import Failure
 from api.exchange import Exchange
+from api.headers_only import HeadersOnly, naming_head
 from api.logging_setup import logger
 from api.messages import ERRORS
 
@@ -29,6 +30,7 @@ SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
 )
 NO_STORE: Final = (b"cache-control", b"no-store")
 _NO_ADDRESS = re.compile(r"//|/\.\.?(?:/|\Z)|[\x00-\x1f\x7f\\]")
+_NO_METHOD: Final = 405
 _QUIET: Final = ("/health/", "/metrics")
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 _log = logger(access_log.ACCESS)
@@ -47,7 +49,10 @@ class Door:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        path: str = scope["path"]
+        method, path = str(scope["method"]), str(scope["path"])
+        if method == "HEAD":
+            head = HeadersOnly(scope, send)
+            scope, receive, send = head.scope, head.receive, head.send
         if _NO_ADDRESS.search(path):
             scope["path"] = "/-"  # no route has this name: the usual 404
         exchange = Exchange(self._desk, scope)
@@ -58,8 +63,10 @@ class Door:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = _headers(exchange, list(message["headers"]))
-                is_options = scope["method"] == "OPTIONS"
-                message["headers"] = self._allowing(scope, headers) if is_options else headers
+                tells_methods = method == "OPTIONS" or status == _NO_METHOD
+                message["headers"] = (
+                    self._allowing(scope, headers) if tells_methods else headers
+                )
             await send(message)
 
         try:
@@ -72,15 +79,14 @@ class Door:
         finally:
             if exchange.place is not None:
                 exchange.desk.crowd.leave(exchange.place)
-            _note(exchange, path, status)
+            _note(exchange, method, path, status)
 
     def _allowing(self, scope: Scope, headers: Headers) -> Headers:
         """Litestar tells of an address only what the module says that brought it first."""
         methods = self._methods.get(str(scope.get("path_template")))
-        if methods is None:
-            return headers
         return [
-            (name, methods if name.lower() == b"allow" else value) for name, value in headers
+            (name, naming_head(methods or value) if name.lower() == b"allow" else value)
+            for name, value in headers
         ]
 
 
@@ -115,16 +121,16 @@ async def _crash(exchange: Exchange, send: Send) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _note(exchange: Exchange, path: str, status: int) -> None:
+def _note(exchange: Exchange, method: str, path: str, status: int) -> None:
     seconds = time.perf_counter() - exchange.began
     scope: Any = exchange.scope
-    exchange.desk.metrics.note(scope["method"], scope.get("path_template"), status, seconds)
+    exchange.desk.metrics.note(method, scope.get("path_template"), status, seconds)
     if path.startswith(_QUIET):
         return
     principal = exchange.principal
     access_log.note(
         access_log.Request(
-            method=scope["method"],
+            method=method,
             path=path,
             status=status,
             duration_ms=round(seconds * 1000, 2),
