@@ -197,7 +197,8 @@ FAULTS: Final[dict[str, Text]] = {
         "{label}不能早于开始日期", "{label} must not be before the start date"
     ),
     "too_many_days": Text(
-        "时间范围过长，最多 {limit} 天", "The span is too long: at most {limit} days"
+        "时间范围过长，最多 {limit} 天，请分几次下载",
+        "The span is too long: at most {limit} days. Download it in parts",
     ),
     "date_or_span": Text(
         "date 与 start_date、end_date 只能选择其一",

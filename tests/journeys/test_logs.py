@@ -195,6 +195,35 @@ def test_what_happened_to_tasks_is_a_file(api: LiveApi, admin: Person) -> None:
     assert "written by the task" in {line["message"] for line in whole()}
 
 
+def test_a_deleted_tasks_log_is_read_by_auditors_and_nobody_else(
+    api: LiveApi, admin: Person, reader: httpx.Client
+) -> None:
+    file = "/api/logs/download?log_type=tasks&task_id="
+    with api.someone() as person:
+        task_id = ok(person.client.post("/api/tasks", json=FREE))["id"]
+        ok(person.client.delete(f"/api/tasks/{task_id}"))
+        for client in (person.client, admin.client, reader):
+            refused(client.get(f"/api/logs/tasks/{task_id}"), 404, "RESOURCE_NOT_FOUND")
+        refused(person.client.get(f"{file}{task_id}"), 403, "ACCESS_DENIED")
+        for client in (admin.client, reader):
+            told = {line["event"] for line in lines_of(client.get(f"{file}{task_id}"))}
+            assert {"tasks.task_submitted/1", "tasks.task_deleted/1"} <= told
+
+
+def test_a_span_is_bounded_in_a_download_alone_and_the_refusal_says_so(
+    reader: httpx.Client,
+) -> None:
+    years = "start_date=2020-01-01&end_date=2026-12-31"
+    ok(reader.get(f"/api/logs/system?{years}"))
+    ok(reader.get(f"/api/logs/user-actions?{years}"))
+    answer = reader.get(f"/api/logs/download?log_type=system&{years}")
+    (message,) = refused(answer, 422, "VALIDATION_ERROR")["field_errors"]["end_date"]
+    assert "92" in message
+    assert "分几次下载" in message
+    inclusive = "start_date=2024-01-01&end_date=2024-04-01"
+    lines_of(reader.get(f"/api/logs/download?log_type=system&{inclusive}"))
+
+
 def test_a_file_longer_than_one_part_is_whole(
     api: LiveApi, admin: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
