@@ -51,6 +51,7 @@ _CHAPTERS = (
     configuration,
     logs,
     audit,
+    projections,
 )
 
 

@@ -22,6 +22,11 @@ KEPT: Final[dict[str, Mapping[str, str]]] = {
     "users_change_own_password": {"token": "data.access_token"},
     "tasks_submit": {"task_id": "data.id"},
     "recharge_issue": {"code_id": "data.codes[0].id", "code": "data.codes[0].code"},
+    "audit_list_events": {
+        "event": "data.items[0].position",
+        "stream_id": "data.items[0].stream",
+        "version": "data.items[0].version",
+    },
     "fleet_register": {
         "server_id": "data.id",
         "enrolment_token": "data.enrolment_token",
@@ -40,10 +45,11 @@ BY_HAND: Final = frozenset(
     {
         *("users_change_own_password", "fleet_enrol", "artifacts_read_artifact"),
         *("logs_read_task_log", "projections_act", "projections_rebuild"),
+        "audit_follow_events",
     }
 )
-"""Not expected to succeed in a row: they end the token, or need an agent, a file, a task that
-was not deleted."""
+"""Not expected to succeed in a row: they end the token, do not end by themselves, or need an
+agent, a file, a task that was not deleted."""
 BODIES: Final[dict[str, Json]] = {
     "auth_register": {
         "email": "user-{{$timestamp}}@example.com",
