@@ -10,6 +10,8 @@ import msgspec
 from msgspec import Struct
 from structlog.typing import EventDict
 
+from commands.agent_log import LOGGER, PROGRAM
+
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 TEXT_MAX: Final = 4_000
@@ -39,7 +41,7 @@ def line_of(record: logging.LogRecord, event: EventDict, program: str) -> Line:
     return Line(
         logged_at=datetime.fromtimestamp(record.created, UTC),
         level=level_of(record.levelno),
-        program=program,
+        program=PROGRAM if record.name == LOGGER else program,
         logger=record.name,
         event=said,
         request_id=None if request_id is None else str(request_id),

@@ -15,6 +15,7 @@ from nats.js.api import ConsumerConfig
 
 from commands import topology
 from commands.admission import Admission
+from commands.agent_log import AgentLog
 from commands.artifact_intake import ArtifactIntake
 from commands.artifact_store import ArtifactStore
 from commands.board import Board
@@ -28,7 +29,7 @@ from commands.ingest_telemetry import PREFIX as TELEMETRY
 from commands.ingest_telemetry import TelemetryIngest, telemetry_consumer
 from commands.lease import Lease
 from commands.leases import Leases
-from commands.loop import Config, Supervised
+from commands.loop import Config, Loop, Supervised
 from commands.metering import Metering
 from commands.offers import Offers
 from commands.presence import Presence
@@ -93,9 +94,7 @@ def build_loops(worker: Worker) -> list[Supervised]:
     ]
 
 
-def _dispatch(
-    worker: Worker, reader: BoardReader
-) -> list[Topology | TelemetryIngest | TaskIngest | Scheduler | Offers | Leases | Metering]:
+def _dispatch(worker: Worker, reader: BoardReader) -> list[Loop]:
     client, writer, clock = worker.client, worker.writer, worker.clock
     telemetry = worker.log.telemetry
     hearing = Hearing()
@@ -145,6 +144,7 @@ def _dispatch(
         offers,
         Leases(reader, hearing, writer, clock=clock, reaches_agents=reaches_agents),
         Metering(reader, writer, clock=clock, ids=worker.ids),
+        AgentLog(client, reader.board),
     ]
 
 

@@ -33,6 +33,7 @@ from gpu_agent.enrolment import (
 )
 from gpu_agent.executors import load_executors
 from gpu_agent.findings import told
+from gpu_agent.log_tail import LogTail
 from gpu_agent.logging_setup import set_up_logging
 from gpu_agent.ownership import StateInUse, owned
 from gpu_agent.sandbox import find_bubblewrap
@@ -143,14 +144,15 @@ def run(given: str | None, /, state_dir: Path, api_url: str | None, **options: A
     A host without an identity is enrolled first, with the token in OWL_AGENT_TOKEN or in the
     file that OWL_AGENT_TOKEN_FILE names.
     """
-    set_up_logging(options.pop("log_format"))
+    tail = LogTail()
+    set_up_logging(options.pop("log_format"), tail)
     settings = _settings(state_dir, **options)
     identity = _known_or_enrolled(state_dir, api_url, given)
     if not settings.nats_urls and not identity.nats_urls:
         raise click.ClickException("the platform named no broker: give --nats-url")
     try:
         with owned(state_dir):
-            asyncio.run(_live(identity, settings))
+            asyncio.run(_live(identity, settings, tail))
     except StateInUse as error:
         raise click.ClickException(str(error)) from error
 
@@ -197,14 +199,14 @@ def probe(state_dir: Path, *, as_json: bool) -> None:
     click.echo(json.dumps(seen, ensure_ascii=False) if as_json else told(report, seen))
 
 
-async def _live(identity: Identity, settings: Settings) -> None:
+async def _live(identity: Identity, settings: Settings, tail: LogTail) -> None:
     world = World(
         clock=lambda: datetime.now(UTC),
         monotonic=time.monotonic,
         ids=uuid4,
         gpus=_sampler(settings.simulate_gpus),
     )
-    agent = Agent(identity, settings, world, version=_version())
+    agent = Agent(identity, settings, world, version=_version(), tail=tail)
     loop = asyncio.get_running_loop()
     for asked in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(asked, agent.stop)

@@ -7,10 +7,11 @@ work, running tasks get their time, the rest is handed back, the spool is emptie
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -29,6 +30,7 @@ from gpu_agent.enrolment import Identity
 from gpu_agent.fetch import Fetcher
 from gpu_agent.heartbeats import Heartbeats, Who
 from gpu_agent.lease import Lease
+from gpu_agent.log_tail import LogTail
 from gpu_agent.media import MediaSource
 from gpu_agent.outbox import Outbox
 from gpu_agent.sandbox import find_bubblewrap
@@ -58,12 +60,22 @@ class Agent:
     """One life of an agent; make it, `run` it once."""
 
     def __init__(
-        self, identity: Identity, settings: Settings, world: World, *, version: str
+        self,
+        identity: Identity,
+        settings: Settings,
+        world: World,
+        *,
+        version: str,
+        tail: LogTail | None = None,
     ) -> None:
+        """``tail`` holds what this process logs and the platform should know."""
         self._identity = identity
         self._settings = settings
         self._world = world
         self._version = version
+        self._tail = LogTail() if tail is None else tail
+        for secret in (identity.seed, *_passwords(settings.nats_urls or identity.nats_urls)):
+            self._tail.hide(secret)
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -136,6 +148,7 @@ class Agent:
                 ("heartbeats", heartbeats.run()),
                 ("work", feed.run()),
                 ("lease", self._keep_lease(lease, workload)),
+                ("log", self._tell_log(broker)),
             )
         ]
         stopping = asyncio.create_task(self._stopping.wait())
@@ -175,6 +188,14 @@ class Agent:
             if lease.expired(now=self._world.monotonic()) and workload.running():
                 _LOG.error("lease_lost", running=len(workload.running()))
                 workload.stop_all("lease_lost")
+
+    async def _tell_log(self, broker: Broker) -> None:
+        await self._tail.run(
+            broker.publish,
+            server_id=self._identity.server_id,
+            clock=self._world.clock,
+            ids=self._world.ids,
+        )
 
     def _broker(self) -> Broker:
         identity, clock = self._identity, self._world.clock
@@ -237,6 +258,12 @@ def _children_config(settings: Settings) -> ChildrenConfig:
         standby=settings.standby,
         memory_mib=settings.memory_mib,
     )
+
+
+def _passwords(nats_urls: Sequence[str]) -> list[str]:
+    """What addresses of brokers hold in front of the @."""
+    named = [urlsplit(url) for url in nats_urls if "@" in url]
+    return [part for url in named for part in (url.password, url.username) if part]
 
 
 async def _cancel(tasks: list[asyncio.Task[bool] | asyncio.Task[None]]) -> None:

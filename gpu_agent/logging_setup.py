@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 import structlog
 
+from gpu_agent.log_tail import LogTail
+
 LogFormat = Literal["auto", "json", "text"]
 
 
-def set_up_logging(log_format: LogFormat) -> None:
-    """Log to stderr; ``auto`` is text on a terminal and JSON elsewhere."""
+def set_up_logging(log_format: LogFormat, tail: LogTail) -> None:
+    """Log to stderr, and warnings to ``tail``; ``auto`` is text on a terminal, else JSON."""
     as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     last: Any = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
@@ -24,6 +26,7 @@ def set_up_logging(log_format: LogFormat) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            tail,
             last,
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

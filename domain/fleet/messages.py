@@ -223,7 +223,29 @@ class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
     artifacts: tuple[Artifact, ...] = ()
 
 
-Report: TypeAlias = Heartbeat | Began | Advanced | Output | Ended
+class LogLine(Struct, frozen=True, kw_only=True, gc=False):
+    """One line of the agent's own log; ``event`` at most 200 characters, no secret in it."""
+
+    at: datetime
+    level: Literal["WARNING", "ERROR", "CRITICAL"]
+    event: str
+    fields: dict[str, str] = {}
+
+
+class Logged(Struct, frozen=True, kw_only=True, tag="logged"):
+    """What the agent has to say about itself: best effort, said once, ``dropped`` not at all.
+
+    On plain NATS: no consumer keeps it, and no receipt is given.
+    """
+
+    report_id: UUID
+    server_id: UUID
+    sent_at: datetime
+    lines: tuple[LogLine, ...]
+    dropped: int = 0
+
+
+Report: TypeAlias = Heartbeat | Began | Advanced | Output | Ended | Logged
 
 KINDS: Final[dict[type[Struct], str]] = {
     Heartbeat: "heartbeat",
@@ -231,6 +253,7 @@ KINDS: Final[dict[type[Struct], str]] = {
     Advanced: "progress",
     Output: "output",
     Ended: "finished",
+    Logged: "log",
 }
 """The last token of a report's subject."""
 

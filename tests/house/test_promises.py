@@ -18,6 +18,7 @@ import api.app
 from api.cli import main as owl
 from api.settings import Settings
 from commands.admission import rights_of
+from commands.agent_log import SUBJECT as AGENT_LOG
 from commands.ingest_tasks import SUBJECTS as TASK_REPORTS
 from commands.ingest_telemetry import SUBJECTS as TELEMETRY_REPORTS
 from commands.signals import COMMITTED, PROJECTED
@@ -177,7 +178,8 @@ def test_a_message_has_the_fields_that_its_table_names(shape: type[Struct]) -> N
 
 def test_the_subjects_are_those_that_programs_use() -> None:
     told = set(rows_of(MESSAGES, "## Subjects"))
-    reports = {subject.replace("*", "<server>") for subject in TASK_REPORTS + TELEMETRY_REPORTS}
+    heard = (*TASK_REPORTS, *TELEMETRY_REPORTS, AGENT_LOG)
+    reports = {subject.replace("*", "<server>") for subject in heard}
     kinds = {f"owl.reports.<server>.{kind}" for kind in messages.KINDS.values()}
     assert reports == kinds
     server = state_machines.SERVER_ID
