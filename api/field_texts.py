@@ -182,7 +182,7 @@ FIELDS: Final[dict[str, FieldText]] = {
     "name": F("名称", "The name.", "GPU-Server-01"),
     "GpuItem.name": F("GPU 型号", "The model.", "NVIDIA H200"),
     "GpuUsage.name": F("GPU 型号", "The model.", "NVIDIA H200"),
-    "host": F("主机名", "What the host calls itself.", "gpu-01.lan"),
+    "host": F("主机名，仅管理员可见", "What the host calls itself; empty for users.", "gpu-01.lan"),
     "hostname": F("主机名", "What the host calls itself.", "gpu-01.lan"),
     "ServerItem.status": F(
         "状态：在线、离线、维护（排空）或故障",
@@ -193,7 +193,9 @@ FIELDS: Final[dict[str, FieldText]] = {
     "gpu_count": F("GPU 数量", "How many GPUs it has.", 2),
     "gpus": F("各 GPU", "Its GPUs."),
     "gpu_usage": F("各 GPU 的用量", "Its GPUs now; empty when it is not online."),
-    "running_tasks": F("正在运行的任务", "The tasks that run there."),
+    "running_tasks": F(
+        "正在运行的任务，普通用户只看到自己的", "The tasks that run there; users see their own."
+    ),
     "total_memory": F("显存总量，单位 GiB", "GiB of GPU memory.", 24.0),
     "used_memory": F(
         "已用显存，单位 GiB", "GiB of GPU memory in use; null unless online.", 12.5
@@ -213,7 +215,9 @@ FIELDS: Final[dict[str, FieldText]] = {
     "gpu_id": F("GPU 序号", "Its index on its server.", 0),
     "uuid": F("GPU 的 UUID", "The driver's id for it.", "GPU-6f1c2a94"),
     "simulated": F("是否为模拟数据", "Whether it is made up, for want of a real GPU.", False),
-    "agent_version": F("代理版本", "The agent's version.", "0.10.0"),
+    "agent_version": F(
+        "代理版本，仅管理员可见", "The agent's version; empty for users.", "0.10.0"
+    ),
     "enrolment_token": F(
         "一次性注册令牌，仅在此显示",
         "The single-use enrolment token, shown only here.",

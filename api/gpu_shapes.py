@@ -113,12 +113,12 @@ def _percent(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
-def server_of(server: ServerView) -> ServerItem:
-    """A server in the contract's shape."""
+def server_of(server: ServerView, *, is_whole: bool) -> ServerItem:
+    """A server in the contract's shape; what only operators may know is empty for others."""
     return ServerItem(
         id=server.server_id,
         name=server.name,
-        host=server.host,
+        host=server.host if is_whole else "",
         status=server.status,
         current_tasks=server.current_tasks,
         max_concurrent_tasks=server.max_concurrent_tasks,
@@ -140,7 +140,7 @@ def server_of(server: ServerView) -> ServerItem:
         memory_usage=_percent(server.memory_percent),
         last_heartbeat=shown(server.last_heartbeat_at),
         simulated=server.is_simulated,
-        agent_version=server.agent_version,
+        agent_version=server.agent_version if is_whole else "",
         registered_at=shown(server.registered_at),
         enrolled_at=shown(server.enrolled_at),
     )

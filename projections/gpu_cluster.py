@@ -116,7 +116,15 @@ NOW: Final = """
     SELECT json_build_object(
         'server_id', server_id, 'status', status, 'cpu_percent', cpu_percent,
         'memory_percent', memory_percent, 'gpus', coalesce(figures, '[]'),
-        'running', coalesce(running, '[]'), 'at', last_heartbeat_at,
+        'running', (
+            SELECT coalesce(json_agg(each ORDER BY nth), '[]')
+            FROM jsonb_array_elements(running) WITH ORDINALITY AS runs (each, nth)
+            WHERE %(user_id)s::uuid IS NULL OR EXISTS (
+                SELECT FROM read.tasks AS task
+                WHERE task.task_id = (each ->> 'task_id')::uuid AND user_id = %(user_id)s
+            )
+        ),
+        'at', last_heartbeat_at,
         'is_simulated', is_simulated
     )::text
     FROM found WHERE server_id = %(server_id)s
@@ -180,10 +188,10 @@ async def server_by_id(
 
 
 async def server_now(
-    connection: AsyncConnection[Any], server_id: UUID, *, now: datetime
+    connection: AsyncConnection[Any], server_id: UUID, *, user_id: UUID | None, now: datetime
 ) -> ServerNow | None:
-    """The server's figures of the moment."""
-    about = {"server_id": server_id, **at(now)}
+    """The server's figures of the moment; of what runs there ``user_id``'s, or everybody's."""
+    about = {"server_id": server_id, "user_id": user_id, **at(now)}
     return await one(connection, ServerNow, LIVE_SERVERS + SERVERS + NOW, about)
 
 

@@ -1,4 +1,7 @@
-"""The farm as anybody signed in may see it. Source: the published contract, GPU监控API."""
+"""The farm as anybody signed in may see it. Source: the published contract, GPU监控API.
+
+Users see no server's host name, no agent's version, and of what runs there their own tasks.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,8 @@ async def list_servers(exchange: NamedDependency[Exchange]) -> Envelope[list[Ser
     """获取GPU服务器列表: every server of the farm."""
     async with exchange.reading() as connection:
         found = await servers(connection, now=exchange.platform.clock())
-    return exchange.reply([server_of(server) for server in found])
+    is_whole = _sees_all(exchange)
+    return exchange.reply([server_of(server, is_whole=is_whole) for server in found])
 
 
 @get("/servers/{server_id:uuid}", opt=ANYONE)
@@ -40,7 +44,7 @@ async def read_server(
         found = await server_by_id(connection, server_id, now=exchange.platform.clock())
     if found is None:
         raise NotFound
-    return exchange.reply(server_of(found))
+    return exchange.reply(server_of(found, is_whole=_sees_all(exchange)))
 
 
 @get("/servers/{server_id:uuid}/status", opt=ANYONE)
@@ -49,7 +53,12 @@ async def read_server_status(
 ) -> Envelope[ServerStatusItem]:
     """获取GPU服务器实时状态: one server's newest figures; ``timestamp`` says from when."""
     async with exchange.reading() as connection:
-        found = await server_now(connection, server_id, now=exchange.platform.clock())
+        found = await server_now(
+            connection,
+            server_id,
+            user_id=exchange.user.may_read_of,
+            now=exchange.platform.clock(),
+        )
     if found is None:
         raise NotFound
     return exchange.reply(server_status_of(found))
@@ -61,6 +70,11 @@ async def read_cluster(exchange: NamedDependency[Exchange]) -> Envelope[ClusterI
     async with exchange.reading() as connection:
         found = await cluster_overview(connection, now=exchange.platform.clock())
     return exchange.reply(cluster_of(found))
+
+
+def _sees_all(exchange: Exchange) -> bool:
+    """Whether they may know where the farm stands in the network, and what it runs on."""
+    return exchange.user.may_read_of is None
 
 
 ROUTER = Router(

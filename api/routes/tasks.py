@@ -250,15 +250,14 @@ def _found(task: TaskRow | None) -> TaskRow:
 
 def _whose(exchange: Exchange, wanted: str | None) -> UUID | None:
     """Whose tasks to list."""
+    own = exchange.user.user_id
     if wanted is None:
-        return exchange.user.user_id
-    if exchange.user.may_read_of is not None:
-        raise Rejection("ACCESS_DENIED")
-    if wanted == "all":
-        return None
+        return own
     user_id = id_of(wanted)
-    if user_id is None:
+    if user_id is None and wanted != "all":
         raise InvalidRequest({"user_id": [Fault("user_or_all")]})
+    if user_id != own and exchange.user.may_read_of is not None:
+        raise Rejection("ACCESS_DENIED")
     return user_id
 
 

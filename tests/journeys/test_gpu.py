@@ -1,11 +1,14 @@
 """GPU监控: a server comes in, is seen, is drained, goes; figures are live or not there."""
 
 from datetime import timedelta
+from uuid import UUID
 
 from commands.fleet import NoteServerSilent, note_server_silent
 from domain.fleet.messages import RunningTask
 from tests.api.live import LiveApi, Person, new_id, now, ok, refused
 from tests.journeys.farm import Server, public_key
+
+FREE = {"title": "x", "task_type": "test"}
 
 
 def test_a_server_enrols_once_with_its_token(api: LiveApi, admin: Person) -> None:
@@ -66,13 +69,17 @@ def test_a_server_is_seen_as_the_contract_prints_it(fresh_api: LiveApi) -> None:
         (gpu,) = now_["gpu_usage"]
         assert (gpu["gpu_id"], gpu["usage"]) == (0, 85.5)
         assert (gpu["memory_used"], gpu["memory_total"]) == (10.2, 12.0)
-        (running,) = now_["running_tasks"]
+        (running,) = ok(admin.client.get(f"{path}/status"))["running_tasks"]
         assert (running["task_id"], running["progress"]) == (str(task.task_id), 45.5)
         assert now_["timestamp"].endswith("Z")
 
         (listed,) = ok(user.client.get("/api/gpu/servers"))
         assert listed == ok(user.client.get(path))
-        assert (listed["name"], listed["host"]) == ("GPU-Server-01", "gpu-01.lan")
+        (known,) = ok(admin.client.get("/api/gpu/servers"))
+        assert known == ok(admin.client.get(path))
+        assert (known["name"], known["host"]) == ("GPU-Server-01", "gpu-01.lan")
+        assert known["agent_version"]
+        assert listed == known | {"host": "", "agent_version": ""}
         assert (listed["total_memory"], listed["used_memory"]) == (12.0, 10.2)
         assert (listed["gpu_count"], listed["current_tasks"]) == (1, 0)
         overview = ok(user.client.get("/api/gpu/cluster/overview"))
@@ -98,6 +105,35 @@ def test_a_server_is_seen_as_the_contract_prints_it(fresh_api: LiveApi) -> None:
         assert (gone["status"], gone["cpu_usage"], gone["gpu_usage"]) == ("offline", None, [])
         overview = ok(user.client.get("/api/gpu/cluster/overview"))
         assert (overview["online_servers"], overview["used_memory"]) == (0, 0.0)
+
+
+def test_who_runs_what_where_is_for_them_and_for_operators(
+    fresh_api: LiveApi,
+) -> None:
+    with (
+        fresh_api.someone("admin") as admin,
+        fresh_api.someone("auditor") as auditor,
+        fresh_api.someone() as one,
+        fresh_api.someone() as other,
+    ):
+        server = Server(fresh_api, admin)
+        server.enrol()
+        path = f"/api/gpu/servers/{server.server_id}/status"
+        tasks = [
+            UUID(ok(person.client.post("/api/tasks", json=FREE))["id"])
+            for person in (one, other)
+        ]
+        server.beat(*(RunningTask(task_id=task, attempt=1, progress=1.0) for task in tasks))
+        fresh_api.until(lambda: ok(admin.client.get(path))["running_tasks"])
+
+        def seen_by(person: Person) -> list[UUID]:
+            shown = ok(person.client.get(path))["running_tasks"]
+            return [UUID(running["task_id"]) for running in shown]
+
+        assert seen_by(admin) == seen_by(auditor) == tasks
+        assert [seen_by(one), seen_by(other)] == [[task] for task in tasks]
+        with fresh_api.someone() as third:
+            assert seen_by(third) == []
 
 
 def test_a_server_that_falls_silent_is_offline_also_while_no_worker_runs(

@@ -176,6 +176,11 @@ def test_another_users_task_does_not_exist(
             refused(answer, 404, "RESOURCE_NOT_FOUND")
         assert ok(client.get("/api/tasks"))["total"] == 0
         refused(client.get("/api/tasks?user_id=all"), 403, "ACCESS_DENIED")
+        refused(client.get(f"/api/tasks?user_id={rich.user_id}"), 403, "ACCESS_DENIED")
+        refused(client.get("/api/tasks?user_id=nope"), 422, "VALIDATION_ERROR")
+    own = ok(rich.client.get(f"/api/tasks?user_id={rich.user_id}"))
+    assert own == ok(rich.client.get("/api/tasks"))
+    assert own["total"] >= 1
     for reader in (admin, auditor):
         assert detail(reader, task_id)["user_id"] == str(rich.user_id)
         listed = ok(reader.client.get(f"/api/tasks?user_id={rich.user_id}"))

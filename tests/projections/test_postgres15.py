@@ -29,7 +29,7 @@ def answers(ask: Ask, farm: RandomFarm) -> dict[str, Any]:
     user, task, now = farm.users[0], farm.tasks[0], {"now": farm.now}
     asked: list[tuple[Callable[..., Awaitable[Any]], tuple[Any, ...], dict[str, Any]]] = [
         (servers, (), now),
-        (server_now, (farm.servers[0],), now),
+        (server_now, (farm.servers[0],), {"user_id": user} | now),
         (cluster_overview, (), now),
         (system_statistics, (), now),
         (task_page, (TaskFilter(user_id=None, **PAGE),), {}),

@@ -95,10 +95,10 @@ def test_servers_show_live_figures_only_while_they_are_online(
         None,
     )
     assert offline.last_heartbeat_at is not None
-    now = ask(gpu_cluster.server_now, here, now=farm.now)
+    now = ask(gpu_cluster.server_now, here, user_id=None, now=farm.now)
     assert [gpu.usage_percent for gpu in now.gpus] == [80.0, 81.0]
     assert now.running[0].progress == 40.0
-    stale = ask(gpu_cluster.server_now, gone, now=farm.now)
+    stale = ask(gpu_cluster.server_now, gone, user_id=None, now=farm.now)
     assert (stale.gpus, stale.running, stale.cpu_percent) == ((), (), None)
     assert ask(gpu_cluster.server_by_id, UUID(int=1), now=farm.now) is None
     overview = ask(gpu_cluster.cluster_overview, now=farm.now)
@@ -138,7 +138,7 @@ def test_a_server_that_nobody_hears_is_offline_before_anybody_says_so(
 
     def seen(now: datetime) -> tuple[Any, ...]:
         (listed,) = ask(gpu_cluster.servers, now=now)
-        figures = ask(gpu_cluster.server_now, here, now=now)
+        figures = ask(gpu_cluster.server_now, here, user_id=None, now=now)
         farm_ = ask(gpu_cluster.cluster_overview, now=now)
         row = ask(task_lists.task_by_id, waiting, user_id=None)
         return (
@@ -169,7 +169,9 @@ def test_a_server_that_nobody_hears_is_offline_before_anybody_says_so(
     assert seen(heard_at + timedelta(seconds=30)) == live
     late = heard_at + timedelta(seconds=31)
     assert seen(late) == stale
-    assert ask(gpu_cluster.server_now, here, now=late).at == heard_at, "it says from when"
+    assert ask(gpu_cluster.server_now, here, user_id=None, now=late).at == heard_at, (
+        "it says from when"
+    )
     after = {"offline_after_s": 60}
     farm.say(CONFIGURATION_STREAM, ConfigurationChanged(before={}, after=after))
     assert seen(late) == live, "how long a silence may be is the configuration's to say"
@@ -192,7 +194,7 @@ def test_figures_from_before_a_silence_are_not_shown_when_the_server_is_back(
     project(read_url, [recorded(fact, here, 1, heard_at)], TELEMETRY)
     farm.now += timedelta(hours=1)
     farm.beat(here, boot_id=farm.fresh())  # its figures are on their way
-    now = ask(gpu_cluster.server_now, here, now=farm.now)
+    now = ask(gpu_cluster.server_now, here, user_id=None, now=farm.now)
     assert (now.status, now.cpu_percent, now.gpus) == ("online", None, ())
     assert ask(gpu_cluster.cluster_overview, now=farm.now).gpu_memory_used_mib == 0
 
