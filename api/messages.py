@@ -96,6 +96,11 @@ ERRORS: Final[dict[str, Text]] = {
 
 REASONS: Final[dict[str, Text]] = {
     "the user is inactive": Text("该用户已被停用", "The user is inactive"),
+    "the enrolment token is wrong, used or too old": Text(
+        "注册令牌无效、已用过或已过期，请管理员重新签发（owl gpu enroll）",
+        "The enrolment token is wrong, used or too old:"
+        " ask an administrator for a new one (owl gpu enroll)",
+    ),
     "the task has ended": Text("任务已经结束", "The task has ended"),
     "only a failed or cancelled task can be run again": Text(
         "只有失败或已取消的任务可以重新运行",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import socket
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -21,6 +22,10 @@ from msgspec import Struct
 IDENTITY_FILE: Final = "identity.json"
 TOKEN_LIFETIME_S: Final = 60
 ANSWER_TIMEOUT_S: Final = 30.0
+SPENT: Final = (
+    "A token is good for one enrolment within an hour: have an administrator run"
+    " `owl gpu enroll NAME` and take the token that it prints"
+)
 ENROL_PATH: Final = "/api/gpu/servers/enroll"
 
 
@@ -137,6 +142,7 @@ def _ask(api_url: str, token: str, public_key: str) -> _Enrolled:
             # with or without the /api at its end, as `owl` takes the same address
             api_url.rstrip("/").removesuffix("/api") + ENROL_PATH,
             json=body,
+            headers={"Accept-Language": "en"},
             timeout=ANSWER_TIMEOUT_S,
         )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -149,6 +155,8 @@ def _ask(api_url: str, token: str, public_key: str) -> _Enrolled:
     except msgspec.MsgspecError as error:
         raise EnrolmentRefused(f"{api_url} does not answer like a platform: {error}") from error
     message = answer.message or f"the platform answered {response.status_code}"
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
+        message = f"{message}. {SPENT}"
     raise EnrolmentRefused(message, may_pass=response.is_server_error)
 
 

@@ -180,6 +180,8 @@ def _sentence(error: ApiRefused) -> str:
     ):
         return f"{error}: `owl login`"
     lines = [str(error)]
+    if error.code == "ACCESS_DENIED":
+        lines.append("  this is for administrators: sign in as one with `owl login`")
     fields = error.details.get("field_errors")
     if isinstance(fields, dict):
         lines += [f"  {name}: {said}" for name, found in fields.items() for said in found]

@@ -27,7 +27,6 @@ from api.names import blank_fault
 from api.platform import HttpConfig
 from api.policy import ADMIN, OPEN_IN_MAINTENANCE, PUBLIC
 from api.refusals import refuses
-from api.rejection import Unauthenticated
 from api.validation import checked
 from commands.fleet import (
     ChangeServer,
@@ -50,6 +49,7 @@ from commands.fleet import (
 )
 from domain.envelope import Actor
 from domain.errors import NotFound
+from domain.fleet.server import TokenInvalid
 from projections.gpu_cluster import server_by_id
 
 REGISTERED: Final = Text(
@@ -197,7 +197,7 @@ async def enrol(
     """代理注册: an agent shows its token and leaves its key."""
     parts = _TOKEN.fullmatch(data.token)
     if parts is None:
-        raise Unauthenticated
+        raise TokenInvalid
     server_id = UUID(parts.group(1))
     command = EnrolServer(
         server_id=server_id,

@@ -40,6 +40,9 @@ class TokenInvalid(Refused):
 
     code = "INVALID_CREDENTIALS"
 
+    def __init__(self) -> None:
+        super().__init__("the enrolment token is wrong, used or too old")
+
 
 class Server(Struct, frozen=True, kw_only=True):
     """What the stream says so far.

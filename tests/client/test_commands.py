@@ -80,9 +80,11 @@ def test_an_administrator_lists_reveals_and_revokes_codes(owl: Owl, boss: Owl) -
 
 
 def test_what_a_role_may_not_do_is_refused_in_words(owl: Owl) -> None:
-    refused = owl("codes", "create", "5")
-    assert refused.exit_code == 1
-    assert "(ACCESS_DENIED)" in refused.stderr
+    for command in (["codes", "create", "5"], ["gpu", "enroll", "rack-1"]):
+        refused = owl(*command)
+        assert refused.exit_code == 1
+        assert "(ACCESS_DENIED)" in refused.stderr
+        assert "for administrators: sign in as one with `owl login`" in refused.stderr
 
 
 def test_every_bad_field_is_named(owl: Owl) -> None:

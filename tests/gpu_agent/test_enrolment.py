@@ -136,6 +136,14 @@ def test_a_refusal_says_the_platforms_words(
         load_identity(tmp_path)
 
 
+def test_a_spent_token_is_answered_with_what_to_do(tmp_path: Path) -> None:
+    spent = (401, {"success": False, "message": "The enrolment token is used"})
+    with platform(spent) as (url, _), pytest.raises(EnrolmentRefused) as refused:
+        enrol(url, "a-token", tmp_path, randomness=bytes(32))
+    assert str(refused.value).startswith("The enrolment token is used. ")
+    assert "administrator run `owl gpu enroll NAME`" in str(refused.value)
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "nonsense", "http://[::bad"])
 def test_a_platform_out_of_reach_is_said_in_a_sentence(tmp_path: Path, url: str) -> None:
     with pytest.raises(EnrolmentRefused, match="cannot be reached"):
