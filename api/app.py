@@ -25,6 +25,8 @@ from api.routes import (
     admin,
     artifacts,
     audit,
+    audit_entities,
+    audit_log,
     auth,
     configuration,
     documents,
@@ -51,6 +53,8 @@ _CHAPTERS = (
     configuration,
     logs,
     audit,
+    audit_entities,
+    audit_log,
     projections,
 )
 

@@ -99,6 +99,14 @@ Correlation: TypeAlias = Annotated[
         pattern=r"^[A-Za-z0-9_:./-]{1,100}$", description="Of this request. 请求编号"
     ),
 ]
+DiffEntity: TypeAlias = Annotated[
+    str | None,
+    QueryParameter(
+        name="entity",
+        pattern=r"^(?:user|task|server|code):[0-9a-f-]{36}$",
+        description="What changed of it; without it, which streams grew. 实体",
+    ),
+]
 AmountMin: TypeAlias = Annotated[
     str | None,
     QueryParameter(

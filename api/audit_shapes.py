@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
+from projections.audit.entity import ChangedStream, Step
 from projections.audit.story import Entry
+from projections.audit.trace import Traced
 
 
 class EventPage(Struct, kw_only=True):
@@ -25,3 +29,56 @@ class ProvenEvent(Struct, kw_only=True):
     event: Entry
     event_id: str
     proof: str | None
+
+
+class HistoryPage(Struct, kw_only=True):
+    """What happened to an entity up to position ``upto``, and what each event changed."""
+
+    items: list[Step]
+    upto: int
+    next_after: int | None
+
+
+class EntityState(Struct, kw_only=True):
+    """What an entity was after the event at ``position``."""
+
+    entity: str
+    position: int
+    state: dict[str, Any]
+
+
+class Difference(Struct, kw_only=True):
+    """What changed between two positions: an entity's fields, or else which streams grew."""
+
+    after: int
+    upto: int
+    changes: dict[str, tuple[Any, Any]] | None = None
+    streams: list[ChangedStream] | None = None
+
+
+class TraceAnswer(Struct, kw_only=True):
+    """All that one request led to, each event after what caused it, ``depth`` below it."""
+
+    items: list[Traced]
+    upto: int
+    is_complete: bool
+
+
+class InclusionProof(Struct, kw_only=True):
+    """That leaf ``index`` is in the tree over ``size`` events; hashes in base64."""
+
+    index: int
+    size: int
+    leaf: str
+    proof: list[str]
+    root: str
+
+
+class ConsistencyProof(Struct, kw_only=True):
+    """That the tree over ``size`` events grew out of that over ``old_size``."""
+
+    old_size: int
+    size: int
+    proof: list[str]
+    old_root: str
+    root: str

@@ -201,6 +201,10 @@ FAULTS: Final[dict[str, Text]] = {
     "before_start": Text(
         "{label}不能早于开始日期", "{label} must not be before the start date"
     ),
+    "too_many_events": Text(
+        "范围过大，最多 {limit} 个事件，请缩小或指定 entity",
+        "The stretch is too long: at most {limit} events; narrow it, or give an entity",
+    ),
     "too_many_days": Text(
         "时间范围过长，最多 {limit} 天，请分几次下载",
         "The span is too long: at most {limit} days. Download it in parts",

@@ -31,7 +31,7 @@ from projections.audit.entity import Entity
 from projections.audit.proving import NotSigned, prove_event
 from projections.audit.stored import StoredLog
 from projections.audit.story import Filter
-from projections.audit.trace import Traced, trace_correlation, trace_position
+from projections.audit.trace import Trace, Traced, trace_correlation, trace_position
 
 FOLLOW_EVERY_S = 0.5
 
@@ -138,14 +138,17 @@ def show(
 def trace(what: str, form: str, **options: Any) -> None:
     """Draw all that one request led to, each event under what caused it."""
 
-    async def read(connection: Connection) -> list[Traced]:
+    async def read(connection: Connection) -> Trace:
         if what.isdecimal():
             return await trace_position(connection, int(what))
         return await trace_correlation(connection, what)
 
-    found = asked(options, read)
+    trace = asked(options, read)
+    found = trace.events
     if not found:
         raise ProgramFailed(f"no event is of {what}")
+    if not trace.is_complete:
+        click.echo(f"there is more of it than {len(found)} events", err=True)
     if form == "json":
         print_json(found)
     elif form == "dot":

@@ -6,7 +6,7 @@ entity is old, however long the log is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any, Final, Literal, TypeAlias, get_args
 from uuid import UUID
 
@@ -29,11 +29,13 @@ from projections.audit.story import COLUMNS, Entry, entry, rows
 Kind = Literal["user", "task", "server", "code"]
 Shape: TypeAlias = dict[str, Any]
 
-OF_STREAMS: Final = SQL("""
+OF_STREAM: Final = SQL("""
     SELECT {columns} FROM owl_log.events
-    WHERE originator_id = ANY (%(streams)s) AND notification_id <= %(until)s
-    ORDER BY notification_id
+    WHERE originator_id = %(stream)s AND originator_version > %(version)s
+        AND notification_id <= %(until)s
+    ORDER BY originator_version LIMIT %(limit)s
 """).format(columns=COLUMNS)
+TOGETHER: Final = 1_000
 CHANGED: Final = """
     SELECT originator_id, min(originator_version), max(originator_version),
         max(notification_id), min(split_part(topic, '.', 1))
@@ -103,16 +105,36 @@ class ChangedStream(Struct, frozen=True):
     category: str
 
 
-async def history(connection: AsyncConnection[Any], entity: Entity, until: int) -> list[Step]:
-    """All that happened to an entity up to a position."""
-    return list(_steps(entity, await _events(connection, entity, until)))
+async def history(
+    connection: AsyncConnection[Any],
+    entity: Entity,
+    until: int,
+    *,
+    after: int = 0,
+    limit: int | None = None,
+) -> list[Step]:
+    """All that happened to an entity up to a position, or the first of it above ``after``."""
+    parts = {stream: (name, decider) for name, stream, decider in entity.parts}
+    states = {stream: decider.initial for _, stream, decider in entity.parts}
+    shapes: dict[UUID, Shape] = {stream: {} for stream in parts}
+    steps: list[Step] = []
+    async for event in _events(connection, entity, until):
+        name, decider = parts[event.stream]
+        states[event.stream] = decider.evolve(states[event.stream], decode(bytes(event.fact)))
+        before, shape = shapes[event.stream], _shape(name, states[event.stream])
+        shapes[event.stream] = shape
+        if event.position > after:
+            steps.append(Step(event, differences(before, shape)))
+        if len(steps) == limit:
+            break
+    return steps
 
 
 async def state(connection: AsyncConnection[Any], entity: Entity, at: int) -> Shape:
     """What an entity was after the event at position ``at``; empty before it was there."""
     parts = {stream: (name, decider) for name, stream, decider in entity.parts}
     states: dict[UUID, Any] = {}
-    for event in await _events(connection, entity, at):
+    async for event in _events(connection, entity, at):
         _, decider = parts[event.stream]
         folded = states.get(event.stream, decider.initial)
         states[event.stream] = decider.evolve(folded, decode(bytes(event.fact)))
@@ -139,21 +161,32 @@ def differences(before: Shape, after: Shape) -> dict[str, tuple[Any, Any]]:
     }
 
 
-async def _events(connection: AsyncConnection[Any], entity: Entity, until: int) -> list[Entry]:
-    wanted = {"streams": entity.streams, "until": until}
-    return [entry(row) for row in await rows(connection, OF_STREAMS, wanted)]
+async def _events(
+    connection: AsyncConnection[Any], entity: Entity, until: int
+) -> AsyncIterator[Entry]:
+    """The events of all its streams in the log's order, some at a time."""
+    waiting = [_of_stream(connection, stream, until) for stream in entity.streams]
+    heads = [(await anext(each, None), each) for each in waiting]
+    while known := [(head.position, at) for at, (head, _) in enumerate(heads) if head]:
+        _, first = min(known)
+        head, rest = heads[first]
+        assert head is not None
+        yield head
+        heads[first] = (await anext(rest, None), rest)
 
 
-def _steps(entity: Entity, events: Sequence[Entry]) -> Iterator[Step]:
-    parts = {stream: (name, decider) for name, stream, decider in entity.parts}
-    states = {stream: decider.initial for _, stream, decider in entity.parts}
-    shapes: dict[UUID, Shape] = {stream: {} for stream in parts}
-    for event in events:
-        name, decider = parts[event.stream]
-        states[event.stream] = decider.evolve(states[event.stream], decode(bytes(event.fact)))
-        before, after = shapes[event.stream], _shape(name, states[event.stream])
-        shapes[event.stream] = after
-        yield Step(event, differences(before, after))
+async def _of_stream(
+    connection: AsyncConnection[Any], stream: UUID, until: int
+) -> AsyncIterator[Entry]:
+    version = 0
+    while True:
+        wanted = {"stream": stream, "version": version, "until": until, "limit": TOGETHER}
+        found = await rows(connection, OF_STREAM, wanted)
+        for row in found:
+            yield entry(row)
+        if len(found) < TOGETHER:
+            return
+        version = found[-1][2]
 
 
 def _shape(name: str, folded: Any) -> Shape:

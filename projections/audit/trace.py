@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 from psycopg import AsyncConnection
-from psycopg.sql import SQL
 
-from projections.audit.story import COLUMNS, Entry, Filter, entries, entry, entry_at, rows
+from projections.audit.story import Entry, Filter, entry_at, look, rows
 
 EVENTS_MAX: Final = 1_000
 
@@ -26,11 +25,6 @@ CAUSES: Final = """
     )
     SELECT min(notification_id) FROM cause
 """
-WITHIN: Final = SQL("""
-    SELECT {columns} FROM owl_log.events
-    WHERE correlation_id = %(correlation)s AND notification_id >= %(first)s
-    ORDER BY notification_id LIMIT %(limit)s
-""").format(columns=COLUMNS)
 
 
 class Traced(Struct, frozen=True):
@@ -40,23 +34,45 @@ class Traced(Struct, frozen=True):
     entry: Entry
 
 
-async def trace_position(connection: AsyncConnection[Any], position: int) -> list[Traced]:
+class Trace(Struct, frozen=True):
+    """The tree, from its root on; without ``is_complete`` there may be more of it."""
+
+    events: list[Traced]
+    is_complete: bool
+
+
+async def trace_position(
+    connection: AsyncConnection[Any],
+    position: int,
+    *,
+    until: int | None = None,
+    enough: Callable[[], bool] = lambda: False,
+) -> Trace:
     """The tree in which the event at ``position`` stands; empty when there is none."""
     found = await entry_at(connection, position)
     if found is None:
-        return []
+        return Trace([], is_complete=True)
     first = (await rows(connection, CAUSES, {"position": position}))[0][0]
     # what a request led to cannot stand before its first cause
-    within = {"correlation": found.correlation_id, "first": first, "limit": EVENTS_MAX}
-    story = [entry(row) for row in await rows(connection, WITHIN, within)]
+    within = Filter(correlation=found.correlation_id, after=first - 1, until=until)
+    story = await look(connection, within, EVENTS_MAX, enough=enough)
     root = await entry_at(connection, first)
     assert root is not None, "what causes an event is an event"
-    return tree([root, *(each for each in story if each.position != first)])
+    rest = (each for each in story.entries if each.position != first)
+    return Trace(tree([root, *rest]), is_complete=story.onwards is None)
 
 
-async def trace_correlation(connection: AsyncConnection[Any], correlation: str) -> list[Traced]:
+async def trace_correlation(
+    connection: AsyncConnection[Any],
+    correlation: str,
+    *,
+    until: int | None = None,
+    enough: Callable[[], bool] = lambda: False,
+) -> Trace:
     """All that one request led to; at most a thousand events."""
-    return tree(await entries(connection, Filter(correlation=correlation), EVENTS_MAX))
+    within = Filter(correlation=correlation, until=until)
+    story = await look(connection, within, EVENTS_MAX, enough=enough)
+    return Trace(tree(story.entries), is_complete=story.onwards is None)
 
 
 def tree(story: Sequence[Entry]) -> list[Traced]:

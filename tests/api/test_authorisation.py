@@ -4,6 +4,7 @@ Ids in a path are those of real things: the task is ``user``'s, and each request
 something finds a fresh one. A route with an id of a new kind fails here until there is one.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from domain.accounts.events import Role
 from domain.tasks.events import Artifact
 from tests.api.live import PASSWORD, LiveApi, Person, ok, refused
 from tests.api.test_policy import routes_of
+from tests.audit.conftest import sign_all
 from tests.journeys.farm import Server
 
 FREE = {"title": "x", "task_type": "test"}
@@ -42,8 +44,13 @@ OTHERWISE = {
 }
 """What those who may get where it is neither a 200 nor, for a body that is none, a 422."""
 
-QUERIES = {"GET /api/audit/events/stream": "?max_seconds=1"}
-"""What has to be asked as well, so that the answer ends."""
+QUERIES = {
+    "GET /api/audit/events/stream": "?max_seconds=1",
+    "GET /api/audit/diff": "?from=0",
+    "GET /api/audit/log/proof/inclusion": "?position=1",
+    "GET /api/audit/log/proof/consistency": "?from=1",
+}
+"""What has to be asked as well, so that there is an answer, and so that it ends."""
 
 
 class World:
@@ -68,6 +75,7 @@ class World:
         self.server.enrol()
         self.server.beat()
         self.done = self._task_with_a_file()
+        asyncio.run(sign_all(api.database_url, events_max=4096))
         self.makers: Mapping[str, Callable[[str], str]] = {
             "task_id": self._task,
             "server_id": self._server,
@@ -77,6 +85,11 @@ class World:
             "event": lambda _: "1",
             "stream_id": lambda _: str(self.owner.user_id),
             "version": lambda _: "1",
+            "kind": lambda _: "user",
+            "entity_id": lambda _: str(self.owner.user_id),
+            "cause": lambda _: "1",
+            "level": lambda _: "0",
+            "number": lambda _: "000.p/1",
             "read_model": lambda _: "users",
             "act": lambda _: "verify",
         }

@@ -153,7 +153,7 @@ async def test_the_streams_that_grew_between_two_positions_are_listed(
 async def test_a_trace_holds_the_whole_request_each_event_under_its_cause(
     connection: psycopg.AsyncConnection[Any],
 ) -> None:
-    traced = await trace_correlation(connection, "request-6")
+    traced = (await trace_correlation(connection, "request-6")).events
     mine = [e.position for e in EVENTS if e.correlation == "request-6"]
     assert sorted(each.entry.position for each in traced) == mine
     above: list[int] = []
@@ -162,9 +162,9 @@ async def test_a_trace_holds_the_whole_request_each_event_under_its_cause(
         if each.depth:
             assert each.entry.causation_id == above[-1]
         above.append(each.entry.position)
-    from_inside = await trace_position(connection, mine[3])
+    from_inside = (await trace_position(connection, mine[3])).events
     assert set(mine) <= {each.entry.position for each in from_inside}
-    assert await trace_position(connection, 10_000) == []
+    assert (await trace_position(connection, 10_000)).events == []
 
 
 def test_the_log_is_listed_a_line_an_event(owl: Owl) -> None:
