@@ -7,6 +7,7 @@ fed nor compared, but built anew.
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 from hashlib import sha256
 from threading import Lock
 
@@ -20,7 +21,11 @@ in a SystemError (python/cpython#106905)."""
 def fingerprint(read_model: ReadModel) -> str:
     """Sixteen hexadecimal digits that change when folds, row or tables do."""
     source = read_model.ddl.with_suffix(".py").read_text(encoding="utf-8")
-    ddl = read_model.ddl.read_text(encoding="utf-8")
+    return _digest(source, read_model.ddl.read_text(encoding="utf-8"))
+
+
+@lru_cache(64)  # a rebuild asks some forty times, and it takes a while
+def _digest(source: str, ddl: str) -> str:
     with _ONE_AT_A_TIME:
         module = ast.parse(source)
         module.body = [part for part in module.body if not _is_query(part)]

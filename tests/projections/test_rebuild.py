@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 from uuid import UUID
 
@@ -11,9 +13,11 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from domain import money
 from domain.tasks.events import TaskStarted
+from projections import fingerprint as prints
 from projections.catalogue import BUSINESS, READ_MODELS
-from projections.fingerprint import fingerprint
+from projections.fingerprint import fingerprint, fingerprint_of_files
 from projections.pace import BuildingConfig
 from projections.progress import Progress
 from projections.read_model import ReadModel
@@ -216,7 +220,7 @@ def test_a_fingerprint_changes_with_folds_and_tables_and_not_with_queries(
     def printed(python: str, tables: str) -> str:
         copy.ddl.with_suffix(".py").write_text(python, encoding="utf-8")
         copy.ddl.write_text(tables, encoding="utf-8")
-        return fingerprint(copy)
+        return fingerprint_of_files(copy)
 
     python, tables = source.read_text(encoding="utf-8"), ddl.read_text(encoding="utf-8")
     same = fingerprint(USERS)
@@ -225,3 +229,42 @@ def test_a_fingerprint_changes_with_folds_and_tables_and_not_with_queries(
     assert printed(python + "\nasync def another_query() -> None: ...\n", tables) == same
     assert printed(python.replace("total_tasks + 1", "total_tasks + 2"), tables) != same
     assert printed(python, tables.replace("bigint", "numeric")) != same
+
+
+def test_a_fingerprint_changes_with_what_the_folds_call_in_the_domain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = fingerprint_of_files(TASKS)
+    source = Path(money.__file__).read_text(encoding="utf-8")
+    changed = tmp_path / "money.py"
+
+    def printed(text: str) -> str:
+        changed.write_text(text, encoding="utf-8")
+        prints._module.cache_clear()
+        return fingerprint_of_files(TASKS)
+
+    def there(name: str) -> ModuleSpec | None:
+        spec = find_spec(name)
+        if spec is not None and name == "domain.money":
+            spec.origin = str(changed)
+        return spec
+
+    monkeypatch.setattr(prints, "find_spec", there)
+    try:
+        assert printed(source) == same
+        assert printed(f"{source}\n\ndef elsewhere() -> None: ...\n") == same
+        assert printed(source.replace("= 60_000", "= 60")) != same
+    finally:
+        prints._module.cache_clear()
+
+
+def test_what_is_deployed_under_a_running_program_is_not_yet_its_own(tmp_path: Path) -> None:
+    copy = replace(USERS, ddl=tmp_path / "users.sql")
+    source = USERS.ddl.with_suffix(".py").read_text(encoding="utf-8")
+    copy.ddl.write_text(USERS.ddl.read_text(encoding="utf-8"), encoding="utf-8")
+    copy.ddl.with_suffix(".py").write_text(source, encoding="utf-8")
+    running = fingerprint(copy)
+    other = source.replace("total_tasks + 1", "total_tasks + 2")
+    copy.ddl.with_suffix(".py").write_text(other, encoding="utf-8")
+    assert fingerprint(copy) == running
+    assert fingerprint_of_files(copy) != running
