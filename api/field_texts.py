@@ -23,6 +23,7 @@ _ID: Final = "01a20370-b0be-7122-8728-d9e4135c8227"
 _TIME: Final = "2024-01-15T10:30:00Z"
 _EVENT_ID: Final = f"{_ID}/3"
 _DIGEST: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_HASH: Final = "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I="
 
 F = FieldText
 FIELDS: Final[dict[str, FieldText]] = {
@@ -268,6 +269,43 @@ FIELDS: Final[dict[str, FieldText]] = {
     ),
     "next_after": F("续读位置，读完为空", "Give it as `after`; null at the end.", 4760),
     "ProvenEvent.event": F("事件", "The event."),
+    "Step.entry": F("事件", "The event."),
+    "Traced.entry": F("事件", "The event."),
+    "changes": F(
+        "变化的字段，旧值与新值",
+        "The fields that changed, each with its value before and after.",
+        {"account.available_fen": [10000, 6850]},
+    ),
+    "HistoryPage.upto": F("回答截至的位置", "Up to which position this tells.", 5120),
+    "entity": F("实体", "The entity, as kind and id.", f"user:{_ID}"),
+    "EntityState.position": F("截至的位置", "After which event it was so.", 4711),
+    "state": F(
+        "状态，各字段按部分命名，金额单位为分",
+        "Its fields under the names of its parts; money in fen.",
+        {"task.phase": "completed", "task.attempt": 1},
+    ),
+    "after": F("起始位置", "What happened after this position.", 4000),
+    "Difference.upto": F("截至的位置", "Up to this position.", 5000),
+    "streams": F("有新事件的流", "The streams that grew; null where an entity was given."),
+    "first_version": F("区间内的首个版本", "Its first version in between.", 3),
+    "last_version": F("区间内的末个版本", "Its last version in between.", 7),
+    "last_position": F("末个事件的位置", "Where its last event stands.", 4990),
+    "category": F("类别", "What kind of stream it is.", "tasks"),
+    "depth": F("上方起因的层数", "How many causes stand above it.", 1),
+    "TraceAnswer.upto": F("回答截至的位置", "Up to which position this tells.", 5120),
+    "is_complete": F("是否完整", "Whether this is all of it.", True),
+    "index": F("叶的序号，从 0 开始", "The leaf's index: its position less one.", 4710),
+    "size": F("树所含的事件数", "How many events the tree is over.", 5000),
+    "old_size": F("旧树所含的事件数", "How many events the older tree is over.", 4000),
+    "leaf": F("叶的哈希，base64", "The leaf's hash, in base64.", _HASH),
+    "root": F("根的哈希，base64", "The root's hash, in base64.", _HASH),
+    "old_root": F("旧根的哈希，base64", "The older root's hash, in base64.", _HASH),
+    "InclusionProof.proof": F(
+        "路径上的哈希，base64", "The hashes beside the path, leaf first, in base64.", [_HASH]
+    ),
+    "ConsistencyProof.proof": F(
+        "证明用的哈希，base64", "The proof's hashes, in base64.", [_HASH]
+    ),
     "proof": F(
         "C2SP tlog-proof 文本，未要求时为空",
         "A C2SP tlog-proof; null unless it was asked for.",
@@ -328,6 +366,14 @@ FIELDS: Final[dict[str, FieldText]] = {
     "query.account": F("涉及的用户", "A user.", _ID),
     "query.correlation": F("请求编号", "A request.", "req-7f3a9c21"),
     "query.amount_min": F("最小金额，单位元", "Yuan.", "100.00"),
+    "path.kind": F("实体种类", "`user`, `task`, `server` or `code`.", "user"),
+    "path.entity_id": F("实体编号", "The entity's id.", _ID),
+    "path.cause": F("事件位置或请求编号", "A position, or a request id.", "1"),
+    "path.level": F("瓦片层级", "The tile's level, or `entries`.", "0"),
+    "path.number": F("瓦片编号", "The tile's number, as C2SP writes it.", "000.p/1"),
+    "query.as_of": F("截至位置或时间", "A position or a time.", "2030-01-31T00:00:00Z"),
+    "query.position": F("事件位置", "A position.", 1),
+    "query.size": F("事件数", "A number of events.", 1),
     "query.max_seconds": F("最长时间，单位秒", "Seconds.", 3600),
     "query.after": F("续读位置", "A position.", 1),
     # ── read models ───────────────────────────────────────────────────────────────────────────
