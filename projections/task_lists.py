@@ -65,6 +65,7 @@ MATCHING: Final = """
 OF_ONE_ORDER: Final = """
     SELECT task_id FROM read.tasks
     WHERE deleted_at IS NULL {where}
+        AND %(offset)s < (SELECT sum(n) FROM matching)  -- past the end nothing is walked
     ORDER BY {order} LIMIT %(page_size)s OFFSET %(offset)s
 """
 OF_EACH_KIND: Final = """
@@ -75,6 +76,7 @@ OF_EACH_KIND: Final = """
             AND task.status = matching.status AND task.task_type = matching.task_type
         ORDER BY {order} LIMIT %(reach)s
     ) AS of_kind
+    WHERE %(offset)s < (SELECT sum(n) FROM matching)
     ORDER BY {order} LIMIT %(page_size)s OFFSET %(offset)s
 """
 ORDERS: Final[dict[tuple[SortBy, SortOrder], LiteralString]] = {

@@ -101,6 +101,7 @@ FILL_THE_REST = """
     FROM generate_series(1, 555) AS n;
 """
 PAGE = {"page_size": 20, "offset": 40, "reach": 60}
+PAST_THE_END = {"page_size": 100, "offset": 999_900, "reach": 1_000_000}
 FIRST_PAGE = {"page_size": 20, "offset": 0, "reach": 20}
 OTHERS = {
     **{f"users {asked}": text for asked, text in user_lists.PAGES.items()},
@@ -153,7 +154,9 @@ def test_a_page_of_tasks_reads_what_it_shows(
 ) -> None:
     user = {"big": BIG, "small": SMALL, "all": None}[whose]
     for status, task_type, page in product(
-        (None, "failed", "pending", "running"), (None, "rare", "unused"), (FIRST_PAGE, PAGE)
+        (None, "failed", "pending", "running"),
+        (None, "rare", "unused"),
+        (FIRST_PAGE, PAGE, PAST_THE_END),
     ):
         statement = task_lists.page_statement(
             *order,
