@@ -1,4 +1,4 @@
-"""The command line of a GPU host: ``owl-agent run | enroll | probe``.
+"""The command line of a GPU host: ``owl-agent run | enroll | probe | doctor``.
 
 Settings come from options or their environment variables; the enrolment token only from the
 environment or a file, since a command line can be read by everybody on the machine.
@@ -12,7 +12,6 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_network
@@ -24,6 +23,7 @@ import click
 import msgspec
 
 from gpu_agent.agent import Agent, World
+from gpu_agent.doctor import doctor
 from gpu_agent.enrolment import (
     EnrolmentRefused,
     Identity,
@@ -35,6 +35,7 @@ from gpu_agent.executors import load_executors
 from gpu_agent.findings import told
 from gpu_agent.log_tail import LogTail
 from gpu_agent.logging_setup import set_up_logging
+from gpu_agent.options import api_option, media_option, state_option
 from gpu_agent.ownership import StateInUse, owned
 from gpu_agent.sandbox import find_bubblewrap
 from gpu_agent.settings import Settings
@@ -48,27 +49,6 @@ TOKEN_FILE_VARIABLE: Final = "OWL_AGENT_TOKEN_FILE"  # noqa: S105 - a name
 ENROL_TRIES: Final = 5
 ENROL_PAUSE_S: Final = 1.0
 
-Command = Callable[..., Any]
-
-
-def _state_option(command: Command) -> Command:
-    return click.option(
-        "--state-dir",
-        type=click.Path(file_okay=False, path_type=Path),
-        envvar="OWL_AGENT_DIR",
-        default=Path.home() / ".owl-agent",
-        show_default="~/.owl-agent",
-        help="Identity, spool and workspaces. [OWL_AGENT_DIR]",
-    )(command)
-
-
-def _api_option(command: Command) -> Command:
-    return click.option(
-        "--api-url",
-        envvar=["OWL_AGENT_API_URL", "OWL_API_URL"],
-        help="The platform, such as https://owl.example. [OWL_API_URL]",
-    )(command)
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="owl-factory", prog_name="owl-agent")
@@ -80,8 +60,8 @@ def main(context: click.Context) -> None:
 
 
 @main.command()
-@_state_option
-@_api_option
+@state_option
+@api_option
 @click.option(
     "--nats-url",
     "nats_urls",
@@ -89,14 +69,7 @@ def main(context: click.Context) -> None:
     envvar="OWL_AGENT_NATS_URL",
     help="Instead of what the platform said at enrolment.",
 )
-@click.option(
-    "--media-dir",
-    "media",
-    multiple=True,
-    envvar="OWL_AGENT_MEDIA_DIR",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Where file: addresses of tasks lead; may be given more than once.",
-)
+@media_option
 @click.option(
     "--allow-http",
     is_flag=True,
@@ -158,8 +131,8 @@ def run(given: str | None, /, state_dir: Path, api_url: str | None, **options: A
 
 
 @main.command()
-@_state_option
-@_api_option
+@state_option
+@api_option
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 @click.pass_obj
 def enroll(given: str | None, state_dir: Path, api_url: str | None, *, as_json: bool) -> None:
@@ -179,7 +152,7 @@ def enroll(given: str | None, state_dir: Path, api_url: str | None, *, as_json: 
 
 
 @main.command()
-@_state_option
+@state_option
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def probe(state_dir: Path, *, as_json: bool) -> None:
     """Show what the agent sees of this host: GPUs, executors, sandbox."""
@@ -197,6 +170,9 @@ def probe(state_dir: Path, *, as_json: bool) -> None:
         "sandbox": "none" if find_bubblewrap() is None else "bubblewrap",
     }
     click.echo(json.dumps(seen, ensure_ascii=False) if as_json else told(report, seen))
+
+
+main.add_command(doctor)
 
 
 async def _live(identity: Identity, settings: Settings, tail: LogTail) -> None:
