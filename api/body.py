@@ -134,8 +134,10 @@ class BodyReader:
             for name, annotation in self._annotations.items()
             if name in value and name not in faults and not _inside(name, faults)
         }
+        named = set(faults)
         for path, fault in self.model.cross_check(good, config):
-            faults.setdefault(path, []).append(fault)
+            if path != "body" or not named:  # what is bad was given, so it is not "nothing"
+                faults.setdefault(path, []).append(fault)
         return faults
 
 

@@ -30,6 +30,7 @@ from api.reading import reading
 from api.rejection import InvalidRequest
 from api.system_log_lines import Level
 from api.system_log_pages import LineCursor, LogFilter, system_log_after
+from api.validation import Faults
 from projections.task_log_days import task_lines_of_days
 from projections.task_logs import LogCursor, log_after
 from projections.user_action_pages import ActionCursor, user_actions_after
@@ -83,24 +84,28 @@ def check_days(start_date: date | None, end_date: date | None) -> None:
     """Refuse days that are none of this century, or stand in the wrong order.
 
     Raises:
-        InvalidRequest: naming which.
+        InvalidRequest: naming each.
     """
-    for name, day in (("start_date", start_date), ("end_date", end_date)):
-        if day is not None and day.year not in YEARS:
-            raise InvalidRequest({name: [Fault("year")]})
-    if start_date is not None and end_date is not None and end_date < start_date:
-        raise InvalidRequest({"end_date": [Fault("before_start")]})
+    if faults := faults_of_days(start_date, end_date):
+        raise InvalidRequest(faults)
 
 
-def check_span(start_date: date, end_date: date) -> None:
-    """Refuse more days than a download may have.
-
-    Raises:
-        InvalidRequest: there are more.
-    """
-    check_days(start_date, end_date)
-    if end_date - start_date >= timedelta(days=DAYS_MAX):
-        raise InvalidRequest({"end_date": [Fault("too_many_days", {"limit": DAYS_MAX})]})
+def faults_of_days(
+    start_date: date | None, end_date: date | None, *, days_max: int | None = None
+) -> Faults:
+    """What is wrong with a span of days, of which both ends may be open."""
+    faults: Faults = {
+        name: [Fault("year")]
+        for name, day in (("start_date", start_date), ("end_date", end_date))
+        if day is not None and day.year not in YEARS
+    }
+    if faults or start_date is None or end_date is None:
+        return faults
+    if end_date < start_date:
+        return {"end_date": [Fault("before_start")]}
+    if days_max is not None and end_date - start_date >= timedelta(days=days_max):
+        return {"end_date": [Fault("too_many_days", {"limit": days_max})]}
+    return {}
 
 
 async def file_of(exchange: Exchange, wanted: Download, form: Format) -> AsyncIterator[bytes]:

@@ -46,12 +46,16 @@ ERRORS: Final[dict[str, Text]] = {
         "无效的认证凭据，请重新登录", "Invalid credentials: log in again"
     ),
     "ACCESS_DENIED": Text(
-        "访问被拒绝：当前角色没有此权限", "Access denied: your role may not do this"
+        "访问被拒绝：当前角色没有此权限，请联系管理员",
+        "Access denied: your role may not do this, so ask an administrator",
     ),
     "RESOURCE_NOT_FOUND": Text(
         "资源不存在，请检查地址或编号", "Not found: check the address or the id"
     ),
-    "VALIDATION_ERROR": Text("请求参数验证失败", "The request is not valid"),
+    "VALIDATION_ERROR": Text(
+        "请求参数验证失败",
+        "The request is not valid: correct the fields in details.field_errors",
+    ),
     "INSUFFICIENT_BALANCE": Text("余额不足，请先充值", "Insufficient balance: recharge first"),
     "TASK_LIMIT_EXCEEDED": Text(
         "任务数量超限，请等待已有任务结束", "Too many open tasks: wait for one to end"
@@ -64,25 +68,49 @@ ERRORS: Final[dict[str, Text]] = {
         "Internal error: tell an administrator the request id",
     ),
     "CONFLICT": Text("请求与当前数据冲突，请刷新后重试", "Conflict: reload and try again"),
-    "INVALID_STATE": Text("当前状态不允许此操作", "Not possible in the present state"),
-    "EMAIL_TAKEN": Text("该邮箱已被注册", "This e-mail address is already registered"),
-    "USERNAME_TAKEN": Text("该用户名已被使用", "This username is already in use"),
-    "CODE_EXPIRED": Text("充值码已过期", "The recharge code has expired"),
-    "CODE_EXHAUSTED": Text("充值码已被用完", "The recharge code has been used up"),
-    "CODE_REVOKED": Text("充值码已被作废", "The recharge code was revoked"),
-    "CODE_ALREADY_REDEEMED": Text(
-        "您已使用过该充值码", "You have redeemed this recharge code before"
+    "INVALID_STATE": Text(
+        "当前状态不允许此操作，请刷新后再看",
+        "Not possible in the present state: reload and look again",
     ),
-    "RATE_LIMITED": Text("请求过于频繁，请稍后重试", "Too many requests: slow down"),
+    "EMAIL_TAKEN": Text(
+        "该邮箱已被注册，请直接登录或换一个邮箱",
+        "This e-mail address is already registered: log in, or take another one",
+    ),
+    "USERNAME_TAKEN": Text(
+        "该用户名已被使用，请换一个",
+        "This username is already in use: choose another one",
+    ),
+    "CODE_EXPIRED": Text(
+        "充值码已过期，请换一个",
+        "The recharge code has expired: use another one",
+    ),
+    "CODE_EXHAUSTED": Text(
+        "充值码已被用完，请换一个",
+        "The recharge code has been used up: use another one",
+    ),
+    "CODE_REVOKED": Text(
+        "充值码已被作废，请换一个",
+        "The recharge code was revoked: use another one",
+    ),
+    "CODE_ALREADY_REDEEMED": Text(
+        "您已使用过该充值码，请换一个",
+        "You have redeemed this recharge code before: use another one",
+    ),
+    "RATE_LIMITED": Text(
+        "请求过于频繁，请稍后重试",
+        "Too many requests: wait, then try again",
+    ),
     "PAYLOAD_TOO_LARGE": Text(
-        "请求体过大，上限为 256 KiB", "The request body is larger than 256 KiB"
+        "请求体过大，请缩减到 256 KiB 以内",
+        "The request body is too large: keep it within 256 KiB",
     ),
     "UNSUPPORTED_MEDIA_TYPE": Text(
         "请求体类型不受支持，请使用 application/json",
         "Unsupported media type: send application/json",
     ),
     "METHOD_NOT_ALLOWED": Text(
-        "该地址不支持此请求方法", "This address does not take this method"
+        "该地址不支持此请求方法，请改用响应头 Allow 列出的方法",
+        "This address does not take this method: use one that the Allow header names",
     ),
     "IDEMPOTENCY_MISMATCH": Text(
         "该 Idempotency-Key 已用于另一个请求，请换用新的",
@@ -95,16 +123,22 @@ ERRORS: Final[dict[str, Text]] = {
 }
 
 REASONS: Final[dict[str, Text]] = {
-    "the user is inactive": Text("该用户已被停用", "The user is inactive"),
+    "the user is inactive": Text(
+        "该用户已被停用，请联系管理员",
+        "The user is inactive: ask an administrator",
+    ),
+    "the task has ended": Text(
+        "任务已经结束，请刷新查看结果",
+        "The task has ended: reload to see its result",
+    ),
     "the enrolment token is wrong, used or too old": Text(
         "注册令牌无效、已用过或已过期，请管理员重新签发（owl gpu enroll）",
         "The enrolment token is wrong, used or too old:"
         " ask an administrator for a new one (owl gpu enroll)",
     ),
-    "the task has ended": Text("任务已经结束", "The task has ended"),
     "only a failed or cancelled task can be run again": Text(
-        "只有失败或已取消的任务可以重新运行",
-        "Only a failed or cancelled task can be run again",
+        "只有失败或已取消的任务可以重新运行，请另建任务或先取消",
+        "Only a failed or cancelled task can be run again: create another, or cancel it first",
     ),
     "a running task cannot be deleted: cancel it first": Text(
         "运行中的任务不能删除，请先取消", "A running task cannot be deleted: cancel it first"
@@ -114,22 +148,24 @@ REASONS: Final[dict[str, Text]] = {
         "Tasks still run on the server: drain it first",
     ),
     "the balance cannot fall below what is held for open tasks": Text(
-        "余额不能低于未完成任务的冻结金额",
-        "The balance cannot fall below what is held for open tasks",
+        "余额不能低于未完成任务的冻结金额，请调高金额或先取消任务",
+        "The balance cannot fall below what is held for open tasks: raise it, or cancel them",
     ),
     "the farm no longer runs this type": Text(
-        "平台已不再提供该任务类型", "The farm no longer runs this type of task"
+        "平台已不再提供该任务类型，请换一种类型另建任务",
+        "The farm no longer runs this type of task: create one of another type",
     ),
     "an admin cannot demote or deactivate themselves": Text(
         "管理员不能给自己降级或停用自己，请让另一位管理员操作",
         "An admin cannot demote or deactivate themselves: ask another admin",
     ),
     "only a super admin makes or changes a super admin": Text(
-        "只有超级管理员可以任命或修改超级管理员",
-        "Only a super admin makes or changes a super admin",
+        "只有超级管理员可以任命或修改超级管理员，请联系超级管理员",
+        "Only a super admin makes or changes a super admin: ask one",
     ),
     "only an active admin changes users": Text(
-        "只有在用的管理员可以修改用户", "Only an active admin changes users"
+        "只有在用的管理员可以修改用户，请重新登录",
+        "Only an active admin changes users: log in again",
     ),
     "the last active admin stays": Text(
         "不能降级或停用最后一位管理员，请先任命另一位",
@@ -159,16 +195,31 @@ REASONS: Final[dict[str, Text]] = {
         "系统维护中，暂停新的操作，请稍后再试；查询和取消任务不受影响",
         "Under maintenance: try again later; reading and cancelling tasks go on",
     ),
-    "the user was erased": Text("该用户的个人数据已被清除", "The user was erased"),
-    "the task is not open": Text("任务已经结束", "The task has ended"),
+    "the user was erased": Text(
+        "该用户的个人数据已被清除，请选择其他用户",
+        "The user was erased: choose another one",
+    ),
+    "the task is not open": Text(
+        "任务已经结束，请刷新查看结果",
+        "The task has ended: reload to see its result",
+    ),
 }
 
 FAULTS: Final[dict[str, Text]] = {
-    "missing": Text("请填写{label}", "{label} is required"),
+    "missing": Text(
+        "请填写{label}",
+        "{label} is required: give it",
+    ),
     "unknown": Text("未知字段，请删除", "Unknown field: remove it"),
-    "duplicate": Text("字段重复出现", "The field is given twice"),
+    "duplicate": Text(
+        "字段重复出现，请只保留一个",
+        "The field is given twice: keep one",
+    ),
     "unknown_parameter": Text("未知的查询参数，请删除", "Unknown query parameter: remove it"),
-    "repeated_parameter": Text("查询参数重复出现", "The query parameter is given twice"),
+    "repeated_parameter": Text(
+        "查询参数重复出现，请只保留一个",
+        "The query parameter is given twice: keep one",
+    ),
     "want_str": Text("{label}必须是字符串", "{label} must be a string"),
     "want_int": Text("{label}必须是整数", "{label} must be an integer"),
     "want_float": Text("{label}必须是数字", "{label} must be a number"),
@@ -183,7 +234,10 @@ FAULTS: Final[dict[str, Text]] = {
     ),
     "too_few": Text("{label}至少要有{limit}项", "{label} must have at least {limit} items"),
     "too_many": Text("{label}最多{limit}项", "{label} must have at most {limit} items"),
-    "format": Text("{label}格式不正确", "{label} is not in the right format"),
+    "format": Text(
+        "{label}格式不正确",
+        "{label} is not in the right format: check it",
+    ),
     "at_least": Text("{label}不能小于{limit}", "{label} must not be less than {limit}"),
     "at_most": Text("{label}不能大于{limit}", "{label} must not be greater than {limit}"),
     "above": Text("{label}必须大于{limit}", "{label} must be greater than {limit}"),
@@ -207,24 +261,31 @@ FAULTS: Final[dict[str, Text]] = {
     ),
     "too_many_days": Text(
         "时间范围过长，最多 {limit} 天，请分几次下载",
-        "The span is too long: at most {limit} days. Download it in parts",
+        "The span is too long: download it in parts of at most {limit} days",
     ),
     "date_or_span": Text(
         "date 与 start_date、end_date 只能选择其一",
         "Give either date, or start_date and end_date",
     ),
     "other_log": Text(
-        "{label}仅适用于 log_type={log_type}", "{label} is only for log_type={log_type}"
+        "{label}仅适用于 log_type={log_type}，请删除",
+        "{label} is only for log_type={log_type}: remove it",
     ),
     "past": Text("{label}必须是将来的时间", "{label} must be in the future"),
     "date": Text(
         "{label}必须是日期，例如 2024-01-31", "{label} must be a date such as 2024-01-31"
     ),
-    "uuid": Text("{label}必须是 UUID", "{label} must be a UUID"),
+    "uuid": Text(
+        "{label}必须是带连字符的 UUID，例如 01a20370-b0be-7122-8728-d9e4135c8227",
+        "{label} must be a UUID with its dashes, like 01a20370-b0be-7122-8728-d9e4135c8227",
+    ),
     "user_or_all": Text(
         "{label}必须是用户的 UUID 或 all", "{label} must be a user's UUID, or all"
     ),
-    "number_range": Text("{label}数值超出范围", "{label} is out of range"),
+    "number_range": Text(
+        "{label}数值超出范围，请改用较小的数",
+        "{label} is out of range: use a smaller number",
+    ),
     "amount": Text(
         "{label}必须在 {least} 到 {most} 之间，最多两位小数",
         "{label} must be between {least} and {most} with at most two decimals",
@@ -245,8 +306,8 @@ FAULTS: Final[dict[str, Text]] = {
         "{label} has nothing to see in it: write something, or leave it out",
     ),
     "characters": Text(
-        "{label}含有不允许的字符（控制字符或双向控制符）",
-        "{label} contains control or bidirectional characters",
+        "{label}含有控制字符或双向控制符，请删除",
+        "{label} contains control or bidirectional characters: remove them",
     ),
     "url_form": Text(
         "{label}格式不正确，请填写不含空格和不可见字符的完整网址，例如 https://example.com/video.mp4",
@@ -254,8 +315,8 @@ FAULTS: Final[dict[str, Text]] = {
         " write it like https://example.com/video.mp4",
     ),
     "url_scheme": Text(
-        "{label}必须以 https:、http: 或 file: 开头",
-        "{label} must begin with https:, http: or file:",
+        "{label}必须是 https、http 或 file 地址",
+        "{label} must be an https, http or file address",
     ),
     "url_credentials": Text(
         "{label}不能包含用户名或密码，请删除 @ 及之前的部分",
@@ -283,17 +344,35 @@ FAULTS: Final[dict[str, Text]] = {
         "充值码格式不正确，应为 OWL-XXXX-XXXX-XXXX",
         "A recharge code looks like OWL-XXXX-XXXX-XXXX",
     ),
-    "too_large": Text("{label}过大，上限 {limit} 字节", "{label} is larger than {limit} bytes"),
-    "too_deep": Text("嵌套过深，上限 {limit} 层", "Nested deeper than {limit} levels"),
-    "body_empty": Text("请求体不能为空", "The request body is empty"),
-    "body_malformed": Text("请求体不是有效的 JSON", "The request body is not valid JSON"),
-    "body_encoding": Text("请求体不是有效的 UTF-8", "The request body is not valid UTF-8"),
+    "too_large": Text(
+        "{label}过大，请缩减到 {limit} 字节以内",
+        "{label} is too large: keep it within {limit} bytes",
+    ),
+    "too_deep": Text(
+        "嵌套过深，请减少到 {limit} 层以内",
+        "Nested too deep: keep it within {limit} levels",
+    ),
+    "body_empty": Text(
+        "请求体不能为空，请发送 JSON 对象",
+        "The request body is empty: send a JSON object",
+    ),
+    "body_malformed": Text(
+        "请求体不是有效的 JSON，请检查格式",
+        "The request body is not valid JSON: check its form",
+    ),
+    "body_encoding": Text(
+        "请求体不是有效的 UTF-8，请改用 UTF-8 编码",
+        "The request body is not valid UTF-8: encode it so",
+    ),
     "body_object": Text("请求体必须是 JSON 对象", "The request body must be a JSON object"),
     "idempotency_key": Text(
         "Idempotency-Key 只能给出一个，由 1 到 255 个可见的 ASCII 字符组成，不含空格",
         "Give one Idempotency-Key of 1 to 255 visible ASCII characters without spaces",
     ),
-    "query_encoding": Text("查询参数不是有效的 UTF-8", "The query is not valid UTF-8"),
+    "query_encoding": Text(
+        "查询参数不是有效的 UTF-8 或数量过多，请检查后重试",
+        "The query is not valid UTF-8, or has too many parameters: check it",
+    ),
     "same": Text(
         "新密码不能与当前密码相同", "The new password must differ from the current one"
     ),
@@ -303,7 +382,10 @@ FAULTS: Final[dict[str, Text]] = {
         "A task type has lower-case letters, digits and underscores, a letter first",
     ),
     "nothing": Text("请至少填写一个字段", "Give at least one field"),
-    "invalid": Text("{label}无效", "{label} is not valid"),
+    "invalid": Text(
+        "{label}无效，请参照接口文档修改",
+        "{label} is not valid: see the API's description",
+    ),
 }
 
 LABELS: Final[dict[str, Text]] = {

@@ -33,7 +33,9 @@ PASSWORDS_AT_ONCE: Final = 32
 """Of the 52 places for passwords: one address never has them all."""
 REGISTERED = Text("注册成功", "Registered")
 LOGGED_IN = Text("登录成功", "Logged in")
-WRONG = Text("邮箱或密码错误", "Wrong e-mail address or password")
+WRONG = Text(
+    "邮箱或密码错误，请检查后重试", "Wrong e-mail address or password: check both, try again"
+)
 
 
 class RegisterRequest(RequestBody):

@@ -16,13 +16,15 @@ from api.crowding import at_once
 from api.envelope import Envelope
 from api.exchange import Exchange
 from api.log_download import (
+    DAYS_MAX,
     MEDIA_TYPES,
     ONLY_FOR,
+    YEARS,
     Download,
     Format,
     LogType,
     check_days,
-    check_span,
+    faults_of_days,
     file_of,
 )
 from api.log_shapes import (
@@ -39,6 +41,7 @@ from api.policy import ANYONE, READER
 from api.rejection import InvalidRequest
 from api.system_log_lines import Level
 from api.system_log_pages import LogFilter, system_log_page
+from api.validation import Faults
 from domain.errors import NotFound
 from projections.task_lists import task_by_id
 from projections.task_logs import log_page
@@ -156,21 +159,28 @@ async def download(
 ) -> Stream:
     """下载日志文件: a log as a file, the oldest line first, at most 92 days of it."""
     filters = {"level": level, "search": search, "user_id": user_id, "task_id": task_id}
-    _check_filters(log_type, filters)
-    if date is not None and (start_date or end_date):
-        raise InvalidRequest({"date": [Fault("date_or_span")]})
+    faults = _faults_of_filters(log_type, filters)
+    if date is not None:
+        if start_date or end_date:
+            faults["date"] = [Fault("date_or_span")]
+        elif date.year not in YEARS:
+            faults["date"] = [Fault("year")]
     today = exchange.platform.clock().date()
     first = date or start_date or end_date or today
+    last = date or end_date or max(first, today)
+    if "date" not in faults:
+        faults |= faults_of_days(first, last, days_max=DAYS_MAX)
+    if faults:
+        raise InvalidRequest(faults)
     wanted = Download(
         log_type=log_type,
         start_date=first,
-        end_date=date or end_date or max(first, today),
+        end_date=last,
         level=level,
         search=search,
         user_id=user_id,
         task_id=task_id,
     )
-    check_span(wanted.start_date, wanted.end_date)
     pieces = file_of(exchange, wanted, format)
     beginning = await anext(pieces, b"")  # what fails at once is still answered in words
     return Stream(
@@ -180,16 +190,12 @@ async def download(
     )
 
 
-def _check_filters(log_type: LogType, filters: Mapping[str, Any]) -> None:
-    strange = [
-        name
+def _faults_of_filters(log_type: LogType, filters: Mapping[str, Any]) -> Faults:
+    return {
+        name: [Fault("other_log", {"log_type": ONLY_FOR[name]})]
         for name, value in filters.items()
         if value is not None and ONLY_FOR[name] != log_type
-    ]
-    if strange:
-        raise InvalidRequest(
-            {name: [Fault("other_log", {"log_type": ONLY_FOR[name]})] for name in strange}
-        )
+    }
 
 
 async def _whole(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

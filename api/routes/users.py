@@ -46,7 +46,9 @@ PASSWORD_CHANGED: Final = Text(
 )
 _ONLY_A_REPEAT: Final = 0
 """A token version that nobody has: what was not done before under its key is refused."""
-WRONG: Final = Text("当前密码不正确", "The current password is wrong")
+WRONG: Final = Text(
+    "当前密码不正确，请检查后重试", "The current password is wrong: check it, try again"
+)
 
 
 class ProfileRequest(RequestBody):

@@ -130,7 +130,8 @@ def test_every_bad_field_is_named_in_the_language_asked_for(user: Person) -> Non
     assert in_chinese["priority"] == ["优先级不能大于5"]
     answer = user.client.post("/api/tasks", json=body, headers={"Accept-Language": "en"})
     assert field_errors(answer)["priority"] == ["The priority must not be greater than 5"]
-    assert answer.json()["message"] == "The request is not valid"
+    told = "The request is not valid: correct the fields in details.field_errors"
+    assert answer.json()["message"] == told
 
 
 def test_an_unknown_type_names_the_known_ones(user: Person) -> None:

@@ -1,15 +1,31 @@
 """Every code, refusal and fault has its sentence in both languages."""
 
 import ast
+import re
 import string
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from litestar.routes import HTTPRoute
 
+from api.app import bare_application
 from api.errors import STATUSES
 from api.log_texts import TEXTS
-from api.messages import ERRORS, FAULTS, LABELS, REASONS, Fault, Text, language_of, sentence
+from api.messages import (
+    COMPRESSED,
+    ERRORS,
+    FAULTS,
+    LABELS,
+    REASONS,
+    Fault,
+    Text,
+    language_of,
+    sentence,
+)
+from api.policy import policy_of
+from api.refusals import codes_of
+from api.routes import auth, users
 from domain.errors import Refused
 from domain.facts import tag_of
 from projections.task_events import LEVELS
@@ -51,9 +67,13 @@ def test_every_reason_the_domain_gives_is_said_in_both_languages(reason: str) ->
     assert reason in REASONS
 
 
-def test_no_reason_is_kept_that_the_domain_no_longer_gives() -> None:
-    source = "".join(path.read_text(encoding="utf-8") for path in DOMAIN.rglob("*.py"))
-    assert [reason for reason in REASONS if f'"{reason}"' not in source] == []
+def test_no_reason_is_kept_that_nobody_gives_any_longer() -> None:
+    rooms = [DOMAIN.parent / name for name in ("domain", "commands", "api")]
+    paths = {path for room in rooms for path in room.rglob("*.py")}
+    paths.remove(DOMAIN.parent / "api/messages.py")
+    source = "".join(path.read_text(encoding="utf-8") for path in paths)
+    kinds = {kind.__name__ for kind in refusals()}  # the reason of one that gives no other
+    assert [name for name in REASONS if f'"{name}"' not in source and name not in kinds] == []
 
 
 @pytest.mark.parametrize("table", [ERRORS, REASONS, FAULTS, LABELS, TEXTS])
@@ -63,6 +83,52 @@ def test_both_languages_fill_the_same_places(table: dict[str, Text]) -> None:
 
     for key, text in table.items():
         assert places(text.zh) == places(text.en), key
+
+
+# what the contract prints word for word, or a fault whose form its field's description says
+AS_PRINTED = {"VALIDATION_ERROR", "format"}
+ACTS = re.compile("请|必须|不能|只能|至少|最多|可选|应为|需要")
+ACTS_IN_ENGLISH = re.compile(
+    r": \w|, so \w|\bmust\b|\bgive\b|\blooks like\b|\bhas 3 to\b|\ba letter first\b",
+    re.IGNORECASE,
+)
+SAID: dict[str, Text] = {
+    **{f"{kind}": text for table in (ERRORS, REASONS, FAULTS) for kind, text in table.items()},
+    "login": auth.WRONG,
+    "change-password": users.WRONG,
+    "compressed": COMPRESSED,
+}
+
+
+@pytest.mark.parametrize("kind", SAID)
+def test_what_went_wrong_is_one_sentence_that_says_what_to_do(kind: str) -> None:
+    zh, en = SAID[kind]
+    plain = re.sub(r"\{\w+\}", "字", zh)
+    assert re.search("[\u4e00-\u9fff]", plain), "Chinese"
+    assert not re.search("[\u4e00-\u9fff]", en), "English"
+    assert en[0].isupper() or en.startswith("{label}")
+    for text in (zh, en):
+        assert text == text.strip()
+        assert "\n" not in text
+        assert not re.search(r"[。.!！,，;；:：、]$", text.removesuffix("..")), "no loose end"
+        assert not re.search(r"。.|[a-z]\. [A-Z]", text), "one sentence"
+    assert len(zh) <= 80
+    assert len(en) <= 140
+    if kind not in AS_PRINTED:
+        assert ACTS.search(zh), zh
+        assert ACTS_IN_ENGLISH.search(en), en
+
+
+def test_every_error_code_of_the_description_is_said() -> None:
+    handlers = [
+        handler
+        for route in bare_application().routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        if policy_of(handler) is not None
+    ]
+    codes = {code for each in handlers for code in codes_of(each, path_parameters=True)}
+    assert codes <= ERRORS.keys()
 
 
 def test_every_event_of_a_tasks_log_has_a_sentence() -> None:

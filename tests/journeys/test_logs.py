@@ -91,7 +91,7 @@ def test_the_system_log_is_filtered_by_level_days_and_text(reader: httpx.Client)
         ("download?log_type=../../etc/passwd", "log_type"),
         ("download?log_type=%00", "log_type"),
         ("download?log_type=system&date=..%2f..", "date"),
-        ("download?log_type=system&date=9999-12-31", "start_date"),
+        ("download?log_type=system&date=9999-12-31", "date"),
         ("download?log_type=system&date=2024-01-01&start_date=2024-01-01", "date"),
         ("download?log_type=system&start_date=2024-01-01&end_date=2024-04-02", "end_date"),
         ("download?log_type=system&user_id=00000000-0000-0000-0000-000000000001", "user_id"),

@@ -108,7 +108,7 @@ def test_a_wrong_current_password_changes_nothing(api: LiveApi) -> None:
         body = {"current_password": "not it at all", "new_password": NEW_PASSWORD}
         answer = person.client.post(CHANGE_PASSWORD, json=body)
         refused(answer, 401, "INVALID_CREDENTIALS")
-        assert answer.json()["message"] == "当前密码不正确"
+        assert answer.json()["message"] == "当前密码不正确，请检查后重试"
         ok(person.client.get(PROFILE))
 
 
