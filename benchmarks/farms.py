@@ -6,8 +6,9 @@ tasks are seven million events: writing and folding those would take an hour's s
 benchmark that measures neither. What stands in the tables has the same form all the same.
 
 Uneven as farms are: one user owns half of all, others little; nearly every task has completed,
-some failed, and of one type there are 25 in all. What is alive (the queue, what runs, servers)
-is the same on every farm, since it is load and not history; so is a day's traffic.
+some failed, and of one type there are 25 in all. What is alive (the queue, what runs, servers,
+codes that can be used) is the same on every farm, since it is load and not history; so is a
+day's traffic, and the large farm is a thousand days old.
 """
 
 from __future__ import annotations
@@ -127,8 +128,8 @@ COPIES: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "recharge_codes": (
         """
             made JOIN template_of_recharge_codes AS t ON t.amount_fen = CASE
-            WHEN n % 50 < 20 THEN 1 WHEN n % 50 < 35 THEN 2 WHEN n % 50 < 40 THEN 3
-            WHEN n % 50 < 45 THEN 4 ELSE 5 END WHERE n <= {tasks} / 5
+            WHEN n > {tasks} / 5 - 20 THEN 4 WHEN n > {tasks} / 5 - 40 THEN 3
+            WHEN n % 50 < 20 THEN 1 WHEN n % 50 < 35 THEN 2 ELSE 5 END WHERE n <= {tasks} / 5
         """,
         {
             "code_id": "made.task_id",
@@ -167,6 +168,7 @@ SUMS: Final[dict[str, tuple[str, str, str]]] = {
         "actor_id, (recorded_at AT TIME ZONE 'UTC')::date",
         "count(*)",
     ),
+    "actor_action_totals": ("user_actions", "actor_id", "count(*)"),
     "subject_action_counts": (
         "user_actions",
         "subject_id, (recorded_at AT TIME ZONE 'UTC')::date",

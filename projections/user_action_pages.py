@@ -58,6 +58,12 @@ TOTAL: Final = "SELECT coalesce(sum(n), 0) FROM read.action_counts WHERE {days}"
 TOTAL_OF_USER: Final = """
     SELECT coalesce(sum(n), 0) + (
         SELECT coalesce(sum(n), 0) FROM read.subject_action_counts
+        WHERE subject_id = %(user_id)s
+    ) FROM read.actor_action_totals WHERE actor_id = %(user_id)s
+"""
+TOTAL_OF_USER_ON_DAYS: Final = """
+    SELECT coalesce(sum(n), 0) + (
+        SELECT coalesce(sum(n), 0) FROM read.subject_action_counts
         WHERE subject_id = %(user_id)s AND {days}
     ) FROM read.actor_action_counts WHERE actor_id = %(user_id)s AND {days}
 """
@@ -96,7 +102,12 @@ STATEMENTS: Final = {
         total=TOTAL.format_map(_PARTS), page=OF_ALL.format_map(_PARTS), shown=SHOWN
     ),
     "page of a user": PAGE.format(
-        total=TOTAL_OF_USER.format_map(_PARTS), page=OF_USER.format_map(_PARTS), shown=SHOWN
+        total=TOTAL_OF_USER, page=OF_USER.format_map(_PARTS), shown=SHOWN
+    ),
+    "page of a user, on days": PAGE.format(
+        total=TOTAL_OF_USER_ON_DAYS.format_map(_PARTS),
+        page=OF_USER.format_map(_PARTS),
+        shown=SHOWN,
     ),
     "after": AFTER.format_map(_PARTS),
     "after, of a user": AFTER_OF_USER.format_map(_PARTS),
@@ -144,7 +155,9 @@ async def user_action_page(
         "offset": offset(page, page_size),
         "reach": offset(page, page_size) + page_size,
     }
-    statement = STATEMENTS["page" if user_id is None else "page of a user"]
+    of_all_days = start_date is None and end_date is None
+    of_user = "page of a user" if of_all_days else "page of a user, on days"
+    statement = STATEMENTS["page" if user_id is None else of_user]
     found = await one(connection, Found[UserAction], statement, parameters)
     assert found is not None, "an aggregate gives one row"
     return Page(items=found.items, total=found.total, page=page, page_size=page_size)

@@ -182,6 +182,12 @@ USER_ACTIONS: Final = ReadModel(
             group=lambda row: (row.actor_id, _day_of(row)),
         ),
         Tally(
+            name="actor_action_totals",
+            of=_TABLE,
+            columns=("actor_id",),
+            group=lambda row: (row.actor_id,),
+        ),
+        Tally(
             name="subject_action_counts",
             of=_TABLE,
             columns=("subject_id", "day"),

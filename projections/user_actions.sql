@@ -25,6 +25,12 @@ CREATE TABLE actor_action_counts (
     PRIMARY KEY (actor_id, day)
 ) WITH (fillfactor = 50);
 
+-- of all days together, which is asked for most: an account's days are as many as it is old
+CREATE TABLE actor_action_totals (
+    actor_id uuid   NOT NULL PRIMARY KEY,
+    n        bigint NOT NULL
+) WITH (fillfactor = 50);
+
 CREATE TABLE subject_action_counts (
     subject_id uuid   NOT NULL,
     day        date   NOT NULL,
