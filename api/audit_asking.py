@@ -22,6 +22,8 @@ from domain.money import FEN_PER_YUAN
 from projections.audit.entity import Entity, NoEntity
 from projections.audit.story import PAGE_MAX, Filter, bounds, moment_in
 
+LOOKS_AT_ONCE: Final = 4
+"""So many looks through the log one person may have under way in a process."""
 LOOK_S: Final = 1.0
 """After so long a list is answered with what was found, and where to go on."""
 MOMENT: Final = (

@@ -9,6 +9,7 @@ from msgspec import Struct
 from api.audit_proving import StoredReader
 from api.credentials import Credentials
 from api.crowding import Crowd
+from api.few_facts import FewFacts
 from api.gathering import Gathering
 from api.metrics import Metrics
 from api.platform import Platform
@@ -30,6 +31,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     crowd: Crowd
     stored: StoredReader
     tails: Tails
+    refused_logins: FewFacts
 
 
 def open_desk(platform: Platform) -> Desk:
@@ -44,5 +46,6 @@ def open_desk(platform: Platform) -> Desk:
         crowd=Crowd(),
         stored=StoredReader(platform),
         tails=Tails(),
+        refused_logins=FewFacts(),
         profiles=Gathering(platform.pool, users_by_id, deadline_s=deadline_s),
     )

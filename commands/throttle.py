@@ -36,6 +36,9 @@ WRONG: Final = """
     FROM owl_private.count_wrong_try(%(kinds)s, %(subjects)s, %(most)s, %(within_s)s,
         %(rules)s, %(moment)s)
 """
+CLOSED: Final = """
+    SELECT closed_until FROM owl_private.closed_key(%(kinds)s, %(subjects)s, %(moment)s)
+"""
 RIGHT_LOGIN: Final = """
     SELECT kind, subject, closed_until
     FROM owl_private.judge_right_login(%(kinds)s, %(subjects)s, %(moment)s)
@@ -146,8 +149,12 @@ class Throttle:
         """
         self._check(self._login_keys(account, address))
 
-    async def judge_login(self, account: UUID, address: str | None, *, right: bool) -> None:
+    async def judge_login(
+        self, account: UUID, address: str | None, *, right: bool
+    ) -> datetime | None:
         """Say whether the password was right; only then may the client be told.
+
+        The time until which no password is taken any more, if this wrong one was too many.
 
         Raises:
             RateLimited: too many were wrong: tell this instead.
@@ -156,9 +163,23 @@ class Throttle:
         keys = self._login_keys(account, address)
         if right:
             await self._judge(RIGHT_LOGIN, keys)
-        else:
-            await self._judge(WRONG, keys)
-            await self._forget_old()
+            return None
+        await self._judge(WRONG, keys)
+        await self._forget_old()
+        row = await self._row(
+            CLOSED,
+            {
+                "kinds": [key.kind for key in keys],
+                "subjects": [key.subject for key in keys],
+                "moment": self._clock(),
+            },
+        )
+        closed: datetime | None = row[0]
+        return closed
+
+    def address_id(self, address: str | None) -> UUID:
+        """What stands for the network that an address is in."""
+        return self._secrets.throttle_id(network_of(address))
 
     async def account_of(self, user_id: UUID) -> UUID:
         """The ``account`` of somebody who is signed in.
@@ -192,7 +213,7 @@ class Throttle:
         config = self._config
         keys = [
             Key("redeem.user", user_id, config.redeem_user),
-            Key("redeem.address", self._address(address), config.redeem_address),
+            Key("redeem.address", self.address_id(address), config.redeem_address),
             Key("redeem.all", _EVERYBODY, config.redeem_all),
         ]
         self._check(keys)
@@ -206,7 +227,7 @@ class Throttle:
             OutOfReach: the counts cannot be asked.
         """
         keys = [
-            Key("register.address", self._address(address), self._config.register_address),
+            Key("register.address", self.address_id(address), self._config.register_address),
             Key("register.all", _EVERYBODY, self._config.register_all),
         ]
         self._check(keys)
@@ -220,12 +241,9 @@ class Throttle:
         pair = self._secrets.throttle_id(f"{account} {network_of(address)}")
         return [
             Key("login.account", account, config.login_account),
-            Key("login.address", self._address(address), config.login_address),
+            Key("login.address", self.address_id(address), config.login_address),
             Key("login.pair", pair, config.login_pair),
         ]
-
-    def _address(self, address: str | None) -> UUID:
-        return self._secrets.throttle_id(network_of(address))
 
     def _check(self, keys: list[Key]) -> None:
         now = self._clock()

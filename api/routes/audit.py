@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from api.accesses import accessed
 from api.audit_asking import (
+    LOOKS_AT_ONCE,
     Account,
     ActorName,
     After,
@@ -34,6 +35,7 @@ from api.audit_asking import (
     stretch,
 )
 from api.audit_shapes import EventPage, ProvenEvent
+from api.crowding import at_once
 from api.envelope import Envelope
 from api.exchange import Exchange
 from api.messages import Fault, Text
@@ -49,6 +51,8 @@ from projections.audit.story import Entry
 NOT_SIGNED: Final = Text(
     "该位置尚未被签名，请稍后再试", "No checkpoint covers it yet: try again in a moment"
 )
+TAILS_AT_ONCE: Final = 4
+"""So many tails one person may have in a process; ``api.tails`` bounds them all."""
 _LAST_EVENT_ID: Final = re.compile(r"[0-9]{1,18}")
 _POSITION: Final = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 Proof = Annotated[
@@ -57,7 +61,7 @@ Proof = Annotated[
 ]
 
 
-@get("/events", opt=READER)
+@get("/events", opt=READER | at_once(LOOKS_AT_ONCE))
 async def list_events(
     exchange: NamedDependency[Exchange],
     since: FromQuery[From] = None,
@@ -116,6 +120,7 @@ async def list_events(
 @get(
     "/events/stream",
     opt=READER
+    | at_once(TAILS_AT_ONCE)
     | refuses("RATE_LIMITED")
     | {"media_types": (MEDIA_TYPE,), "headers": ("Last-Event-ID",)},
 )

@@ -16,6 +16,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 
 from api.accesses import accessed
 from api.audit_asking import (
+    LOOKS_AT_ONCE,
     MOMENT,
     After,
     AsOf,
@@ -27,6 +28,7 @@ from api.audit_asking import (
     soon,
 )
 from api.audit_shapes import Difference, EntityState, HistoryPage, TraceAnswer
+from api.crowding import at_once
 from api.envelope import Envelope
 from api.exchange import Exchange
 from api.messages import Fault
@@ -53,7 +55,7 @@ Since = Annotated[
 ]
 
 
-@get("/entities/{kind:str}/{entity_id:uuid}/history", opt=READER)
+@get("/entities/{kind:str}/{entity_id:uuid}/history", opt=READER | at_once(LOOKS_AT_ONCE))
 async def read_history(
     kind: FromPath[str],
     entity_id: FromPath[UUID],
@@ -77,7 +79,7 @@ async def read_history(
     return exchange.reply(HistoryPage(items=steps, upto=upto, next_after=onwards))
 
 
-@get("/entities/{kind:str}/{entity_id:uuid}", opt=READER)
+@get("/entities/{kind:str}/{entity_id:uuid}", opt=READER | at_once(LOOKS_AT_ONCE))
 async def read_state(
     kind: FromPath[str],
     entity_id: FromPath[UUID],
@@ -98,7 +100,7 @@ async def read_state(
     return exchange.reply(found)
 
 
-@get("/diff", opt=READER)
+@get("/diff", opt=READER | at_once(LOOKS_AT_ONCE))
 async def read_difference(
     exchange: NamedDependency[Exchange],
     since: FromQuery[Since],
@@ -127,7 +129,7 @@ async def read_difference(
     return exchange.reply(found)
 
 
-@get("/trace/{cause:str}", opt=READER)
+@get("/trace/{cause:str}", opt=READER | at_once(LOOKS_AT_ONCE))
 async def read_trace(
     cause: FromPath[str], exchange: NamedDependency[Exchange]
 ) -> Envelope[TraceAnswer]:
@@ -151,7 +153,7 @@ async def read_trace(
     return exchange.reply(_told(found, upto))
 
 
-@get("/trace/{stream_id:uuid}/{version:str}", opt=READER)
+@get("/trace/{stream_id:uuid}/{version:str}", opt=READER | at_once(LOOKS_AT_ONCE))
 async def read_trace_by_id(
     stream_id: FromPath[UUID], version: FromPath[str], exchange: NamedDependency[Exchange]
 ) -> Envelope[TraceAnswer]:

@@ -21,12 +21,14 @@ from api.messages import Fault, Text
 from api.platform import HttpConfig
 from api.policy import OPEN_IN_MAINTENANCE, PUBLIC
 from api.refusals import refuses
+from api.refused_logins import note_refused
 from api.registration import password_faults, registration
 from api.rejection import Unauthenticated
 from commands.accounts import LoggedIn, LogIn, Registered, log_in, register_user
 from domain.accounts.events import Role
 from domain.envelope import Actor
 from domain.ports import OutOfReach
+from domain.system.accesses import WhyRefused
 from projections.users import UserRow, user_by_id
 
 PASSWORDS_AT_ONCE: Final = 32
@@ -147,8 +149,16 @@ async def login(
         found.password_hash if found else None, data.password
     )
     right = matches and found is not None and found.is_active
-    await platform.throttle.judge_login(claim, address, right=right)
+    closed = await platform.throttle.judge_login(claim, address, right=right)
     if found is None or not right:
+        reason: WhyRefused = "inactive" if matches else "wrong_password"
+        await note_refused(
+            exchange,
+            claim,
+            reason if found else "unknown",
+            user_id=found.user_id if found else None,
+            closed_until=closed,
+        )
         raise Unauthenticated(WRONG)
     is_outdated = platform.passwords.is_outdated(found.password_hash)
     command = LogIn(

@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Stream
 
+from api.accesses import log_read
 from api.crowding import at_once
 from api.envelope import Envelope
 from api.exchange import Exchange
@@ -80,6 +81,7 @@ async def read_system_log(
 ) -> Envelope[Page[SystemLine]]:
     """获取系统日志: what the processes of the platform say, the newest first."""
     check_days(start_date, end_date)
+    await log_read(exchange, search)
     wanted = LogFilter(level=level, start_date=start_date, end_date=end_date, search=search)
     async with exchange.reading() as connection:
         found = await system_log_page(connection, wanted, page=page, page_size=page_size)
@@ -99,6 +101,7 @@ async def read_user_actions(
 ) -> Envelope[Page[ActionLine]]:
     """获取用户操作日志: what people did, and what was done to their accounts, newest first."""
     check_days(start_date, end_date)
+    await log_read(exchange)
     async with exchange.reading() as connection:
         found = await user_action_page(
             connection,
@@ -181,6 +184,7 @@ async def download(
         user_id=user_id,
         task_id=task_id,
     )
+    await log_read(exchange, search)
     pieces = file_of(exchange, wanted, format)
     beginning = await anext(pieces, b"")  # what fails at once is still answered in words
     return Stream(

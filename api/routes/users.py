@@ -22,6 +22,7 @@ from api.names import is_reserved, username_form
 from api.platform import HttpConfig
 from api.policy import ANYONE, MEMBER, REPEATABLE_WITH_ITS_TOKEN
 from api.refusals import refuses
+from api.refused_logins import note_refused
 from api.registration import password_faults
 from api.rejection import InvalidRequest, Unauthenticated
 from api.routes.auth import PASSWORDS_AT_ONCE, token_of
@@ -203,8 +204,15 @@ async def _is_password(
     account = await throttle.account_of(found.user_id)
     throttle.check_login(account, address)
     right = await exchange.platform.passwords.verify(found.password_hash, password)
-    await throttle.judge_login(account, address, right=right)
+    closed = await throttle.judge_login(account, address, right=right)
     if or_else and not right:
+        await note_refused(
+            exchange,
+            account,
+            "wrong_password",
+            user_id=found.user_id,
+            closed_until=closed,
+        )
         raise Unauthenticated(None if exchange.token_is_void else WRONG)
     return right
 
