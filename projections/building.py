@@ -11,29 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
-from typing import Any, Final
+from typing import Final
 
 import psycopg
-from msgspec import Struct
 
 from domain.facts import Fact
 from domain.ports import EventHistory, Undecodable
-from projections.copying import Copying, Encoded
+from projections.chunks import Chunk, Gathering
 from projections.folding import Applying, Event, Missing, Poisoned
-from projections.jobs import Wish, note_chunk
-from projections.pace import BuildingConfig, Pace
-from projections.projector import (
-    OVERTAKEN,
-    SESSION,
-    Generation,
-    Overtaken,
-    Statement,
-    advances,
-    load_wanted,
-)
-from projections.statements import as_parameter
+from projections.jobs import Wish
+from projections.pace import BuildingConfig, Pace, collect_young, in_a_hurry
+from projections.projector import SESSION, Generation, Overtaken, load_wanted
 
-NO_TIMEOUT: Final = "SET statement_timeout = 0"
+# What the server loses in a crash is folded again. It is on disk at the latest with the commit
+# that makes the indexes, which waits for everything before it.
+BUILDING: Final = "SET statement_timeout = 0; SET synchronous_commit = off"
 
 
 class Stopped(Exception):
@@ -42,14 +34,6 @@ class Stopped(Exception):
     def __init__(self, wish: Wish) -> None:
         super().__init__(wish)
         self.wish: Wish = wish
-
-
-class Chunk(Struct, frozen=True):
-    """What one commit writes: for each table its new rows, and statements for the rest."""
-
-    fresh: list[tuple[Copying, Encoded]]
-    statements: list[Statement]
-    reached: dict[Generation, int]
 
 
 class Builder:
@@ -69,7 +53,7 @@ class Builder:
     ) -> None:
         self._connection = psycopg.connect(conninfo, autocommit=True)
         self._connection.execute(SESSION)
-        self._connection.execute(NO_TIMEOUT)
+        self._connection.execute(BUILDING)
         self._history = history
         self._config = config
         self._tell = tell
@@ -77,13 +61,8 @@ class Builder:
         self._under_way: Future[Wish | None] | None = None
         self._sound = list(generations)
         self.failed: dict[Generation, Exception] = {}
-        self._copying = {
-            generation: [
-                Copying(self._connection, generation.schema, table.folding.table, insert)
-                for table in generation.tables
-                for insert in [table.statements.insert]
-            ]
-            for generation in generations
+        self._gathered = {
+            generation: Gathering(self._connection, generation) for generation in generations
         }
         for generation in generations:
             for table in generation.tables:
@@ -105,7 +84,8 @@ class Builder:
             after = min(each.position for each in behind)
             together = [each for each in behind if each.position == after]
             ahead = [each.position for each in behind if each.position > after]
-            self._fill(together, after, min([upto, *ahead]))
+            with in_a_hurry():
+                self._fill(together, after, min([upto, *ahead]))
 
     def close(self) -> None:
         """Let what is under way end, then close the connection."""
@@ -123,6 +103,8 @@ class Builder:
             with closing(self._history.read(after, upto, facts)) as batches:
                 for events in batches:
                     self._fold(together, events)
+                    for generation in together:
+                        self._gathered[generation].batch_ends()
                     pace.rest()
                     self._tell(events[-1].position)
                     if pace.chunk_is_full(len(events)):
@@ -210,14 +192,15 @@ class Builder:
     def _submit(self, together: Sequence[Generation], reached: int) -> None:
         """Hand what was folded to the writer, once the chunk before is committed."""
         self._join()
-        moved = {each: reached for each in together if each.position < reached}
+        moved = {each: self._gathered[each] for each in together if each.position < reached}
         if not moved:
             return
-        chunk = self._chunk(moved)
+        chunk = Chunk.of(moved, reached)
         for generation in moved:
             generation.position = reached
             generation.folding.settle(self._config.rows_kept)
-        self._under_way = self._writer.submit(self._write, chunk)
+        self._under_way = self._writer.submit(chunk.write, self._connection)
+        collect_young()
 
     def _join(self) -> None:
         under_way, self._under_way = self._under_way, None
@@ -225,39 +208,6 @@ class Builder:
             wish = under_way.result()
             if wish is not None:
                 raise Stopped(wish)
-
-    def _chunk(self, moved: dict[Generation, int]) -> Chunk:
-        chunk = Chunk([], [], {})
-        chunk.statements.extend(advances(moved))
-        chunk.reached.update(moved)
-        for generation in moved:
-            tables = zip(generation.tables, self._copying[generation], strict=True)
-            for table, copying in tables:
-                changes = table.folding.changes()
-                fresh = copying.encoded([*changes.fresh, *changes.added])
-                chunk.fresh.append((copying, fresh))
-                for statement, rows in (
-                    (table.statements.delete, changes.deleted),
-                    (table.statements.upsert, changes.changed),
-                ):
-                    chunk.statements.extend(_in_parts(statement, rows))
-            for tally, add in generation.tallies:
-                chunk.statements.extend(_in_parts(add, generation.folding.tally(tally)))
-        return chunk
-
-    def _write(self, chunk: Chunk) -> Wish | None:
-        connection = self._connection
-        try:
-            with connection.transaction():
-                for copying, rows in chunk.fresh:
-                    copying.put(rows)
-                for statement, parameters in chunk.statements:
-                    connection.execute(statement, parameters)
-                return note_chunk(connection, chunk.reached)
-        except psycopg.Error as error:
-            if error.sqlstate == OVERTAKEN:
-                raise Overtaken from error
-            raise
 
 
 def _appliers(together: Iterable[Generation]) -> dict[type[Fact], tuple[Applying, ...]]:
@@ -278,8 +228,3 @@ def _place(events: Sequence[Event], event: Event) -> int:
 
 def _from(appliers: Sequence[Applying], apply: Applying | None) -> Sequence[Applying]:
     return appliers[appliers.index(apply) :] if apply is not None else appliers
-
-
-def _in_parts(statement: str, rows: Sequence[Any], size: int = 5_000) -> Iterable[Statement]:
-    for start in range(0, len(rows), size):
-        yield statement, [as_parameter(rows[start : start + size])]

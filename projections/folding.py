@@ -6,7 +6,6 @@ once; a bounded number of rows is remembered between batches.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from operator import attrgetter
@@ -101,12 +100,18 @@ class TableFolding:
                 changes.deleted.append(self.key_columns(key))
         return changes
 
-    def moves(self) -> Iterable[tuple[Any, Any]]:
-        """Each changed row as it was before the batch and as it is now."""
-        for key, before in self.before.items():
-            yield before, self.rows[key]
-        for row in self.added:
-            yield None, row
+    def moves(self) -> tuple[list[Any], list[Any]]:
+        """The changed rows as they were before the batch, and all rows as they are now."""
+        rows = self.rows
+        gone = [row for row in self.before.values() if row is not None]
+        come = [row for key in self.before if (row := rows[key]) is not None]
+        return gone, [*come, *self.added]
+
+    def take_added(self) -> list[Struct]:
+        """Rows that are written once, out of here: somebody else counts and writes them."""
+        rows = self.added.copy()
+        self.added.clear()
+        return rows
 
     def settle(self, rows_kept: int) -> None:
         """The batch is committed: keep at most ``rows_kept`` rows, the latest changed."""
@@ -118,14 +123,14 @@ class TableFolding:
             for key in list(islice(rows, len(rows) - rows_kept)):
                 del rows[key]
         self.before.clear()
-        self.added = []
+        self.added.clear()
 
     def forget(self) -> None:
         """Nothing remembered can be trusted any more."""
         self.complete = False
         self.rows.clear()
         self.before.clear()
-        self.added = []
+        self.added.clear()
 
     def applying(self, fold: Fold) -> Applying:
         """What takes an event of this fold's fact to the row that it is about."""
@@ -136,26 +141,26 @@ class TableFolding:
         return self._changing(fold) if fold.kind == "later" else self._upserting(fold)
 
     def _adding(self, fold: Fold) -> Applying:
-        change = fold.change
+        make, append = fold.making(), self.added.append
 
         def add(event: Event) -> None:
-            row = change(None, event)
+            row = make(event)
             if row is not None:
-                self.added.append(row)
+                append(row)
 
         return add
 
     def _making(self, fold: Fold) -> Applying:
-        rows, before, change = self.rows, self.before, fold.change
+        rows, before, make = self.rows, self.before, fold.making()
         key_of = self.key_of(fold.fact)
 
-        def make(event: Event) -> None:
+        def start(event: Event) -> None:
             key = key_of(event)
             assert rows.get(key) is None, self._saying("there is a row already for", key)
-            rows[key] = change(None, event)
+            rows[key] = make(event)
             before.setdefault(key)
 
-        return make
+        return start
 
     def _changing(self, fold: Fold) -> Applying:
         rows, before, change = self.rows, self.before, fold.change
@@ -268,21 +273,9 @@ class Folding:
                 except Exception as error:
                     raise Poisoned(event, index, self.fold_of(apply)) from error
 
-    def tally(self, tally: Tally) -> list[dict[str, Any]]:
-        """By how much the batch changes each of the tally's groups."""
-        differences: defaultdict[tuple[Any, ...], int] = defaultdict(int)
-        group, amount = tally.group, tally.amount
-        of = next(folding for folding in self.tables if folding.table is tally.of)
-        for before, after in of.moves():
-            if before is not None:
-                differences[group(before)] -= amount(before)
-            if after is not None:
-                differences[group(after)] += amount(after)
-        return [
-            {**dict(zip(tally.columns, key, strict=True)), "n": n}
-            for key, n in differences.items()
-            if n
-        ]
+    def of(self, tally: Tally) -> TableFolding:
+        """The table whose rows ``tally`` counts."""
+        return next(folding for folding in self.tables if folding.table is tally.of)
 
     def settle(self, rows_kept: int) -> None:
         """The batch is committed."""

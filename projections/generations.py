@@ -28,9 +28,27 @@ LEFTOVERS: Final = """
     DELETE FROM owl_read.checkpoints
     WHERE read_model = %(read_model)s AND state = 'building' RETURNING generation
 """
-NO_TIMEOUT: Final = "SET statement_timeout = 0"  # an index over a long history takes its time
+# An index over a long history takes its time. Two read models are indexed at once, so a table
+# that is soon sorted is not worth the start of parallel workers.
+SESSION: Final = """
+    SET statement_timeout = 0;
+    SET min_parallel_table_scan_size = '256MB'
+"""
 DROP_SCHEMA: Final = sql.SQL("DROP SCHEMA IF EXISTS {schema} CASCADE")
-ANALYZE: Final = sql.SQL("ANALYZE {table}")
+# the planner asks about columns that an index is about; of the others, wide JSON above all, a
+# sample takes longer than the index, and autovacuum will take it in its own time
+INDEXED: Final = """
+    SELECT attname FROM pg_attribute
+    WHERE attrelid = %(table)s::regclass AND attnum IN (
+        SELECT unnest(indkey) FROM pg_index WHERE indrelid = %(table)s::regclass
+        UNION
+        SELECT refobjsubid FROM pg_depend JOIN pg_index ON indexrelid = objid
+        WHERE classid = 'pg_class'::regclass AND refobjid = %(table)s::regclass
+            AND indrelid = refobjid
+    )
+    ORDER BY attnum
+"""
+ANALYZE: Final = sql.SQL("ANALYZE {table} ({columns})")
 BUILDING_KEY: Final = "building_key"
 ADD_KEY: Final = sql.SQL("CREATE UNIQUE INDEX {name} ON {table} ({key})")
 DROP_KEY: Final = sql.SQL("DROP INDEX IF EXISTS {name}")
@@ -79,13 +97,13 @@ def make_indexes(conninfo: str, generation: Generation) -> None:
     """Give the filled tables their own indexes; all of them, or none."""
     model, schema = generation.read_model, generation.schema
     with psycopg.connect(conninfo) as connection:
-        connection.execute(NO_TIMEOUT)
+        connection.execute(SESSION)
         for table in model.tables:
             key = sql.Identifier(schema, f"{BUILDING_KEY}_{table.name}")
             connection.execute(DROP_KEY.format(name=key))
         run_in_schema(connection, schema, ddl_parts(model)[1])
         for name in model.relations:
-            connection.execute(ANALYZE.format(table=sql.Identifier(schema, name)))
+            _analyze(connection, sql.Identifier(schema, name))
         note_indexed(connection, model.name, True)
 
 
@@ -99,6 +117,12 @@ def discard(conninfo: str, read_model: ReadModel) -> tuple[int, ...]:
 def drop_schema(connection: psycopg.Connection[Any], schema: str) -> None:
     """Drop a generation's tables."""
     connection.execute(DROP_SCHEMA.format(schema=sql.Identifier(schema)))
+
+
+def _analyze(connection: psycopg.Connection[Any], table: sql.Identifier) -> None:
+    found = connection.execute(INDEXED, {"table": table.as_string()}).fetchall()
+    columns = sql.SQL(", ").join(sql.Identifier(name) for (name,) in found)
+    connection.execute(ANALYZE.format(table=table, columns=columns))
 
 
 def _discard(connection: psycopg.Connection[Any], read_model: ReadModel) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ import msgspec
 import psycopg
 from msgspec import Struct
 
+from projections.counting import Counting
 from projections.folding import Event, Folding, Poisoned, TableFolding
 from projections.read_model import ReadModel
 from projections.statements import (
@@ -99,7 +100,9 @@ class Generation:
             statements.append((table.statements.upsert, [*changes.fresh, *changes.changed]))
             statements.append((table.statements.insert, changes.added))
         for tally, add in self.tallies:
-            statements.append((add, self.folding.tally(tally)))
+            counting = Counting(tally)
+            counting.note(*self.folding.of(tally).moves())
+            statements.append((add, counting.take()))
         return [(statement, [as_parameter(rows)]) for statement, rows in statements if rows]
 
 

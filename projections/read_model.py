@@ -32,6 +32,13 @@ class Fold(Struct, frozen=True):
     fact: type[Fact]
     kind: Kind
     change: Callable[[Any, Any], Any]
+    make: Callable[[Any], Any] | None = None
+    """Of the kind ``first``: what ``change`` does, without a row that never was."""
+
+    def making(self) -> Callable[[Any], Any]:
+        """What makes the row."""
+        assert self.make is not None, f"{self.fact.__name__} makes no row"
+        return self.make
 
 
 def first(fact: type[F], make: Callable[[Recorded[F]], R | None]) -> Fold:
@@ -39,7 +46,7 @@ def first(fact: type[F], make: Callable[[Recorded[F]], R | None]) -> Fold:
 
     In a table whose rows are written once, ``None`` means that this event makes no row.
     """
-    return Fold(fact, "first", lambda _row, event: make(event))
+    return Fold(fact, "first", lambda _row, event: make(event), make)
 
 
 def on(fact: type[F], change: Callable[[R, Recorded[F]], R | None]) -> Fold:
@@ -90,14 +97,15 @@ class Tally(Struct, frozen=True, kw_only=True):
     """Sums over the rows of a table, kept as they change: never a ``COUNT(*)`` over history.
 
     Its table has the ``columns`` as primary key and ``n``: the sum of ``amount`` over all rows
-    of ``of`` whose ``group`` is that key. A row with ``n = 0`` means the same as none.
+    of ``of`` whose ``group`` is that key; without an ``amount`` each row counts one. A row with
+    ``n = 0`` means the same as none.
     """
 
     name: str
     of: Table
     columns: tuple[str, ...]
     group: Callable[[Any], tuple[Any, ...]]
-    amount: Callable[[Any], int] = lambda _row: 1
+    amount: Callable[[Any], int] | None = None
 
 
 class ReadModel(Struct, frozen=True, kw_only=True):

@@ -167,7 +167,7 @@ _TABLE: Final = Table(
 )
 
 
-def _by_standing(name: str, amount: Callable[[UserRow], int]) -> Tally:
+def _by_standing(name: str, amount: Callable[[UserRow], int] | None) -> Tally:
     """A sum over users by role and activity."""
     return Tally(
         name=name,
@@ -183,7 +183,7 @@ USERS: Final = ReadModel(
     ddl=Path(__file__).with_suffix(".sql"),
     tables=(_TABLE,),
     tallies=(
-        _by_standing("user_totals", lambda _row: 1),
+        _by_standing("user_totals", None),
         _by_standing("recharged_totals", lambda row: row.recharged_fen),
         _by_standing("granted_totals", lambda row: row.granted_fen),
         _by_standing("spent_totals", lambda row: row.total_cost_fen),

@@ -22,7 +22,9 @@ from domain.facts import Fact, tag_of
 
 STRETCH: Final = 50_000
 """Positions that one query covers."""
-ROWS_AT_ONCE: Final = 1_000
+ROWS_AT_ONCE: Final = 128
+"""Of what is read: so few that they are folded and packed while the processor still has them at
+hand. Measured: a rebuild's own time is two thirds of what it is with a thousand."""
 READ_STRETCH = SQL("""
     SELECT {columns} FROM {table}
     WHERE notification_id > %(after)s AND notification_id <= %(upto)s {which}

@@ -1,0 +1,38 @@
+"""By how much rows that come and go change a tally."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from projections.read_model import Tally
+
+
+class Counting:
+    """What one write adds to one tally."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._n: Counter[tuple[Any, ...]] = Counter()
+
+    def note(self, gone: Sequence[Any], come: Sequence[Any]) -> None:
+        """Rows as they were, and rows as they are."""
+        group, amount, n = self._tally.group, self._tally.amount, self._n
+        if amount is None:
+            n.subtract(map(group, gone))
+            n.update(map(group, come))
+            return
+        for row in gone:
+            n[group(row)] -= amount(row)
+        for row in come:
+            n[group(row)] += amount(row)
+
+    def take(self) -> list[dict[str, Any]]:
+        """The groups that changed, each with its difference; begins anew."""
+        columns = self._tally.columns
+        rows = [
+            {**dict(zip(columns, key, strict=True)), "n": n} for key, n in self._n.items() if n
+        ]
+        self._n.clear()
+        return rows
