@@ -41,9 +41,9 @@ LEFT_ALONE: Final = frozenset({"paused", "cancelled", "failed", "differs", "read
 
 
 class Due(NamedTuple):
-    """What is to be rebuilt, how, and by whose order."""
+    """What is to be rebuilt in one pass, how, and by whose order."""
 
-    read_model: ReadModel
+    read_models: list[ReadModel]
     orders: Orders
     actor: Actor
     because: int | None
@@ -88,25 +88,29 @@ class Refreshing:
 
     async def step(self) -> tuple[str, ...]:
         """Rebuild what is outdated or asked for; returns what was tried."""
-        tried = []
-        for model, orders, actor, because in await asyncio.to_thread(self._due):
-            LOG.warning("read_model.rebuilding", read_model=model.name)
-            tried.append(model.name)
-            operating = Operating(self._log, self._writer, self._ids, actor, because=because)
+        tried: list[str] = []
+        for due in await asyncio.to_thread(self._due):
+            names = [model.name for model in due.read_models]
+            LOG.warning("read_model.rebuilding", read_models=names)
+            tried += names
+            operating = Operating(
+                self._log, self._writer, self._ids, due.actor, because=due.because
+            )
             try:
-                await operating.rebuild([model], orders, _not_shown)
+                await operating.rebuild(due.read_models, due.orders, _not_shown)
             except RebuildFailed as failure:
-                LOG.exception("read_model.not_rebuilt", read_model=model.name, why=str(failure))
+                LOG.exception("read_model.not_rebuilt", read_models=names, why=str(failure))
             except Stopped as stopped:
-                LOG.info("read_model.left", read_model=model.name, wish=stopped.wish)
+                LOG.info("read_model.left", read_models=names, wish=stopped.wish)
             else:
-                LOG.info("read_model.rebuilt", read_model=model.name)
+                LOG.info("read_model.rebuilt", read_models=names)
         return tuple(tried)
 
     def _due(self) -> list[Due]:
         outdated = set(prepare(self._log.conninfo, self._read_models))
         prints = {model.name: fingerprint(model) for model in self._read_models}
         due = []
+        outdated_here = []
         with psycopg.connect(self._log.conninfo) as connection:
             see(connection, prints)
             old = superseded(connection, prints)
@@ -117,10 +121,12 @@ class Refreshing:
                     continue  # rows by these folds are built again only where a person asks
                 if job is not None and job.step == "asked":
                     orders = Orders(switching=job.switching, max_load=job.max_load)
-                    due.append(Due(model, orders, *_asker(connection, model.name)))
+                    due.append(Due([model], orders, *_asker(connection, model.name)))
                 elif model.name in outdated and not _is_left_alone(job, prints[model.name]):
-                    orders = Orders(max_load=MAX_LOAD, by_itself=True)
-                    due.append(Due(model, orders, BY_ITSELF, None))
+                    outdated_here.append(model)
+        if outdated_here:
+            orders = Orders(max_load=MAX_LOAD, by_itself=True)
+            due.append(Due(outdated_here, orders, BY_ITSELF, None))
         return due
 
 

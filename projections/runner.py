@@ -29,6 +29,11 @@ OPEN: Final = """
         AND (read_model, fingerprint) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
     ORDER BY read_model, generation
 """
+STANDING_STILL: Final = """
+    SELECT position FROM owl_read.checkpoints WHERE state = 'live' AND stopped_at IS NULL
+        AND read_model = ANY(%s::text[])
+        AND (read_model, fingerprint) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+"""
 logger = logging.getLogger(__name__)
 
 
@@ -73,15 +78,17 @@ class Runner:
         self._ahead: tuple[int, Future[Sequence[Event]]] | None = None
         self._careful = False
         self._looked = 0.0
+        self._standing_still: list[int] = []
 
     @property
     def position(self) -> int:
         """What every live read model that has not stopped has reached.
 
         While steps still say that there was something to do, the last of it may be under way.
+        Who has seen more must not be shown one by other folds, which stands still.
         """
         live = [each.position for each in self._generations if each.state == "live"]
-        return min(live, default=0)
+        return min([*live, *self._standing_still], default=0)
 
     async def run(self, wake: Signal) -> None:
         """Follow the log until cancelled. ``wake`` is a hint that it has grown.
@@ -151,14 +158,17 @@ class Runner:
         projector.join()
         self._looked = time.monotonic()
         open_now = {(name, number, state) for name, number, state, _ in self._open(connection)}
-        if open_now != {
+        mine = {
             (each.read_model.name, each.generation, each.state) for each in self._generations
-        }:
+        }
+        if open_now != mine:
             self._generations = []
 
     def _open(self, connection: psycopg.Connection[Any]) -> list[Any]:
-        names, fingerprints = zip(*self._fingerprints.items(), strict=True)
-        return connection.execute(OPEN, (list(names), list(fingerprints))).fetchall()
+        names, fingerprints = list(self._fingerprints), list(self._fingerprints.values())
+        others = connection.execute(STANDING_STILL, (names, names, fingerprints)).fetchall()
+        self._standing_still = [position for (position,) in others]
+        return connection.execute(OPEN, (names, fingerprints)).fetchall()
 
     def _open_generations(
         self, connection: psycopg.Connection[Any], projector: Projector
@@ -241,7 +251,7 @@ class Runner:
             self._projected.notify(position)
 
     def _read(self, after: int, limit: int) -> Sequence[Event]:
-        """The next events. After a full batch the one behind it is fetched meanwhile."""
+        """The next events; behind a full batch the next one is fetched meanwhile."""
         ahead, self._ahead = self._ahead, None
         events: Sequence[Event] = ()
         if ahead is not None and ahead[0] == after:
@@ -250,8 +260,7 @@ class Runner:
             events = self._feed.read(after, limit)
         if len(events) == self._config.batch_events:
             behind = events[-1].position
-            reading = self._reader.submit(self._feed.read, behind, limit)
-            self._ahead = (behind, reading)
+            self._ahead = (behind, self._reader.submit(self._feed.read, behind, limit))
         return events
 
     def _project(
@@ -285,10 +294,5 @@ class Runner:
     def _stop(self, projector: Projector, generation: Generation, at: int, error: str) -> None:
         projector.stop(generation, at, error)
         self._generations.remove(generation)
-        logger.critical(
-            "read model %s (generation %d) has stopped at position %d: %s",
-            generation.read_model.name,
-            generation.generation,
-            at,
-            error,
-        )
+        about = (generation.read_model.name, generation.generation, at, error)
+        logger.critical("read model %s (generation %d) has stopped at position %d: %s", *about)

@@ -189,13 +189,14 @@ class Killing:
 
     def start(self) -> subprocess.Popen[str]:
         argv = [sys.executable, "-m", "api.cli", "projections", "rebuild", "--all", "--json"]
-        return subprocess.Popen(
-            [*argv, "--workers", "2", "--max-load", "0.4"],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=self.said.open("w"),
-            text=True,
-        )
+        with self.said.open("w") as said:
+            return subprocess.Popen(
+                [*argv, "--workers", "2", "--max-load", "0.4"],
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+            )
 
     def strike(self) -> None:
         """Start it and let one of its parts be killed at any moment of its work."""

@@ -251,6 +251,25 @@ def test_a_generation_that_other_folds_made_is_reported_and_left_alone(read_url:
     assert stored(read_url, TASKS) == naive(TASKS, feed.events)
 
 
+def test_nobody_is_told_of_a_position_that_an_outdated_read_model_has_not_reached(
+    read_url: str,
+) -> None:
+    story = RandomFarm(9).happen(120)
+    feed = ListFeed(story[:40])
+    runner = runner_of(feed, read_url)
+    finish(runner)
+    assert runner.position == 40
+    with psycopg.connect(read_url) as connection:
+        connection.execute(
+            "UPDATE owl_read.checkpoints SET fingerprint = 'older' WHERE read_model = 'users'"
+        )
+    runner.close()
+    feed.events = story
+    finish(runner)
+    assert (runner.position, len(story) > 40) == (40, True)
+    runner.close()
+
+
 def test_prepare_run_twice_at_once_makes_one_generation(database_url: str) -> None:
     with ThreadPoolExecutor(2) as threads:
         assert list(threads.map(prepare, [database_url] * 2)) == [(), ()]
