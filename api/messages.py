@@ -191,7 +191,7 @@ REASONS: Final[dict[str, Text]] = {
     "the user has open tasks: cancel them first": Text(
         "该用户还有未完成的任务，请先取消", "The user has open tasks: cancel them first"
     ),
-    "Unavailable": Text(
+    "the platform is in maintenance": Text(
         "系统维护中，暂停新的操作，请稍后再试；查询和取消任务不受影响",
         "Under maintenance: try again later; reading and cancelling tasks go on",
     ),

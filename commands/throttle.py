@@ -8,26 +8,20 @@ Numbers: NIST SP 800-63B section 5.2.2, OWASP ASVS 5.0 chapter 6.
 
 from __future__ import annotations
 
-import asyncio
 import math
-import os
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple, Self
 from uuid import UUID
 
 import structlog
 from msgspec import Struct
-from psycopg import AsyncConnection, InterfaceError, OperationalError
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from commands.bounded_cache import BoundedCache
 from commands.event_log.secrets import Secrets
 from commands.networks import network_of
-from domain.errors import RateLimited
-from domain.ports import Clock, OutOfReach
+from commands.throttle_counts import Counts
+from domain.errors import Excess, RateLimited
+from domain.ports import Clock
 
 LOG = structlog.get_logger(__name__)
 
@@ -60,8 +54,6 @@ FORGIVE: Final = """
 FORGET: Final = "DELETE FROM owl_private.throttles WHERE failed_at < %(before)s"
 
 _EVERYBODY: Final = UUID(int=0)
-_OPTIONS: Final = "-c synchronous_commit=off -c timezone=UTC -c statement_timeout=2000"
-"""A crash may forget the tries of its last half second; no guess has to wait for a disk."""
 
 
 class Limit(Struct, frozen=True):
@@ -115,27 +107,16 @@ class Throttle:
             self._config.closed_kept
         )
         self._forgot_at: datetime | None = None
-        self._pool: AsyncConnectionPool[AsyncConnection[Any]] = AsyncConnectionPool(
-            conninfo,
-            min_size=1,
-            max_size=self._config.connections_max,
-            open=False,
-            kwargs={
-                "autocommit": True,
-                "prepare_threshold": 1,
-                "connect_timeout": 2,
-                "options": _OPTIONS,
-            },
-            reconnect_timeout=5.0,
-            name="throttles",
+        self._counts = Counts(
+            conninfo, most=self._config.connections_max, deadline_s=self._config.deadline_s
         )
 
     async def __aenter__(self) -> Self:
-        await self._pool.open(wait=False)
+        await self._counts.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._pool.close(timeout=self._config.deadline_s)
+        await self._counts.close()
 
     # ── logins ─────────────────────────────────────────────────────────────────────────────
 
@@ -166,7 +147,7 @@ class Throttle:
             return None
         await self._judge(WRONG, keys)
         await self._forget_old()
-        row = await self._row(
+        row = await self._counts.row(
             CLOSED,
             {
                 "kinds": [key.kind for key in keys],
@@ -187,7 +168,7 @@ class Throttle:
         Raises:
             OutOfReach: it cannot be asked.
         """
-        row = await self._row(ACCOUNT, {"user_id": user_id})
+        row = await self._counts.row(ACCOUNT, {"user_id": user_id})
         return user_id if row is None else UUID(str(row[0]))
 
     async def forgive(self, user_id: UUID) -> None:
@@ -197,8 +178,7 @@ class Throttle:
             OutOfReach: it cannot be done now.
         """
         account = await self.account_of(user_id)
-        async with self._connection() as connection:
-            await connection.execute(FORGIVE, {"user_id": user_id})
+        await self._counts.execute(FORGIVE, {"user_id": user_id})
         self._closed.pop(("login.account", account))
 
     # ── recharge codes, accounts ───────────────────────────────────────────────────────────
@@ -254,7 +234,7 @@ class Throttle:
 
     async def _judge(self, statement: str, keys: list[Key], **more: Any) -> None:
         now = self._clock()
-        row = await self._row(
+        row = await self._counts.row(
             statement,
             {
                 "kinds": [key.kind for key in keys],
@@ -274,8 +254,9 @@ class Throttle:
             raise self._limited(kind, closed, now)
 
     def _limited(self, kind: str, until: datetime, now: datetime) -> RateLimited:
-        is_guess = not kind.startswith("register.")
-        reason = "too many wrong tries" if is_guess else "too many registrations"
+        reason: Excess = "too many wrong tries"
+        if kind.startswith("register."):
+            reason = "too many registrations"
         seconds = math.ceil((until - now).total_seconds())
         return RateLimited(max(1, min(seconds, self._config.retry_after_most_s)), reason)
 
@@ -286,33 +267,4 @@ class Throttle:
             return
         self._forgot_at = now
         before = now - timedelta(days=self._config.forget_after_days)
-        async with self._connection() as connection:
-            await connection.execute(FORGET, {"before": before})
-
-    async def _row(self, statement: str, parameters: dict[str, Any]) -> Any:
-        async with self._connection() as connection:
-            return await (await connection.execute(statement, parameters)).fetchone()
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection[Any]]:
-        deadline_s = self._config.deadline_s
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + deadline_s
-        try:
-            async with self._pool.connection(timeout=deadline_s) as connection:
-                timer = loop.call_later(max(0.0, ends - loop.time()), _cut, connection)
-                try:
-                    yield connection
-                finally:
-                    timer.cancel()
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
-            raise OutOfReach("the throttles cannot be asked") from error
-
-
-def _cut(connection: AsyncConnection[Any]) -> None:
-    """End a statement that hangs by its wire: a frozen server never confirms a cancellation."""
-    with (
-        suppress(OSError, OperationalError),
-        socket.socket(fileno=os.dup(connection.fileno())) as wire,
-    ):
-        wire.shutdown(socket.SHUT_RDWR)
+        await self._counts.execute(FORGET, {"before": before})

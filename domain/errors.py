@@ -8,7 +8,11 @@ written there too, in Chinese and English.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
+
+Excess: TypeAlias = Literal[
+    "too many wrong tries", "too many registrations", "too many at once"
+]
 
 
 class Refused(Exception):
@@ -51,6 +55,9 @@ class Unavailable(Refused):
 
     code = "SERVER_UNAVAILABLE"
 
+    def __init__(self) -> None:
+        super().__init__("the platform is in maintenance")
+
 
 class IdempotencyMismatch(Refused):
     """The idempotency key was used before with another request."""
@@ -63,5 +70,5 @@ class RateLimited(Refused):
 
     code = "RATE_LIMITED"
 
-    def __init__(self, retry_after_s: int, reason: str = "too many wrong tries") -> None:
+    def __init__(self, retry_after_s: int, reason: Excess = "too many wrong tries") -> None:
         super().__init__(reason, retry_after_s=retry_after_s)

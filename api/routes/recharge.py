@@ -256,10 +256,7 @@ async def revoke(
 
 
 def _batch(platform: Platform, batch_id: UUID, size: int) -> Iterator[tuple[UUID, str]]:
-    """The codes of a batch, each with its id; nobody without the platform's keys can make them.
-
-    A repeat of the request gives the same batch again.
-    """
+    """A batch's codes with their ids, always the same; making them takes the keys."""
     key = platform.config.request_key
     for number in range(size):
         seed = b"recharge code" + batch_id.bytes + number.to_bytes(2, "big")
