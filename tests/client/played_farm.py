@@ -96,6 +96,7 @@ class PlayedFarm:
                 for index, uuid in enumerate(GPUS)
             ),
             running=running,
+            serves_files=True,
         )
         self.run(note_server_seen, NoteServerSeen(heartbeat=heartbeat, at=now()))
         self._tell(

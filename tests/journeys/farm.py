@@ -83,6 +83,7 @@ class Server:
             host=HostSample(cpu_percent=45.23, memory_percent=68.3, cpu_count=8),
             gpus=(gpu,),
             running=running,
+            serves_files=True,
         )
         self.telemetry(
             self.server_id,
