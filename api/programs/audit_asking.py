@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias, TypeVar
 
@@ -18,9 +18,8 @@ from api.programs.audit_log import print_json
 from api.programs.failing import Unreachable, in_words
 from api.programs.options import database_of, settings_from
 from domain.money import FEN_PER_YUAN
-from projections.audit import story
 from projections.audit.entity import Entity, NoEntity
-from projections.audit.story import Entry
+from projections.audit.story import Entry, moment_in
 
 R = TypeVar("R")
 Connection: TypeAlias = psycopg.AsyncConnection[Any]
@@ -46,13 +45,10 @@ class MomentType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has 
     name = "position|time"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int | datetime:
-        if isinstance(value, str) and value.isdecimal():
-            return int(value)
         try:
-            moment = datetime.fromisoformat(value)
+            return moment_in(value)
         except ValueError:
             self.fail(f"{value!r} is neither a position nor a time", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class YuanType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has none
@@ -93,13 +89,6 @@ def asked(options: dict[str, Any], read: Callable[[Connection], Awaitable[R]]) -
             raise Unreachable(f"the database holds no log: {error}") from error
         except KeyboardInterrupt:
             sys.exit(0)
-
-
-async def position_of(connection: Connection, moment: int | datetime | None) -> int | None:
-    """The position that was given, or that of the time that was given."""
-    if isinstance(moment, datetime):
-        return await story.position_at(connection, moment)
-    return moment
 
 
 def print_line(each: Entry, *, as_json: bool) -> None:

@@ -12,7 +12,6 @@ from api.programs.audit_asking import (
     MOMENT,
     Connection,
     asked,
-    position_of,
     print_changes,
     print_line,
     text_of,
@@ -60,7 +59,7 @@ def state(
     """Show what ENTITY was at any moment, folded from its own events."""
 
     async def read(connection: Connection) -> tuple[int, entities.Shape]:
-        position = await position_of(connection, at)
+        position = await story.position_of(connection, at)
         position = await story.head(connection) if position is None else position
         return position, await entities.state(connection, entity, position)
 
@@ -89,8 +88,8 @@ def diff(
     """Show what changed between two positions or times."""
 
     async def read(connection: Connection) -> Any:
-        first = await position_of(connection, before) or 0
-        last = await position_of(connection, after) or 0
+        first = await story.position_of(connection, before) or 0
+        last = await story.position_of(connection, after) or 0
         if entity is None:
             return await entities.changed_streams(connection, first, last)
         return entities.differences(

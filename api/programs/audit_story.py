@@ -20,7 +20,6 @@ from api.programs.audit_asking import (
     YUAN,
     Connection,
     asked,
-    position_of,
     print_line,
 )
 from api.programs.audit_log import as_json, opened_log, print_json
@@ -63,12 +62,13 @@ def log(
     as_json: bool,  # noqa: FBT001
     **options: Any,
 ) -> None:
-    """List events, one a line; with --json each line is one event."""
+    """List events, one a line; with --json each line is one event.
+
+    The newest are shown, or with --from the first ones from there on; what is left out is said.
+    """
 
     async def read(connection: Connection) -> None:
-        first = await position_of(connection, since)
-        last = await position_of(connection, until)
-        after = 0 if first is None else first - (0 if isinstance(since, datetime) else 1)
+        after, last = await story.bounds(connection, since, until)
         wanted = Filter(
             after=after,
             until=last,
@@ -79,18 +79,45 @@ def log(
             user_id=account,
             amount_fen=min_amount,
         )
-        while True:
-            head = await story.head(connection)
-            found = await story.entries(connection, wanted, limit)
-            for each in found:
-                print_line(each, as_json=as_json)
-            if not follow:
-                return
-            seen = found[-1].position if len(found) == limit else head
-            wanted = msgspec.structs.replace(wanted, after=max(wanted.after, seen))
-            await asyncio.sleep(FOLLOW_EVERY_S)
+        head = await story.head(connection)
+        upto = head if last is None else min(last, head)
+        wanted = msgspec.structs.replace(wanted, until=upto)
+        newest = since is None
+        found = await story.look(connection, wanted, limit, newest_first=newest)
+        entries = found.entries[::-1] if newest else found.entries
+        for each in entries:
+            print_line(each, as_json=as_json)
+        if not follow:
+            _say_what_is_left_out(entries, found.onwards, newest=newest)
+            return
+        seen = upto if newest or found.onwards is None else found.onwards
+        await _follow(connection, wanted, seen, as_json=as_json)
 
     asked(options, read)
+
+
+def _say_what_is_left_out(
+    entries: list[story.Entry], onwards: int | None, *, newest: bool
+) -> None:
+    if onwards is None or not entries:
+        return
+    if newest:
+        hint = f"the newest up to {entries[-1].position}; from the first on: --from 1"
+    else:
+        hint = f"there are more: --from {onwards + 1}"
+    click.echo(f"{len(entries)} events shown, {hint}", err=True)
+
+
+async def _follow(connection: Connection, wanted: Filter, seen: int, *, as_json: bool) -> None:
+    while True:
+        head = max(seen, await story.head(connection))
+        going_on = msgspec.structs.replace(wanted, after=seen, until=head)
+        found = await story.look(connection, going_on, story.PAGE_MAX)
+        for each in found.entries:
+            print_line(each, as_json=as_json)
+        seen = head if found.onwards is None else found.onwards
+        if found.onwards is None:
+            await asyncio.sleep(FOLLOW_EVERY_S)
 
 
 @click.command()

@@ -129,10 +129,8 @@ async def look(
     """At most ``limit`` events that match; fewer when ``enough`` says that it took too long."""
     until = await head(connection) if wanted.until is None else wanted.until
     low, high, limit = wanted.after, until, min(limit, PAGE_MAX)
-    given, parameters = _conditions(wanted)
-    statement = (NEWEST_FIRST if newest_first else IN_ORDER).format(
-        columns=COLUMNS, more=SQL("").join(CONDITIONS[name] for name in given)
-    )
+    statement, parameters = stretch(wanted, newest_first=newest_first)
+    given = _given(wanted)
     is_quick = not given or bool(INDEXED.intersection(given))
     found: list[Entry] = []
     while low < high and len(found) < limit:
@@ -256,10 +254,15 @@ async def rows(
         return await cursor.fetchall()
 
 
-def _conditions(wanted: Filter) -> tuple[list[str], dict[str, Any]]:
-    """Which conditions are given, and what they are given."""
-    given = [name for name in CONDITIONS if getattr(wanted, name) is not None]
-    return given, {
+def _given(wanted: Filter) -> list[str]:
+    return [name for name in CONDITIONS if getattr(wanted, name) is not None]
+
+
+def stretch(wanted: Filter, *, newest_first: bool) -> tuple[Composed, dict[str, Any]]:
+    """The statement that reads a stretch of the log, and its parameters but for the bounds."""
+    more = SQL("").join(CONDITIONS[name] for name in _given(wanted))
+    statement = (NEWEST_FIRST if newest_first else IN_ORDER).format(columns=COLUMNS, more=more)
+    return statement, {
         "tag": None if wanted.tag is None else _like(wanted.tag),
         "streams": None if wanted.streams is None else list(wanted.streams),
         "actor": None if wanted.actor is None else _like(wanted.actor),

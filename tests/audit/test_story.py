@@ -167,6 +167,24 @@ async def test_a_trace_holds_the_whole_request_each_event_under_its_cause(
     assert (await trace_position(connection, 10_000)).events == []
 
 
+def positions(listed: str) -> list[int]:
+    return [int(line.split()[0]) for line in listed.splitlines()]
+
+
+def test_the_newest_are_listed_and_what_is_left_out_is_said(
+    owl: Owl, notarised: Notarised
+) -> None:
+    last = len(notarised.events)
+    newest = owl("log", "--limit", "3")
+    assert positions(newest.stdout) == [last - 2, last - 1, last]
+    assert "--from 1" in newest.stderr
+    first = owl("log", "--from", "5", "--limit", "3")
+    assert positions(first.stdout) == [5, 6, 7]
+    assert "--from 8" in first.stderr
+    whole = owl("log", "--from", str(last - 1))
+    assert (positions(whole.stdout), whole.stderr) == ([last - 1, last], "")
+
+
 def test_the_log_is_listed_a_line_an_event(owl: Owl) -> None:
     lines = owl("log", "--type", "wallet.*", "--limit", "7").stdout.splitlines()
     assert len(lines) == 7
