@@ -9,7 +9,6 @@ processes.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -85,14 +84,11 @@ class Rebuilds:
             with psycopg.connect(self._url) as connection:
                 connection.execute(OTHER_FOLDS)
         log = Log(feed=self._log.feed(), history=self._log.history(), append_lock=APPEND_LOCK)
-        gc.freeze()
-        gc.disable()
         began = time.perf_counter()
         done = rebuild(
             self._url, log, BUSINESS, progress=lambda _: None, filling=self._by(workers)
         )
         elapsed_s = time.perf_counter() - began
-        gc.enable()
         assert all(each.compared == compared and not each.differing for each in done)
         return self._head / elapsed_s
 

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Composed, Identifier
 
-from commands.event_log.reading import COLUMNS, StoredKeys, sound
+from commands.event_log.reading import COLUMNS, SEALED, StoredKeys, sound
 from domain.catalogue import BY_TAG
 from domain.envelope import Recorded
 from domain.facts import Fact, tag_of
@@ -32,6 +32,13 @@ READ_STRETCH = SQL("""
 """)
 # a tag that is in no list is read, and stops the reader: an unknown event is never skipped
 NOT_THESE = SQL("AND topic <> ALL(%(unwanted)s)")
+# Their keys are fetched at once, not a few with each batch. What is about another user than its
+# stream's is no harm: that key is fetched when it is met.
+READ_OWNERS = SQL("""
+    SELECT DISTINCT originator_id FROM {table}
+    WHERE notification_id > %(after)s AND notification_id <= %(upto)s
+        AND topic = ANY(%(sealed)s)
+""")
 SESSION = "SET statement_timeout = 0; SET timezone = 'UTC'"  # the reader sets the pace
 
 
@@ -49,14 +56,24 @@ class LogHistory:
         """See ``EventHistory``. The connection lives as long as the iterator."""
         wanted = {tag_of(fact) for fact in facts}
         unwanted = [tag for tag in BY_TAG if tag not in wanted]
+        sealed = [tag_of(fact) for fact in SEALED.intersection(facts)]
         with psycopg.connect(
             self._conninfo, autocommit=True, row_factory=tuple_row
         ) as connection:
             connection.execute(SESSION)
             while after < upto:
                 end = min(after + STRETCH, upto)
+                if sealed:
+                    self._fetch_keys(connection, after, end, sealed)
                 yield from self._stretch(connection, after, end, unwanted)
                 after = end
+
+    def _fetch_keys(
+        self, connection: psycopg.Connection[Any], after: int, upto: int, sealed: Sequence[str]
+    ) -> None:
+        about = {"after": after, "upto": upto, "sealed": sealed}
+        rows = connection.execute(READ_OWNERS.format(table=self._table), about).fetchall()
+        self._keys.load([owner for (owner,) in rows])
 
     def _stretch(
         self,
