@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import psycopg
 import structlog
+from psycopg.errors import LockNotAvailable
 
 from api.ordering import Ordering, actor_of
 from api.rebuilding import Operating, Orders
@@ -22,6 +24,7 @@ from domain.envelope import Actor, Fence
 from domain.ports import CommandWriter, Ids
 from projections.building import Stopped
 from projections.catalogue import READ_MODELS
+from projections.exclusive import BeingRebuilt
 from projections.fingerprint import fingerprint
 from projections.jobs import Job, read_jobs
 from projections.migrate import prepare
@@ -29,6 +32,7 @@ from projections.orders import who_asked
 from projections.progress import Progress
 from projections.read_model import ReadModel
 from projections.rebuild import RebuildFailed
+from projections.verifying import NothingBeside
 from projections.versions import see, superseded
 
 LOG = structlog.get_logger(__name__)
@@ -89,6 +93,12 @@ class Refreshing:
     async def step(self) -> tuple[str, ...]:
         """Rebuild what is outdated or asked for; returns what was tried."""
         tried: list[str] = []
+        for model in await asyncio.to_thread(self._built):
+            LOG.warning("read_model.switching", read_model=model.name)
+            tried.append(model.name)
+            operating = Operating(self._log, self._writer, self._ids, BY_ITSELF)
+            with suppress(BeingRebuilt, NothingBeside, LockNotAvailable):  # next time, then
+                await operating.switch(model)
         for due in await asyncio.to_thread(self._due):
             names = [model.name for model in due.read_models]
             LOG.warning("read_model.rebuilding", read_models=names)
@@ -105,6 +115,22 @@ class Refreshing:
             else:
                 LOG.info("read_model.rebuilt", read_models=names)
         return tuple(tried)
+
+    def _built(self) -> list[ReadModel]:
+        """What was built before this version was deployed: the live rows stand still now."""
+        outdated = set(prepare(self._log.conninfo, self._read_models))
+        prints = {model.name: fingerprint(model) for model in self._read_models}
+        with psycopg.connect(self._log.conninfo) as connection:
+            see(connection, prints)
+            old = superseded(connection, prints)
+            jobs = read_jobs(connection)
+        return [
+            model
+            for model in self._read_models
+            if model.name in outdated - old
+            and (job := jobs.get(model.name)) is not None
+            and (job.step, job.fingerprint) == ("ready", prints[model.name])
+        ]
 
     def _due(self) -> list[Due]:
         outdated = set(prepare(self._log.conninfo, self._read_models))

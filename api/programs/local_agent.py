@@ -9,9 +9,10 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +26,7 @@ PROGRAM = "owl-agent"
 POLL_S = 0.5
 RESTART_PAUSE_S = 2.0
 ONLINE_WITHIN_S = 30.0
+REBUILT_WITHIN_S = 600.0
 SLOTS = 2
 
 
@@ -73,7 +75,7 @@ class LocalAgent:
             return False
         server_id = msgspec.json.decode(identity.read_bytes())["server_id"]
         try:
-            await client.get(f"/gpu/servers/{server_id}")
+            await _patient(lambda: client.get(f"/gpu/servers/{server_id}"))
         except ApiRefused as refused:
             if refused.status != HTTPStatus.NOT_FOUND:
                 raise
@@ -103,7 +105,7 @@ class LocalAgent:
             await client.log_in(viewer.email, viewer.password)
             deadline = asyncio.get_running_loop().time() + ONLINE_WITHIN_S
             while asyncio.get_running_loop().time() < deadline:
-                servers = await client.get("/gpu/servers")
+                servers = await _patient(lambda: client.get("/gpu/servers"))
                 if any(server["status"] == "online" for server in servers):
                     return
                 await asyncio.sleep(POLL_S / 5)
@@ -126,6 +128,19 @@ class LocalAgent:
             account=None,
             environment=environment_for_agent(self._token),
         )
+
+
+async def _patient(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """Ask until there is an answer: after an update, read models may have to be built first."""
+    deadline = asyncio.get_running_loop().time() + REBUILT_WITHIN_S
+    while True:
+        try:
+            return await ask()
+        except ApiRefused as refused:
+            late = asyncio.get_running_loop().time() > deadline
+            if refused.status != HTTPStatus.SERVICE_UNAVAILABLE or late:
+                raise
+        await asyncio.sleep(POLL_S)
 
 
 async def _ended(child: Child) -> None:

@@ -56,14 +56,27 @@ def status(*, names: tuple[str, ...], watch: bool, as_json: bool, **options: Any
         print_table(_table(statuses))
     live = [each for each in statuses if each.state == "live"]
     stopped = [each.read_model for each in live if each.condition == "stopped"]
-    outdated = [each.read_model for each in live if each.condition == "outdated"]
+    outdated = [each for each in live if each.condition == "outdated"]
     if stopped:
         again = " ".join(stopped)
         raise ProgramFailed(f"stopped; mended since? owl projections resume {again}")
     if outdated:
-        raise ProgramFailed(
-            f"not of this version; run: owl projections rebuild {' '.join(outdated)}"
-        )
+        raise ProgramFailed(f"not of this version; {_ways_on(outdated, statuses)}")
+
+
+def _ways_on(outdated: list[ReadModelStatus], statuses: list[ReadModelStatus]) -> str:
+    """What brings each to rows of this version: what is there is shown before any is built."""
+    kept = {each.read_model for each in statuses if each.state == "kept" and each.is_current}
+    ways: dict[str, list[str]] = {}
+    for each in outdated:
+        built = each.job is not None and each.job.step == "ready"
+        way = "switch" if built else "rollback" if each.read_model in kept else "rebuild"
+        ways.setdefault(way, []).append(each.read_model)
+    return "; ".join(
+        f"owl projections {way} {name}"
+        for way, names in ways.items()
+        for name in ([" ".join(names)] if way == "rebuild" else names)
+    )
 
 
 @command.command(name="list")

@@ -190,22 +190,23 @@ def _run(opening: Opening, wanted: list[ReadModel], orders: Orders, *, as_json: 
         finally:
             gc.enable()
     for rebuilt in done:
-        console.print(_line(rebuilt))
+        console.print(_line(rebuilt), soft_wrap=True)
     if as_json:
         click.echo(msgspec.json.encode(done).decode())
 
 
 def _line(rebuilt: Rebuilt) -> str:
-    same = "the same rows" if rebuilt.compared and not rebuilt.differing else "other rows"
+    took = f"to position {rebuilt.at_position:,} in {rebuilt.seconds:.1f} s"
     if not rebuilt.compared:
-        same = "by other folds, so not compared"
-    then = (
-        f"generation {rebuilt.before_generation} → {rebuilt.after_generation}"
-        if rebuilt.switched
-        else f"generation {rebuilt.after_generation} is ready: owl projections switch"
-        f" {rebuilt.read_model}"
-    )
+        same = "not compared with the live rows, which other folds made"
+    elif rebuilt.differing:
+        same = f"other rows than the live ones, checksum {rebuilt.checksum}"
+    else:
+        same = f"the same rows as the live ones, checksum {rebuilt.checksum}"
+    if rebuilt.switched:
+        then = f"{rebuilt.before_generation} → {rebuilt.after_generation}"
+        return f"{rebuilt.read_model}: generation {then}, {took}, {same}"
     return (
-        f"{rebuilt.read_model}: {then}, to position {rebuilt.at_position:,} in"
-        f" {rebuilt.seconds:.1f} s, {same}, checksum {rebuilt.checksum}"
+        f"{rebuilt.read_model}: generation {rebuilt.after_generation} is built, {took}, {same};"
+        f" owl projections switch {rebuilt.read_model} shows it"
     )

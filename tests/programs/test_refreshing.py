@@ -144,6 +144,29 @@ async def test_what_an_operator_has_rolled_back_from_is_not_built_again_by_itsel
 
 
 @pytest.mark.anyio
+async def test_what_was_built_before_the_deployment_is_switched_to_at_once(
+    database_url: str, tmp_path: Path
+) -> None:
+    prepare(database_url)
+    with EventLog.open(database_url, secrets=SECRETS, require_durable=False) as log:
+        async with writing(database_url) as writer:
+            await writer.run(credit, Credit(account=uuid.uuid4()), context())
+            later = changed(tmp_path, "v2")
+            operating = Operating(log, writer, uuid.uuid4, Actor("system", "operator"))
+            (built,) = await operating.rebuild(
+                [later], Orders(switching="manual"), lambda _: None
+            )
+            assert not built.switched
+            assert await Refreshing(log, writer, uuid.uuid4, [RECHARGE_CODES]).step() == ()
+            new = Refreshing(log, writer, uuid.uuid4, [later])
+            assert await new.step() == ("recharge_codes",)
+            assert await new.step() == ()
+        switched = log.read_streams([READ_MODELS_STREAM])[-1].fact
+    assert isinstance(switched, ReadModelSwitched)
+    assert switched.after_generation == built.after_generation
+
+
+@pytest.mark.anyio
 async def test_two_versions_at_once_do_not_build_to_and_fro(
     database_url: str, tmp_path: Path
 ) -> None:
