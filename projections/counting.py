@@ -28,6 +28,11 @@ class Counting:
         for row in come:
             n[group(row)] += amount(row)
 
+    def of(self, gone: Sequence[Any], come: Sequence[Any]) -> list[dict[str, Any]]:
+        """What these alone change."""
+        self.note(gone, come)
+        return self.take()
+
     def take(self) -> list[dict[str, Any]]:
         """The groups that changed, each with its difference; begins anew."""
         columns = self._tally.columns

@@ -51,7 +51,6 @@ STOP: Final = """
 ERROR_KEPT = 2_000
 """Characters of an error that are kept in the checkpoint."""
 
-
 UNFIT: Final = (
     psycopg.DataError,
     psycopg.IntegrityError,
@@ -100,9 +99,8 @@ class Generation:
             statements.append((table.statements.upsert, [*changes.fresh, *changes.changed]))
             statements.append((table.statements.insert, changes.added))
         for tally, add in self.tallies:
-            counting = Counting(tally)
-            counting.note(*self.folding.of(tally).moves())
-            statements.append((add, counting.take()))
+            moves = self.folding.of(tally).moves()
+            statements.append((add, Counting(tally).of(*moves)))
         return [(statement, [as_parameter(rows)]) for statement, rows in statements if rows]
 
 
@@ -161,9 +159,9 @@ class Projector:
             for generation in generations:
                 generation.folding.forget()
             raise
-        for generation in generations:
-            generation.position = reached[generation]
-            generation.folding.settle(self._rows_kept)
+        for each in generations:
+            each.position = reached[each]
+            each.folding.settle(self._rows_kept)
         return poisoned
 
     def go_past(self, generations: Sequence[Generation], position: int) -> None:
