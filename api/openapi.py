@@ -45,6 +45,12 @@ DESCRIPTION: Final = """\
   A write answers with `Owl-Position`; send it as `Owl-Min-Position` to read what you wrote.
 """
 _JSON: Final = "application/json"
+_EVENTS: Final = "text/event-stream"
+_EVENT: Final[Schema] = {
+    "type": "object",
+    "description": "每个事件。Each event of the stream.",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+}
 _SECURITY: Final = "bearer"
 _METHODS: Final = ("get", "post", "put", "delete")
 
@@ -210,7 +216,10 @@ def _success(each: Operation, schemas: Mapping[Any, Schema]) -> Schema:
         media_types = each.handler.opt.get("media_types", ("application/octet-stream",))
         return {
             "description": "文件。A file.",
-            "content": {name: {"schema": {"type": "string"}} for name in media_types},
+            "content": {
+                name: {"schema": _EVENT if name == _EVENTS else {"type": "string"}}
+                for name in media_types
+            },
         }
     envelope = {
         "type": "object",

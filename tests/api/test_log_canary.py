@@ -10,6 +10,8 @@ from urllib.parse import quote
 import structlog
 from litestar.routes import HTTPRoute
 
+from api.logging_setup import set_up_logging
+from api.settings import Settings
 from api.system_log import Config, SystemLog
 from tests.api.live import LiveApi, Person, ok
 
@@ -115,3 +117,23 @@ def test_a_line_with_everything_in_it_loses_only_that(
         assert secret not in written
     assert "req-7" in written
     assert "canary_person" in written
+
+
+def test_in_production_a_line_is_json_and_in_a_terminal_it_is_a_sentence(
+    terminal: StringIO,
+) -> None:
+    def says(**settings: Any) -> str:
+        stream = StringIO()
+        set_up_logging(Settings(profile="test", **settings), program="t", stream=stream)
+        structlog.stdlib.get_logger("t").warning("queue.long", waiting=7, email=EMAIL)
+        return stream.getvalue()
+
+    line = json.loads(says(log_format="json"))
+    assert (line["event"], line["level"], line["waiting"]) == ("queue.long", "warning", 7)
+    assert json.loads(says(log_format="auto"))["event"] == "queue.long"
+    text = says(log_format="text")
+    assert not text.startswith("{")
+    assert "queue.long" in text
+    assert "waiting" in text
+    assert EMAIL not in text + str(line)
+    assert terminal.getvalue() == ""

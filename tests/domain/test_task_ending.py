@@ -217,6 +217,15 @@ def test_a_confirmed_cancellation_is_paid_until_it_stopped() -> None:
     )
 
 
+def test_a_cancelled_task_costs_no_more_than_is_held() -> None:
+    given(TASK, *CANCELLING).when(
+        conclude, said("cancelled", 30_000), **(AT | {"limit_fen": 7})
+    ).then(cancelled(run_ms=30_000, cost_fen=7))
+    given(TASK, *CANCELLING).when(overdue, now=after(90), limit_fen=7).then(
+        cancelled(run_ms=60_000, cost_fen=7, finished_at=after(90))
+    )
+
+
 def test_what_completed_before_the_wish_to_stop_arrived_has_completed() -> None:
     given(TASK, *CANCELLING).when(conclude, said("completed"), **AT).then(completed())
 
