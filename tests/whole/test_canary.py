@@ -37,7 +37,8 @@ def a_day(farm: Farm) -> list[str]:
     user.http.get(f"/users/me?email={email}&password={GUESS}")
     httpx.get(f"{user.http.base_url}users/me", headers={"Authorization": f"Bearer {GUESS}"})
     task_id = user.submit("video_analysis", video_url=CLIP.as_uri())
-    assert user.ended(task_id)["status"] == "completed"
+    ended = user.ended(task_id)
+    assert ended["status"] == "completed", ended["error_message"]
     token = token_of(user)
     changed = {"current_password": PASSWORD, "new_password": f"{PASSWORD}-2"}
     assert user.http.post("/users/change-password", json=changed).is_success
