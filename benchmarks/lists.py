@@ -196,6 +196,7 @@ def served(stack: LiveStack) -> Iterator[dict[str, int]]:
             target=serve, args=(ours, database_url, stack.nats_url, there), daemon=True
         )
         process.start()
+        there.close()  # so that a server which dies is heard of
         processes.append((process, here))
         ports[farm] = int(here.recv())
     try:
