@@ -2,8 +2,8 @@
 
 A small farm lives through its commands, and the folds make its rows. Those rows are then copied
 by SQL under other ids, owners and times, and the tallies summed up from the copies. A million
-tasks are seven million events: writing and folding those would take an hour's share of a
-benchmark that measures neither. What stands in the tables has the same form all the same.
+tasks are seven million events: writing and folding those would take longer than all the rest of
+a benchmark that measures neither. What stands in the tables has the same form all the same.
 
 Uneven as farms are: one user owns half of all, others little; nearly every task has completed,
 some failed, and of one type there are 25 in all. What is alive (the queue, what runs, servers,
