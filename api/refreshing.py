@@ -26,7 +26,7 @@ from projections.building import Stopped
 from projections.catalogue import READ_MODELS
 from projections.exclusive import BeingRebuilt
 from projections.fingerprint import fingerprint
-from projections.jobs import Job, read_jobs
+from projections.jobs import AT_WORK, Job, read_jobs
 from projections.migrate import prepare
 from projections.orders import who_asked
 from projections.progress import Progress
@@ -145,6 +145,8 @@ class Refreshing:
                 job = jobs.get(model.name)
                 if model.name in old:
                     continue  # rows by these folds are built again only where a person asks
+                if job is not None and job.step in AT_WORK and not job.interrupted:
+                    continue  # an operator's own process is at it
                 if job is not None and job.step == "asked":
                     orders = Orders(switching=job.switching, max_load=job.max_load)
                     due.append(Due([model], orders, *_asker(connection, model.name)))
