@@ -125,6 +125,11 @@ def test_a_restarted_agent_that_does_not_list_an_attempt_has_lost_it() -> None:
     assert judged(11, held(), ears=ears) == [AttemptLost(held(), "agent_lost", counted=True)]
 
 
+def test_what_another_life_said_before_an_attempt_began_says_nothing_of_it() -> None:
+    ears = {SERVER_ID: heard(5, boot_id=LATER_BOOT)}
+    assert judged(20, held(began_at=after(8)), ears=ears) == []
+
+
 def test_the_same_life_of_an_agent_may_have_its_report_still_on_the_way() -> None:
     assert judged(60, held(), ears={SERVER_ID: heard(59)}) == []
 
@@ -166,6 +171,14 @@ def test_a_minority_that_vanishes_is_gone() -> None:
     ears[FARM[0]] = ears[FARM[1]] = heard()
     gone = judged(35, online=FARM, ears=ears)
     assert {v.server_id for v in gone if isinstance(v, WentSilent)} == set(FARM[:2])
+
+
+def test_a_half_that_vanishes_is_gone() -> None:
+    half = FARM[:4]
+    ears = {server: heard(35) for server in half}
+    ears[half[0]] = ears[half[1]] = heard()
+    gone = judged(35, online=half, ears=ears)
+    assert {v.server_id for v in gone if isinstance(v, WentSilent)} == set(half[:2])
 
 
 def test_two_servers_are_too_few_to_doubt_oneself() -> None:

@@ -182,3 +182,13 @@ def test_an_operator_cannot_take_what_is_held() -> None:
 def test_a_stream_in_which_money_does_not_add_up_stops_its_reader(history: Any) -> None:
     with pytest.raises(AssertionError):
         WALLET.fold(history)
+
+
+@pytest.mark.parametrize(
+    ("charged_fen", "released_fen"), [(HOLD_FEN + 1, -1), (-1, HOLD_FEN + 1)]
+)
+def test_a_settlement_below_nothing_is_a_corrupt_stream(
+    charged_fen: int, released_fen: int
+) -> None:
+    with pytest.raises(AssertionError, match="below nothing"):
+        WALLET.fold([recharged(), hold_placed(), settled(charged_fen, released_fen)])
