@@ -193,7 +193,9 @@ async def test_a_report_is_repeated_until_its_receipt_comes(
         platform.confirming = True
         await platform.until(lambda: len(platform.of(Ended, assigned)) >= 3)
     assert len({report.report_id for report in platform.of(Ended, assigned)}) == 1
-    assert len(open_spool(tmp_path / "spool.sqlite")) == 0
+    spool = open_spool(tmp_path / "spool.sqlite")
+    assert len(spool) == 0
+    spool.close()
 
 
 async def test_an_agent_that_is_not_heard_ends_its_own_work(
