@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
@@ -176,16 +176,14 @@ class Killing:
             with (
                 suppress(psycopg.OperationalError, OutOfReach),
                 EventLog.open(self.url, secrets=secrets, require_durable=False) as log,
+                closing(Runner(log.feed(), self.url, BUSINESS, projected=None)) as business,
+                closing(
+                    Runner(log.telemetry.feed(), self.url, TELEMETRY, projected=None)
+                ) as telemetry,
             ):
-                feeds = ((log.feed(), BUSINESS), (log.telemetry.feed(), TELEMETRY))
-                runners = [
-                    Runner(feed, self.url, models, projected=None) for feed, models in feeds
-                ]
                 while not self.over.is_set():
-                    if not sum(runner.step() for runner in runners):
+                    if not business.step() + telemetry.step():
                         self.over.wait(0.01)
-                for runner in runners:
-                    runner.close()
 
     def start(self) -> subprocess.Popen[str]:
         argv = [sys.executable, "-m", "api.cli", "projections", "rebuild", "--all", "--json"]
