@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +22,9 @@ DEFAULT_DATA_DIR = ".owl"
 _PREFIX = "OWL_"
 _OTHERS = frozenset({"OWL_AGENT_", "OWL_API_", "OWL_TEST_", "OWL_FAIL"})
 """Beginnings of variables that belong to other programs of the same name."""
+_CLIENT = "OWL_API_"
+CLIENT_VARIABLES = frozenset({"OWL_API_URL", "OWL_API_TOKEN", "OWL_API_LANGUAGE"})
+"""What a command that asks the API is told: where it is, who asks, in which language."""
 _NETWORKS = ("trusted_proxies", "fetch_networks")
 
 
@@ -120,6 +124,7 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
         SettingsInvalid: a variable is unknown or has a wrong value.
     """
     variables = os.environ if environment is None else environment
+    check_names(variables)
     given: dict[str, Any] = {
         name[len(_PREFIX) :].lower(): value
         for name, value in variables.items()
@@ -131,7 +136,8 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
     try:
         settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsInvalid(_explained(str(error))) from error
+        # the message of msgspec, with variables' names for its paths
+        raise SettingsInvalid(str(error).replace("`$.", f"`{_PREFIX}")) from error
     for name in _NETWORKS:
         try:
             for network in _listed(getattr(settings, name)):
@@ -144,6 +150,25 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
             f" {settings.host}: use 127.0.0.1, or OWL_PROFILE=production and `owl admin create`"
         )
     return settings
+
+
+def check_names(variables: Mapping[str, str] | None = None) -> None:
+    """Refuse a variable that would be overlooked: one that nobody here knows by that name.
+
+    Raises:
+        SettingsInvalid: it begins like ours, and is none of ours.
+    """
+    known = CLIENT_VARIABLES | {_PREFIX + name.upper() for name in Settings.__struct_fields__}
+    others = tuple(_OTHERS - {_CLIENT})
+    for name, value in (os.environ if variables is None else variables).items():
+        if value and name.startswith(_PREFIX) and not name.startswith(others):
+            if name in known:
+                continue
+            meant = "".join(f": {like}?" for like in get_close_matches(name, known, n=1))
+            raise SettingsInvalid(
+                f"unknown setting {name}{meant or '; unset it'}. The settings are"
+                f" {', '.join(sorted(known))}"
+            )
 
 
 def environment_for_agent(token: str | None) -> dict[str, str]:
@@ -168,13 +193,3 @@ def _listed(text: str | None) -> tuple[str, ...]:
 def is_loopback(host: str) -> bool:
     """Whether only programs of this machine can reach ``host``."""
     return host in {"localhost", "::1"} or host.startswith("127.")
-
-
-def _explained(message: str) -> str:
-    """The message of msgspec, with variables' names for its paths."""
-    text = message.replace("`$.", f"`{_PREFIX}")
-    if "unknown field" in message:
-        unknown = message.rpartition("unknown field `")[2].rstrip("`")
-        known = ", ".join(sorted(_PREFIX + name.upper() for name in Settings.__struct_fields__))
-        return f"unknown setting {_PREFIX}{unknown.upper()}; the settings are {known}"
-    return text

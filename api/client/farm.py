@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from api.client.answers import Gpu, Overview, Server, ServerNow, read
-from api.client.http import ApiClient
+from api.client.http import ApiClient, ApiRefused
 from api.client.wording import BARS, NOTHING, clipped, listing, status
 
 AT_ONCE: Final = 8
@@ -47,6 +47,17 @@ async def ask_farm(client: ApiClient) -> Farm:
     return Farm(overview=overview, servers=servers, statuses=statuses)
 
 
+async def server_name(client: ApiClient, server_id: str | None) -> str:
+    """What people call a server; its id where it is not there any more, or none was given."""
+    if server_id is None:
+        return ""
+    try:
+        name: str = (await client.get(f"/gpu/servers/{server_id}"))["name"]
+    except ApiRefused:
+        return server_id
+    return name
+
+
 def farm_view(farm: Farm, *, now: datetime) -> RenderableType:
     """Totals, then a line for each server and below it one for each of its GPUs."""
     figures_of_it = ("memory", "heat", "power", "seen")
@@ -73,12 +84,15 @@ def farm_view(farm: Farm, *, now: datetime) -> RenderableType:
 
 
 def _totals(farm: Overview) -> Text:
-    load = _share(farm.average_gpu_usage)
+    load, memory = _share(farm.average_gpu_usage), _pair(farm.used_memory, farm.total_memory)
+    gpus: tuple[Any, ...] = ("no GPU: tasks use the processor\n",)
+    if farm.total_gpus:
+        busy = f"{farm.busy_gpus}/{farm.total_gpus}"
+        gpus = ((busy, "bold cyan"), f" GPUs busy at {load}, {memory} used\n")
     return Text.assemble(
         (f"{farm.online_servers}/{farm.total_servers}", "bold green"),
         " servers online, ",
-        (f"{farm.busy_gpus}/{farm.total_gpus}", "bold cyan"),
-        f" GPUs busy at {load}, {_pair(farm.used_memory, farm.total_memory)} used\n",
+        *gpus,
         (f"{farm.total_running_tasks}", "bold cyan"),
         " tasks run, ",
         (f"{farm.queue_length}", "bold yellow" if farm.queue_length else "bold"),

@@ -29,10 +29,13 @@ _NOT_NOW: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UN
 
 
 class ApiRefused(Exception):
-    """The API said no: its status, code, sentence and details."""
+    """The API said no: its status, code, sentence and details, and when to ask again."""
 
-    def __init__(self, status: int, body: dict[str, Any]) -> None:
+    def __init__(
+        self, status: int, body: dict[str, Any], *, retry_after_s: float = 0.0
+    ) -> None:
         self.status = status
+        self.retry_after_s = retry_after_s
         self.code = str(body.get("error_code") or status)
         self.message = str(body.get("message") or HTTPStatus(status).phrase)
         details = body.get("details")
@@ -98,7 +101,7 @@ class ApiClient:
         response = await self._sent(method, path, **options)
         body = _json_of(response)
         if not body.get("success"):
-            raise ApiRefused(response.status_code, body)
+            raise _refusal(response, body)
         if seen := response.headers.get("Owl-Position"):
             self._http.headers["Owl-Min-Position"] = seen
         return body.get("data")
@@ -123,7 +126,7 @@ class ApiClient:
             async with self._http.stream("GET", path) as response:
                 if response.is_error:
                     await response.aread()
-                    raise ApiRefused(response.status_code, _json_of(response))
+                    raise _refusal(response, _json_of(response))
                 async for piece in response.aiter_bytes():
                     yield piece
         except httpx.TransportError as error:
@@ -154,6 +157,10 @@ class ApiClient:
             f"the API at {self.api_url} does not answer ({why}): is it running, and is that"
             " its address? `owl up` runs one here; --api or OWL_API_URL names another"
         )
+
+
+def _refusal(response: httpx.Response, body: dict[str, Any]) -> ApiRefused:
+    return ApiRefused(response.status_code, body, retry_after_s=_retry_after_s(response))
 
 
 def _json_of(response: httpx.Response) -> dict[str, Any]:

@@ -76,10 +76,17 @@ def why_unsuccessful(task: Task) -> str:
 
 
 def task_view(
-    task: Task, *, bill: Bill | None = None, files: Sequence[str] | None = None
+    task: Task,
+    *,
+    bill: Bill | None = None,
+    files: Sequence[str] | None = None,
+    server: str = "",
 ) -> RenderableType:
-    """The whole task. ``files`` are where its artifacts were written, if they were."""
-    parts: list[RenderableType] = [heading(task.title, "bold"), _facts(task)]
+    """The whole task, on the ``server`` so called.
+
+    ``files`` are where its artifacts were written, if they were.
+    """
+    parts: list[RenderableType] = [heading(task.title, "bold"), _facts(task, server)]
     if task.error_message:
         parts += [Text(), clean(task.error_message, "red")]
     if task.result:
@@ -116,16 +123,16 @@ def page_line(page: Page[Any]) -> Text:
     )
 
 
-def _facts(task: Task) -> Table:
+def _facts(task: Task, server: str) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    for name, text in _rows(task):
+    for name, text in _rows(task, server):
         table.add_row(name, text)
     return table
 
 
-def _rows(task: Task) -> Iterator[tuple[str, Text]]:
+def _rows(task: Task, server: str) -> Iterator[tuple[str, Text]]:
     yield "Task", clean(f"{task.id}  ({task.task_type}, priority {task.priority})")
     phase = f"  ({task.phase})" if task.phase not in {"", task.status} else ""
     yield "Status", Text.assemble(status(task.status), clean(phase))
@@ -147,7 +154,7 @@ def _rows(task: Task) -> Iterator[tuple[str, Text]]:
         yield "Ended", Text(local(task.completed_at))
     if task.gpu_server_id:
         again = f", attempt {task.attempt}" if task.attempt > 1 else ""
-        yield "Server", clean(f"{task.gpu_server_id}{again}")
+        yield "Server", clean(f"{server or task.gpu_server_id}{again}")
     for attempt in task.attempts[:-1]:
         yield f"Attempt {attempt.attempt}", clean(attempt.reason or attempt.outcome or NOTHING)
 

@@ -17,6 +17,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from api.client.answers import Batch, Me, Task, read
+from api.client.farm import server_name
 from api.client.files import ArtifactDamaged, save_artifacts
 from api.client.http import ApiClient, ApiRefused, ApiUnreachable, api_url_of
 from api.client.show import Bill, task_view
@@ -55,11 +56,13 @@ async def run_main_job(
     console: Console,
     admin: Credentials,
     demo: Credentials,
+    stays: bool = True,
 ) -> MainJobOutcome:
     """Run it and show it; on the same data again it does the same again.
 
     ``media_file`` lies in a media directory of an agent; its pictures are written below
-    ``results_dir``, in a directory named by the task.
+    ``results_dir``, in a directory named by the task. What to try next is told if the platform
+    ``stays``.
     """
     try:
         async with ApiClient(api_url) as client:
@@ -70,7 +73,7 @@ async def run_main_job(
     except (ApiRefused, ApiUnreachable, WatchedTooLong, ArtifactDamaged) as error:
         console.print(Text.assemble(("failed: ", "bold red"), clean(str(error))))
         return MainJobOutcome(exit_code=1)
-    if outcome.task is not None:
+    if outcome.task is not None and stays:
         console.print(_next_steps(api_url_of(api_url), outcome.task, demo), crop=False)
     return outcome
 
@@ -130,8 +133,10 @@ async def _analyse(
     task = await watch(client, task_id, console, limit_s=LIMIT_S)
     files = await save_artifacts(client, task_id, task.artifacts, results_dir / task_id)
     bill = Bill(before=before, after=read(Me, await client.get("/users/me")).balance)
+    server = await server_name(client, task.gpu_server_id)
+    places = [str(path) for path in files]
     console.print()
-    console.print(task_view(task, bill=bill, files=[str(path) for path in files]), crop=False)
+    console.print(task_view(task, bill=bill, files=places, server=server), crop=False)
     return MainJobOutcome(
         exit_code=0 if task.status == "completed" else 1,
         task=task,

@@ -226,8 +226,8 @@ def own(data_dir: Path) -> IO[str]:
         owner = lock.read().strip() or "unknown"
         lock.close()
         raise StackFailed(
-            f"{data_dir} is in use by a running Owl Factory (process {owner}): stop that one,"
-            " or choose another data directory."
+            f"Owl Factory already runs here: process {owner} owns {data_dir}. Use that one;"
+            " or stop it; or choose another data directory (--data-dir)."
         ) from None
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")

@@ -21,15 +21,17 @@ from rich.console import Console, Group, RenderableType
 
 from api.client.files import ArtifactDamaged
 from api.client.http import DEFAULT_API_URL, ApiClient, ApiRefused, ApiUnreachable, api_url_of
+from api.client.screen import console
 from api.client.session import SessionFile
 from api.client.wording import clean
+from api.settings import SettingsInvalid, check_names
 
 P = ParamSpec("P")
 
 OUT_OF_REACH: Final = 3
 """The exit code when nothing was refused: there was nobody to ask."""
-_WIDE: Final = 160
-"""Columns of a file or pipe: no reader there folds lines, and an id must stay whole."""
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C, as shells have it."""
 _APPLICATION: Final = "owl-factory"
 _SIGNING_IN: Final = frozenset({"login", "register"})
 
@@ -131,6 +133,8 @@ def asks_the_api(
         )
         try:
             code = asyncio.run(command(terminal, *args, **options))
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)  # whoever pressed it knows
         except ApiRefused as error:
             is_away = error.code == "SERVER_UNAVAILABLE"
             failure = UnavailableApi if is_away else RefusedByApi
@@ -144,15 +148,11 @@ def asks_the_api(
     return run
 
 
-def console(*, beside: bool = False) -> Console:
-    """The screen, or a wide plain page where there is none. NO_COLOR is respected by rich."""
-    screen = Console(highlight=False, stderr=beside)
-    if screen.is_terminal:
-        return screen
-    return Console(highlight=False, stderr=beside, width=_WIDE)
-
-
 def _terminal(*, api_url: Any, token: Any, language: Any, as_json: Any) -> Terminal:
+    try:
+        check_names()
+    except SettingsInvalid as error:
+        raise click.UsageError(str(error)) from error
     # click knows where each system keeps such files: XDG_CONFIG_HOME and its cousins
     file = SessionFile(Path(click.get_app_dir(_APPLICATION)))
     sessions = file.load()
@@ -182,6 +182,8 @@ def _sentence(error: ApiRefused) -> str:
     lines = [str(error)]
     if error.code == "ACCESS_DENIED":
         lines.append("  this is for administrators: sign in as one with `owl login`")
+    if error.retry_after_s:
+        lines.append(f"  try again in {error.retry_after_s:,.0f} s")
     fields = error.details.get("field_errors")
     if isinstance(fields, dict):
         lines += [f"  {name}: {said}" for name, found in fields.items() for said in found]

@@ -15,8 +15,9 @@ import psycopg
 from msgspec import Struct
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from rich.console import Console
 
+from api.client.screen import console
+from api.client.wording import clean
 from api.embedded.binaries import find_nats, find_postgres
 from api.embedded.failure import StackFailed
 from api.keys import KeysMissing, load_keys
@@ -63,9 +64,9 @@ def command(*, as_json: bool, **options: str | None) -> None:
     if as_json:
         click.echo(msgspec.json.encode(findings).decode())
     else:
-        console = Console()
+        page = console()
         for found in findings:
-            console.print(f"{_MARKS[found.verdict]} {found.about}: {found.says}")
+            page.print(clean(f"{_MARKS[found.verdict]} {found.about}: {found.says}"))
     if any(found.verdict == "bad" for found in findings):
         raise ProgramFailed("something is in the way: see the lines marked ✗")
 

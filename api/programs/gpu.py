@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import click
@@ -44,7 +45,8 @@ async def top(terminal: Terminal, every_s: float, *, once: bool) -> None:
             farm = await ask_farm(client)
         terminal.answer(msgspec.to_builtins(farm), farm_view(farm, now=datetime.now(UTC)))
         return
-    await _live(terminal, every_s)
+    with suppress(asyncio.CancelledError):  # Ctrl-C is how one leaves it
+        await _live(terminal, every_s)
 
 
 async def _live(terminal: Terminal, every_s: float) -> None:

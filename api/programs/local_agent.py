@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from api.client.http import ApiClient, ApiRefused
+from api.client.http import ApiClient, ApiRefused, ApiUnreachable
 from api.demo.main_job import Credentials
 from api.embedded.child import Child, Launch, stop_orphans
 from api.settings import environment_for_agent
@@ -28,6 +28,9 @@ RESTART_PAUSE_S = 2.0
 ONLINE_WITHIN_S = 30.0
 REBUILT_WITHIN_S = 600.0
 SLOTS = 2
+ASKED_WITHIN_S = 3.0
+GOODBYE_S = 10
+"""What running tasks have when a person stops everything; `Child` bears with more."""
 
 
 class AgentPlan(Struct, frozen=True, kw_only=True):
@@ -111,11 +114,27 @@ class LocalAgent:
                 await asyncio.sleep(POLL_S / 5)
         raise AgentNotOnline(f"no server came online: see {self.log_path}")
 
+    async def last_words(self, viewer: Credentials) -> str:
+        """What is said before it is stopped: what becomes of the tasks that run."""
+        try:
+            async with asyncio.timeout(ASKED_WITHIN_S), ApiClient(self._plan.api_url) as client:
+                await client.log_in(viewer.email, viewer.password)
+                overview = await client.get("/gpu/cluster/overview")
+        except (ApiRefused, ApiUnreachable, TimeoutError):
+            return "stopping"  # it is stopped all the same
+        if not (running := overview["total_running_tasks"]):
+            return "stopping: no task runs"
+        return (
+            f"stopping: tasks that run ({running}) have {GOODBYE_S} s to end; one that does not"
+            " is queued again, free, and runs at the next start"
+        )
+
     def _launch(self) -> Launch:
         plan = self._plan
         argv = [sys.executable, "-m", "gpu_agent", "run"]
         argv += ["--api-url", plan.api_url]
         argv += ["--state-dir", str(plan.directory)]
+        argv += ["--shutdown-s", str(GOODBYE_S)]
         for directory in plan.media_dirs:
             argv += ["--media-dir", str(directory)]
         if plan.simulated_gpus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from datetime import UTC, datetime
 
@@ -42,5 +43,10 @@ def given_password(*, from_stdin: bool, again: bool = False) -> str:
     """The password, typed unseen or piped in; never an argument, which others could see."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
-    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=again)
+    # the event loop would keep the first Ctrl-C to itself until the prompt has returned
+    loops = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        password: str = click.prompt("Password", hide_input=True, confirmation_prompt=again)
+    finally:
+        signal.signal(signal.SIGINT, loops)
     return password

@@ -24,7 +24,11 @@ _LEVELS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red", "DEBUG":
 @click.option("-f", "--follow", is_flag=True, help="Go on until the task has ended.")
 @asks_the_api
 async def logs(terminal: Terminal, task_id: UUID, *, follow: bool) -> None:
-    """Print a task's log, the oldest line first. With --json, one JSON object a line."""
+    r"""Print a task's log, the oldest line first. With --json, one JSON object a line.
+
+    \b
+      owl tasks logs ID -f      from the beginning, and on until the task has ended
+    """
     async with terminal.client() as client:
         log = TaskLog(client, str(task_id))
         while True:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import msgspec
 
 from api.client.answers import Me, Task, read
+from api.client.farm import server_name
 from api.client.http import ApiClient
 from api.client.show import Bill, task_view
 from api.client.watch import watch as watch_task
 from api.client.wording import line
 from api.programs.asking import Terminal, asks_the_api
+from api.settings import is_loopback
 
 
 @click.command()
@@ -61,8 +64,10 @@ async def submit(
     With --watch the exit code is 0 only if it completed.
     """
     config = config_of(settings)
-    if video_url or video_file:
-        config["video_url"] = video_url or address_of(video_file or Path())
+    if video_file is not None:
+        config["video_url"] = address_of(video_file, api_url=terminal.api_url)
+    elif video_url:
+        config["video_url"] = video_url
     order: dict[str, Any] = {
         "title": title or task_type,
         "task_type": task_type,
@@ -91,7 +96,9 @@ async def _submit_and_watch(
     data = await client.get(f"/tasks/{task_id}")
     after = read(Me, await client.get("/users/me")).balance
     task = read(Task, data)
-    terminal.answer(data, task_view(task, bill=Bill(before=before, after=after)))
+    server = await server_name(client, task.gpu_server_id)
+    bill = Bill(before=before, after=after)
+    terminal.answer(data, task_view(task, bill=bill, server=server))
     return ended_well(task)
 
 
@@ -100,8 +107,17 @@ def ended_well(task: Task) -> int:
     return 0 if task.status == "completed" else 1
 
 
-def address_of(video_file: Path) -> str:
-    """The file's URL."""
+def address_of(video_file: Path, *, api_url: str) -> str:
+    """The file's URL.
+
+    Raises:
+        BadParameter: the farm is on this machine, and the file is not.
+    """
+    if is_loopback(urlsplit(api_url).hostname or "") and not video_file.is_file():
+        raise click.BadParameter(
+            f"{video_file} is no file here; a video on the web is named by --video-url",
+            param_hint="--file",
+        )
     return video_file.resolve().as_uri()
 
 

@@ -9,6 +9,7 @@ import click
 from rich.console import Group
 
 from api.client.answers import Page, Task, read
+from api.client.farm import server_name
 from api.client.files import save_artifacts
 from api.client.show import task_table, task_view
 from api.client.watch import watch as watch_task
@@ -79,9 +80,9 @@ async def show(terminal: Terminal, task_id: UUID, *, watch: bool) -> int | None:
     async with terminal.client() as client:
         if watch:
             await watch_task(client, str(task_id), terminal.progress())
-        data = await client.get(f"/tasks/{task_id}")
-    task = read(Task, data)
-    terminal.answer(data, task_view(task))
+        task = read(Task, data := await client.get(f"/tasks/{task_id}"))
+        server = await server_name(client, task.gpu_server_id)
+    terminal.answer(data, task_view(task, server=server))
     return ended_well(task) if watch else None
 
 

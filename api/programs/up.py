@@ -18,10 +18,11 @@ import click
 from msgspec import Struct
 from rich.console import Console
 
+from api.client.screen import console
 from api.database import prepare_database
 from api.demo.main_job import Credentials, MainJobOutcome, run_main_job
 from api.embedded.nats import NatsAuth
-from api.embedded.stack import EmbeddedStack, NatsOptions, PostgresOptions, StackConfig
+from api.embedded.stack import EmbeddedStack, NatsOptions, PostgresOptions, StackConfig, own
 from api.embedded.watch import Incident
 from api.keys import Keys, load_keys
 from api.logging_setup import set_up_logging
@@ -92,7 +93,7 @@ def command(
         media_dirs=media_dirs,
         simulated_gpus=simulated_gpus,
     )
-    console = Console()
+    page = console()
     with in_words():
         settings = load(
             profile="dev",
@@ -101,17 +102,18 @@ def command(
             port=port,
         )
         directory = Path(settings.data_dir).resolve()
+        own(directory).close()  # a second `up` is told so before it takes a port or writes
         for private in ("logs", "results", "artifacts"):
             # what tasks made and did is no business of the machine's other users
             (directory / private).mkdir(parents=True, exist_ok=True, mode=0o700)
         set_up_logging(settings, program="up", path=directory / "logs" / "owl.log")
-        listener = _listener(settings, console, asked=port is not None)
+        listener = _listener(settings, page, asked=port is not None)
         keys = load_keys(settings.secrets_path, make=True)
         with ExitStack() as opened:
-            with _step(console, "PostgreSQL and NATS"):
+            with _step(page, "PostgreSQL and NATS"):
                 config = _stack_config(settings, keys, directory)
                 stack = opened.enter_context(EmbeddedStack(config))
-            up = _Up(settings, keys, stack, listener, wanted, console, directory)
+            up = _Up(settings, keys, stack, listener, wanted, page, directory)
             code = run_long(up.run())
     raise SystemExit(code)
 
@@ -126,7 +128,7 @@ class _Up:
         stack: EmbeddedStack,
         listener: socket.socket,
         wanted: Wanted,
-        console: Console,
+        page: Console,
         directory: Path,
     ) -> None:
         self._settings = settings
@@ -134,7 +136,7 @@ class _Up:
         self._stack = stack
         self._listener = listener
         self._wanted = wanted
-        self._console = console
+        self._console = page
         self._directory = directory
         host, port = listener.getsockname()[:2]
         self._api_url = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}/api"
@@ -142,11 +144,11 @@ class _Up:
     async def run(self) -> int:
         """Everything, until Ctrl-C, a failure, or the end of the analysis with ``--once``."""
         settings = self._settings
-        stop = stop_event()
+        asked, stop = stop_event(), asyncio.Event()
         database_url = settings.database_url or self._stack.database_url
         nats_url = settings.nats_url or self._stack.nats_url
         with _step(self._console, "database"):
-            if not await prepare_database(database_url, stop=stop, tell=self._say):
+            if not await prepare_database(database_url, stop=asked, tell=self._say):
                 return 0
         async with AsyncExitStack() as opened:
             core = await opened.enter_async_context(
@@ -168,14 +170,17 @@ class _Up:
                 asyncio.create_task(self._stack.watch(self._tell)),
             ]
             try:
-                return await self._use(works, stop)
+                return await self._use(works, asked)
             finally:
                 stop.set()
                 await asyncio.gather(*works[:2], return_exceptions=True)
                 works[2].cancel()
 
-    async def _use(self, works: list[asyncio.Task[None]], stop: asyncio.Event) -> int:
-        """Enrol an agent, show the main job, stay."""
+    async def _use(self, works: list[asyncio.Task[None]], asked: asyncio.Event) -> int:
+        """Enrol an agent, show the main job, stay until somebody asks to stop.
+
+        The agent goes first, while there is a platform to hear how its tasks ended.
+        """
         agent = LocalAgent(
             AgentPlan(
                 api_url=self._api_url,
@@ -184,21 +189,24 @@ class _Up:
                 simulated_gpus=self._wanted.simulated_gpus,
             )
         )
-        main = asyncio.create_task(self._main(agent, stop))
+        main = asyncio.create_task(self._main(agent))
+        asking = asyncio.create_task(asked.wait())
         try:
-            ending: list[asyncio.Task[Any]] = [*works, main]
+            ending: list[asyncio.Task[Any]] = [*works, main, asking]
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+            if asked.is_set():
+                self._say(await agent.last_words(ADMIN))
         finally:
-            if not main.done():
-                main.cancel()
-            await asyncio.gather(main, return_exceptions=True)
+            main.cancel()
+            asking.cancel()
+            await asyncio.gather(main, asking, return_exceptions=True)
         for each in works:
-            if each.done() and not stop.is_set():
+            if each.done():
                 each.result()
                 raise ProgramFailed(f"a part ended by itself: see {self._directory}/logs")
         return main.result() if not main.cancelled() else 0
 
-    async def _main(self, agent: LocalAgent, stop: asyncio.Event) -> int:
+    async def _main(self, agent: LocalAgent) -> int:
         with _step(self._console, f"API at {self._api_url}"):
             await agent.enrol(ADMIN)
         running = asyncio.ensure_future(agent.run(self._say))
@@ -210,7 +218,7 @@ class _Up:
                 if self._wanted.once:
                     return outcome.exit_code
             self._say_where()
-            await stop.wait()
+            await asyncio.Event().wait()
         except AgentNotOnline as error:
             raise ProgramFailed(str(error)) from error
         finally:
@@ -226,6 +234,7 @@ class _Up:
             console=self._console,
             admin=ADMIN,
             demo=DEMO,
+            stays=not self._wanted.once,
         )
 
     def _say_where(self) -> None:
@@ -241,7 +250,7 @@ class _Up:
         self._say(f"{incident.server}: {incident.happened} {incident.detail}".rstrip())
 
 
-def _listener(settings: Settings, console: Console, *, asked: bool) -> socket.socket:
+def _listener(settings: Settings, page: Console, *, asked: bool) -> socket.socket:
     """The API's socket; a free port when the usual one is taken and none was asked for."""
     try:
         return listen(settings.host, settings.port)
@@ -252,7 +261,7 @@ def _listener(settings: Settings, console: Console, *, asked: bool) -> socket.so
                 " choose another --port"
             ) from error
         listener = listen(settings.host, 0)
-        console.print(
+        page.print(
             f"port {settings.port} is taken; the API gets {listener.getsockname()[1]}",
             style="yellow",
         )
@@ -272,9 +281,9 @@ def _stack_config(settings: Settings, keys: Keys, directory: Path) -> StackConfi
 
 
 @contextmanager
-def _step(console: Console, name: str) -> Iterator[None]:
+def _step(page: Console, name: str) -> Iterator[None]:
     """Show that something is being done, then how long it took."""
     began = time.monotonic()
-    with console.status(f"{name} …"):
+    with page.status(f"{name} …"):
         yield
-    console.print(f"[green]✓[/] {name} [dim]{time.monotonic() - began:.1f} s[/]")
+    page.print(f"[green]✓[/] {name} [dim]{time.monotonic() - began:.1f} s[/]")
