@@ -191,3 +191,17 @@ async def test_a_lease_has_one_holder_until_it_is_released_or_overdue(
         with pytest.raises(FencedOff):
             await writer.run(credit, Credit(account=uuid4()), context(fence=fence))
     await two.release(taken)
+
+
+async def test_a_holder_that_was_restarted_leaves_nothing_to_what_it_was_before(
+    database_url: str,
+) -> None:
+    before, after = (Lease(database_url, "leader", "me", ttl_s=30) for _ in range(2))
+    old = await before.acquire()
+    assert old is not None
+    new = await after.acquire()
+    assert new == Fence("leader", 2)
+    assert not await before.renew(old)
+    await before.release(old)
+    assert await after.renew(new)
+    await after.release(new)
