@@ -54,7 +54,7 @@ CONDITIONS: Final = {
                 AND abs(field.value::bigint) >= %(amount_fen)s)
     """),
 }
-INDEXED: Final = frozenset({"streams"})
+INDEXED: Final = frozenset({"streams", "correlation"})
 AT: Final = SQL("""
     SELECT {columns} FROM owl_log.events WHERE notification_id = %(position)s
 """).format(columns=COLUMNS)
@@ -250,7 +250,9 @@ async def rows(
 ) -> list[tuple[Any, ...]]:
     """All rows of a query, in binary."""
     async with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
-        await cursor.execute(query, parameters)
+        # a plan that is kept knows neither how long the stretch is nor how rare what is sought
+        keeps = None if parameters.get("correlation") is None else False
+        await cursor.execute(query, parameters, prepare=keeps)
         return await cursor.fetchall()
 
 

@@ -12,7 +12,7 @@ from psycopg.sql import SQL
 
 from projections.audit.entity import OF_STREAM
 from projections.audit.story import STRETCH, Filter, look, stretch
-from projections.audit.trace import CAUSES
+from projections.audit.trace import CAUSES, trace_correlation, trace_position
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +34,8 @@ FILL = """
 async def connection(database_url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     with psycopg.connect(database_url, autocommit=True) as writing:
         writing.execute(FILL, {"rare": RARE, "events": EVENTS})
+        # as the server does by itself, in a minute
+        writing.execute("SELECT brin_summarize_new_values('owl_log.events_request')")
         writing.execute("ANALYZE owl_log.events")
     async with await psycopg.AsyncConnection.connect(
         database_url, autocommit=True, options="-c timezone=UTC"
@@ -60,7 +62,6 @@ async def test_every_look_goes_along_an_index(
         for wanted in (
             Filter(tag="test.rare/1"),
             Filter(actor="user:y"),
-            Filter(correlation="request-9"),
             Filter(user_id=STREAM),
             Filter(amount_fen=1),
         ):
@@ -78,6 +79,43 @@ async def test_every_look_goes_along_an_index(
     assert "events_stream" in await plan(connection, OF_STREAM, of_stream)
     causes = await plan(connection, CAUSES, {"position": EVENTS})
     assert "Seq Scan" not in causes
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_what_a_request_led_to_is_found_in_a_few_pages_of_the_log(
+    connection: psycopg.AsyncConnection[Any],
+    newest_first: bool,  # noqa: FBT001
+) -> None:
+    pages = await read_by(connection, Filter(correlation="request-1717"), newest_first)
+    whole = await connection.execute("SELECT pg_relation_size('owl_log.events') / 8192")
+    assert pages < (await whole.fetchall())[0][0] / 4
+    assert await read_by(connection, Filter(correlation="nobody"), newest_first) < pages
+
+
+async def read_by(
+    connection: psycopg.AsyncConnection[Any],
+    wanted: Filter,
+    newest_first: bool,  # noqa: FBT001
+) -> int:
+    """How many pages a look through the whole log touches."""
+    statement, parameters = stretch(wanted, newest_first=newest_first)
+    whole = {"after": 0, "until": EVENTS, "limit": 1_001}
+    explain = SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ") + statement
+    found = (await (await connection.execute(explain, parameters | whole)).fetchall())[0][0][0]
+    assert "events_request" in str(found), found
+    plan: dict[str, int] = found["Plan"]
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+
+
+async def test_a_trace_of_a_request_is_whole_and_asks_the_log_once(
+    connection: psycopg.AsyncConnection[Any],
+) -> None:
+    for found in (
+        await trace_correlation(connection, "request-1717", enough=lambda: True),
+        await trace_position(connection, 17_173, enough=lambda: True),
+    ):
+        assert [each.entry.position for each in found.events] == list(range(17_170, 17_180))
+        assert found.is_complete
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
