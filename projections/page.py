@@ -15,6 +15,10 @@ from psycopg import AsyncConnection
 
 T = TypeVar("T")
 
+_BOUNDS: Final[tuple[LiteralString, ...]] = (
+    *("32", "128", "512", "2048", "8192", "32768", "131072", "524288", "2097152"),
+)
+
 _DECODERS: Final[dict[Any, msgspec.json.Decoder[Any]]] = {}
 """By shape: making a decoder costs more than using it."""
 
@@ -61,3 +65,14 @@ async def one(
 def offset(page: int, page_size: int) -> int:
     """How many rows stand before ``page``."""
     return (page - 1) * page_size
+
+
+def reach_of(page: int, page_size: int) -> LiteralString:
+    """A number of rows in which the pages up to ``page`` stand, as text for a statement.
+
+    Of a ``LIMIT`` that is a parameter Postgres guesses a tenth of the table, so that on a large
+    one it takes its plan for all values to be dear and plans anew at each request. Few numbers,
+    so that there are few statements.
+    """
+    wanted = page * page_size
+    return next((bound for bound in _BOUNDS if int(bound) >= wanted), _BOUNDS[-1])

@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 from domain.envelope import Recorded
 from domain.money import Fen
 from domain.recharge.events import CodeIssued, CodeRedeemed, CodeRevoked
-from projections.page import Found, Page, offset, one
+from projections.page import Found, Page, offset, one, reach_of
 from projections.read_model import ReadModel, Table, Tally, first, on
 
 CodeStatus = Literal["active", "used", "expired", "revoked"]
@@ -101,7 +101,8 @@ PAGE: Final = """
         'items', coalesce((
             SELECT json_agg(to_json(found)) FROM (
                 SELECT code.* FROM (
-                    {page} LIMIT %(page_size)s OFFSET %(offset)s
+                    SELECT * FROM ({page} LIMIT {{reach}}) AS reached
+                    ORDER BY {order} LIMIT %(page_size)s OFFSET %(offset)s
                 ) AS page, LATERAL (
                     SELECT * FROM read.recharge_codes WHERE code_id = page.code_id
                     LIMIT 1  -- one lookup for each, whatever length of page is planned for
@@ -114,23 +115,24 @@ PAGE: Final = """
 NEWEST_FIRST: Final = "created_at DESC, code_id DESC"
 EXPIRED_LAST_FIRST: Final = "expires_at DESC, code_id DESC"
 ALL: Final = """
-    SELECT code_id FROM read.recharge_codes ORDER BY created_at DESC, code_id DESC
+    SELECT code_id, created_at FROM read.recharge_codes ORDER BY created_at DESC, code_id DESC
 """
 IN_STATE: Final = """
-    SELECT code_id FROM read.recharge_codes WHERE state = '{state}'
+    SELECT code_id, created_at FROM read.recharge_codes WHERE state = '{state}'
     ORDER BY created_at DESC, code_id DESC
 """
 EXPIRED: Final = """
-    SELECT code_id FROM read.recharge_codes WHERE state = 'open' AND expires_at <= %(now)s
+    SELECT code_id, expires_at FROM read.recharge_codes
+    WHERE state = 'open' AND expires_at <= %(now)s
     ORDER BY expires_at DESC, code_id DESC
 """
 ACTIVE: Final = """
-    SELECT code_id FROM read.code_counts AS day, LATERAL (
+    SELECT code_id, created_at FROM read.code_counts AS day, LATERAL (
         SELECT code_id, created_at FROM read.recharge_codes
         WHERE state = 'open' AND (expires_at IS NULL OR expires_at > %(now)s)
             AND coalesce((expires_at AT TIME ZONE 'UTC')::date, DATE '9999-12-31')
                 = day.expires_on
-        ORDER BY created_at DESC, code_id DESC LIMIT %(reach)s
+        ORDER BY created_at DESC, code_id DESC LIMIT {reach}
     ) AS of_day
     WHERE day.state = 'open' AND n > 0 AND expires_on >= (%(now)s AT TIME ZONE 'UTC')::date
     ORDER BY created_at DESC, code_id DESC
@@ -190,8 +192,8 @@ async def code_page(
         "now": now,
         "page_size": page_size,
         "offset": offset(page, page_size),
-        "reach": offset(page + 1, page_size),
     }
-    found = await one(connection, Found[RechargeCodeRow], STATEMENTS[status], parameters)
+    statement = STATEMENTS[status].replace("{reach}", reach_of(page, page_size))
+    found = await one(connection, Found[RechargeCodeRow], statement, parameters)
     assert found is not None, "an aggregate gives one row"
     return Page(items=found.items, total=found.total, page=page, page_size=page_size)

@@ -15,7 +15,7 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 
 from domain.tasks.lifecycle import Status
-from projections.page import Found, Page, offset, one
+from projections.page import Found, Page, offset, one, reach_of
 from projections.tasks import ListedTask, TaskRow
 
 SortBy = Literal["created_at", "updated_at", "priority"]
@@ -63,9 +63,11 @@ MATCHING: Final = """
     )::text
 """
 OF_ONE_ORDER: Final = """
-    SELECT task_id FROM read.tasks
-    WHERE deleted_at IS NULL {where}
-        AND %(offset)s < (SELECT sum(n) FROM matching)  -- past the end nothing is walked
+    SELECT task_id FROM (
+        SELECT task_id, {sort_by} FROM read.tasks WHERE deleted_at IS NULL {where}
+        ORDER BY {order} LIMIT {reach}
+    ) AS of_all
+    WHERE %(offset)s < (SELECT sum(n) FROM matching)  -- past the end nothing is walked
     ORDER BY {order} LIMIT %(page_size)s OFFSET %(offset)s
 """
 OF_EACH_KIND: Final = """
@@ -74,7 +76,7 @@ OF_EACH_KIND: Final = """
         SELECT task_id, {sort_by} FROM read.tasks AS task
         WHERE deleted_at IS NULL {of_user}
             AND task.status = matching.status AND task.task_type = matching.task_type
-        ORDER BY {order} LIMIT %(reach)s
+        ORDER BY {order} LIMIT {reach}
     ) AS of_kind
     WHERE %(offset)s < (SELECT sum(n) FROM matching)
     ORDER BY {order} LIMIT %(page_size)s OFFSET %(offset)s
@@ -97,6 +99,7 @@ def page_statement(
     by_user: bool,
     by_status: bool,
     by_type: bool,
+    reach: LiteralString,
 ) -> LiteralString:
     """The text for one choice: a filter that may be absent would cost the index.
 
@@ -113,6 +116,7 @@ def page_statement(
         "of_user": "AND user_id = %(user_id)s" if by_user else "",
         "sort_by": sort_by,
         "order": ORDERS[sort_by, sort_order],
+        "reach": reach,
     }
     is_one_kind = by_status and by_type
     is_by_age = sort_by == "created_at" and not by_status and not by_type
@@ -136,6 +140,7 @@ async def task_page(connection: AsyncConnection[Any], wanted: TaskFilter) -> Pag
         by_user=wanted.user_id is not None,
         by_status=wanted.status is not None,
         by_type=wanted.task_type is not None,
+        reach=reach_of(wanted.page, wanted.page_size),
     )
     parameters = {
         "user_id": wanted.user_id,
@@ -143,7 +148,6 @@ async def task_page(connection: AsyncConnection[Any], wanted: TaskFilter) -> Pag
         "task_type": wanted.task_type,
         "page_size": wanted.page_size,
         "offset": offset(wanted.page, wanted.page_size),
-        "reach": offset(wanted.page + 1, wanted.page_size),
     }
     found = await one(connection, Found[ListedTask], statement, parameters)
     assert found is not None, "an aggregate gives one row"

@@ -12,7 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 from psycopg import AsyncConnection
 
-from projections.page import Found, Page, offset, one
+from projections.page import Found, Page, offset, one, reach_of
 from projections.user_actions import UserActionRow
 
 DURING: Final = "recorded_at >= %(start)s AND recorded_at < %(end)s"
@@ -33,7 +33,9 @@ PAGE: Final = """
         'items', coalesce((
             SELECT json_agg(to_json(found)) FROM (
                 {shown} FROM (
-                    {page} ORDER BY recorded_at DESC, position DESC
+                    SELECT * FROM (
+                        {page} ORDER BY recorded_at DESC, position DESC LIMIT {{reach}}
+                    ) AS reached ORDER BY recorded_at DESC, position DESC
                     LIMIT %(page_size)s OFFSET %(offset)s
                 ) AS page, LATERAL (
                     SELECT * FROM read.user_actions WHERE position = page.position
@@ -48,10 +50,10 @@ OF_USER: Final = """
     (
         SELECT recorded_at, position FROM read.user_actions
         WHERE actor_id = %(user_id)s AND {during}
-        ORDER BY recorded_at DESC, position DESC LIMIT %(reach)s
+        ORDER BY recorded_at DESC, position DESC LIMIT {{reach}}
     ) UNION ALL (
         SELECT recorded_at, position FROM read.user_actions WHERE {about} AND {during}
-        ORDER BY recorded_at DESC, position DESC LIMIT %(reach)s
+        ORDER BY recorded_at DESC, position DESC LIMIT {{reach}}
     )
 """
 TOTAL: Final = "SELECT coalesce(sum(n), 0) FROM read.action_counts WHERE {days}"
@@ -153,11 +155,12 @@ async def user_action_page(
         "user_id": user_id,
         "page_size": page_size,
         "offset": offset(page, page_size),
-        "reach": offset(page, page_size) + page_size,
     }
     of_all_days = start_date is None and end_date is None
     of_user = "page of a user" if of_all_days else "page of a user, on days"
-    statement = STATEMENTS["page" if user_id is None else of_user]
+    statement = STATEMENTS["page" if user_id is None else of_user].replace(
+        "{reach}", reach_of(page, page_size)
+    )
     found = await one(connection, Found[UserAction], statement, parameters)
     assert found is not None, "an aggregate gives one row"
     return Page(items=found.items, total=found.total, page=page, page_size=page_size)

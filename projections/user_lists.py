@@ -11,7 +11,7 @@ from typing import Any, Final, LiteralString
 from psycopg import AsyncConnection
 
 from domain.accounts.events import Role
-from projections.page import Found, Page, offset, one
+from projections.page import Found, Page, offset, one, reach_of
 from projections.users import UserRow
 
 PAGE: Final = """
@@ -34,7 +34,10 @@ PAGE: Final = """
     )::text
 """
 OF_ALL: Final = """
-    SELECT user_id FROM read.users
+    SELECT user_id FROM (
+        SELECT user_id, created_at FROM read.users
+        ORDER BY created_at DESC, user_id DESC LIMIT {reach}
+    ) AS of_all
     ORDER BY created_at DESC, user_id DESC LIMIT %(page_size)s OFFSET %(offset)s
 """
 OF_EACH_STANDING: Final = """
@@ -42,7 +45,7 @@ OF_EACH_STANDING: Final = """
     FROM matching, LATERAL (
         SELECT user_id, created_at FROM read.users AS the_user
         WHERE the_user.role = matching.role AND the_user.is_active = matching.is_active
-        ORDER BY created_at DESC, user_id DESC LIMIT %(reach)s
+        ORDER BY created_at DESC, user_id DESC LIMIT {reach}
     ) AS of_standing
     ORDER BY created_at DESC, user_id DESC LIMIT %(page_size)s OFFSET %(offset)s
 """
@@ -71,12 +74,11 @@ async def user_page(
     page_size: int,
 ) -> Page[UserRow]:
     """One page of the users with this role and activity; ``None`` means any."""
-    statement = PAGES[role is not None, is_active]
+    statement = PAGES[role is not None, is_active].replace("{reach}", reach_of(page, page_size))
     parameters: dict[str, str | int | None] = {
         "role": role,
         "page_size": page_size,
         "offset": offset(page, page_size),
-        "reach": offset(page + 1, page_size),
     }
     found = await one(connection, Found[UserRow], statement, parameters)
     assert found is not None, "an aggregate gives one row"
