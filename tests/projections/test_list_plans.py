@@ -216,7 +216,7 @@ KEPT = {
 def test_a_long_list_is_not_planned_anew_at_each_request(
     grown: psycopg.Connection[Any], name: str
 ) -> None:
-    """Planning costs more than reading; Postgres keeps a plan that it does not take for dear."""
+    """Planning costs more than reading, and Postgres keeps a plan that seems cheap."""
     grown.execute("RESET plan_cache_mode")
     grown.execute("DEALLOCATE ALL")
     statement = KEPT[name].replace("{reach}", "32").encode()
