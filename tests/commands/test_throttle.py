@@ -142,24 +142,6 @@ async def test_an_account_that_failed_a_hundred_times_waits_for_an_admin(
         assert await tried(throttle, account, HOME, right=True) == 0
 
 
-async def test_what_another_process_forgives_is_forgiven_here_half_a_minute_later(
-    database_url: str, time: Time
-) -> None:
-    async with (
-        writing(database_url) as writer,
-        opened(database_url, time) as here,
-        opened(database_url, time) as elsewhere,
-    ):
-        user, account = uuid4(), uuid4()
-        await writer.run(register_user, registration(user, account), context())
-        for number in range(101):
-            await tried(here, account, f"198.51.100.{number}")
-        await elsewhere.forgive(user)
-        assert await tried(here, account, HOME, right=True) == 900
-        time.passes(seconds=31)
-        assert await tried(here, account, HOME, right=True) == 0
-
-
 async def test_a_success_takes_back_the_failures_of_its_own_address_only(
     database_url: str, time: Time
 ) -> None:

@@ -6,7 +6,15 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from domain.accounts.claim import CLAIM, ClaimKind, EmailTaken, UsernameTaken, claim, normalised
+from domain.accounts.claim import (
+    CLAIM,
+    ClaimKind,
+    EmailTaken,
+    UsernameTaken,
+    claim,
+    normalised,
+    release,
+)
 from domain.accounts.events import NameClaimed, NameReleased
 from domain.errors import Refused
 from tests.domain.cast import ALICE, BOB
@@ -34,6 +42,13 @@ def test_another_s_name_cannot_be_claimed(kind: ClaimKind, refusal: type[Refused
 def test_a_released_name_is_free_again() -> None:
     history = (NameClaimed(kind="email", user_id=BOB), NameReleased(kind="email", user_id=BOB))
     given(CLAIM, *history).when(claim, "email", user_id=ALICE).then(BY_ALICE)
+
+
+def test_a_name_is_released_by_its_owner_and_by_nobody_else() -> None:
+    given(CLAIM, BY_ALICE).when(release, "email", user_id=BOB).then_nothing()
+    given(CLAIM).when(release, "email", user_id=ALICE).then_nothing()
+    released = NameReleased(kind="email", user_id=ALICE)
+    given(CLAIM, BY_ALICE).when(release, "email", user_id=ALICE).then(released)
 
 
 @pytest.mark.parametrize(
