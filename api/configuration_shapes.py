@@ -43,6 +43,7 @@ KEYS: Final[dict[str, str]] = {
     "requeue_budget": "requeue_budget",
     "aging_minutes_per_step": "aging_minutes_per_step",
     "aging_steps_max": "aging_steps_max",
+    "system_log_retention_days": "system_log_days",
 }
 _PUBLISHED: Final = {inside: outside for outside, inside in KEYS.items()}
 
@@ -72,6 +73,7 @@ _TIMEOUT_GRACE = "Seconds past its timeout after which the platform ends a task 
 _REQUEUE = "How often a task is queued again after faults of the platform."
 _AGING = "Minutes of waiting that raise a task by one step of priority."
 _STEPS = "By how many steps waiting may raise a task's priority."
+_SYSTEM_LOG = "For how many days lines of the system log are kept."
 
 
 class ConfigurationRequest(RequestBody):
@@ -136,6 +138,9 @@ class ConfigurationRequest(RequestBody):
     aging_steps_max: (
         Annotated[int, Meta(ge=0, le=10, description=_STEPS, examples=[3])] | None
     ) = None
+    system_log_retention_days: (
+        Annotated[int, Meta(ge=1, le=3_650, description=_SYSTEM_LOG, examples=[30])] | None
+    ) = None
 
     @classmethod
     def cross_check(
@@ -171,6 +176,7 @@ class ConfigurationItem(Struct, kw_only=True):
     requeue_budget: Annotated[int, Meta(description=_REQUEUE, examples=[3])]
     aging_minutes_per_step: Annotated[int, Meta(description=_AGING, examples=[10])]
     aging_steps_max: Annotated[int, Meta(description=_STEPS, examples=[3])]
+    system_log_retention_days: Annotated[int, Meta(description=_SYSTEM_LOG, examples=[30])]
 
 
 def changes_of(request: ConfigurationRequest) -> dict[str, Any]:

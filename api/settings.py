@@ -76,8 +76,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_format: Literal["auto", "json", "text"] = "auto"
     system_log_level: Literal["DEBUG", "INFO", "WARNING"] = "INFO"
     """From which level on lines are kept for ``GET /logs/system``; warnings always are."""
-    system_log_days: Annotated[int, Meta(ge=1, le=3650)] = 30
-    """For how many days."""
 
     @property
     def secrets_path(self) -> Path:

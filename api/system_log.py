@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -49,18 +48,10 @@ INSERT: Final = """
         (logged_at, level, program, logger, event, request_id, message, fields)
     SELECT logged_at, level, program, logger, event, request_id, message, fields FROM line
 """
-FORGET_COUNTS: Final = "DELETE FROM owl_log.system_log_counts WHERE day < %(first_day)s"
-FORGET: Final = """
-    DELETE FROM owl_log.system_log WHERE line_id IN (
-        SELECT line_id FROM owl_log.system_log
-        WHERE logged_at < %(first_day)s::timestamp AT TIME ZONE 'UTC'
-        ORDER BY logged_at, line_id LIMIT %(most)s FOR UPDATE SKIP LOCKED
-    )
-"""
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """The bounds of what waits, is gathered, is kept and is tried again."""
+    """The bounds of what waits, is gathered and is tried again."""
 
     lines_waiting_max: int = 10_000
     batch_max: int = 500
@@ -69,10 +60,6 @@ class Config(Struct, frozen=True, kw_only=True):
     retry_most_s: float = 10.0
     close_s: float = 2.0
     """How long the end of the process waits for what is still in the queue."""
-    days_kept: int = 30
-    forget_every_s: float = 3_600.0
-    forget_batch: int = 5_000
-    forget_rounds: int = 40
 
 
 class SystemLog(logging.Handler):
@@ -91,7 +78,6 @@ class SystemLog(logging.Handler):
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._ship, name="system-log", daemon=True)
         self._connection: psycopg.Connection[Any] | None = None
-        self._forget_at = 0.0
         self.dropped = 0
         """Lines lost in all."""
         self._told = 0
@@ -147,7 +133,6 @@ class SystemLog(logging.Handler):
             try:
                 if batch:
                     self._write(batch)
-                self._forget()
             except psycopg.Error as error:
                 if self._closing.is_set():
                     self.dropped += len(batch)
@@ -213,21 +198,6 @@ class SystemLog(logging.Handler):
         )
         return [line]
 
-    def _forget(self) -> None:
-        """Remove what is too old, now and then, and a part at a time."""
-        if time.monotonic() < self._forget_at:
-            return
-        self._forget_at = time.monotonic() + self._config.forget_every_s
-        parameters = {
-            "first_day": _today() - timedelta(days=self._config.days_kept),
-            "most": self._config.forget_batch,
-        }
-        connection = self._connected()
-        connection.execute(FORGET_COUNTS, parameters)
-        for _ in range(self._config.forget_rounds):
-            if connection.execute(FORGET, parameters).rowcount < self._config.forget_batch:
-                break
-
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(
@@ -242,7 +212,3 @@ class SystemLog(logging.Handler):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def _today() -> date:
-    return datetime.now(UTC).date()

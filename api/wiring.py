@@ -21,7 +21,6 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from api import system_log
 from api.broker import Broker
 from api.keys import Keys
 from api.passwords import CHEAP, Passwords
@@ -84,9 +83,8 @@ async def open_core(
         NotDurable: it may lose what it has acknowledged.
     """
     async with AsyncExitStack() as opened:
-        kept = system_log.Config(days_kept=settings.system_log_days)
         opened.enter_context(
-            SystemLog(database_url, program=name, level=settings.system_log_level, config=kept)
+            SystemLog(database_url, program=name, level=settings.system_log_level)
         )
         secrets = Secrets(pepper=keys.pepper, sealing_key=keys.sealing)
         log = await asyncio.to_thread(
@@ -180,7 +178,7 @@ def open_loops(core: Core) -> list[Supervised]:
     )
     housekeeping: list[Loop] = [
         Refreshing(core.log, core.writer, new_id),
-        Housekeeping(core.database_url, clock=now),
+        Housekeeping(core.database_url, core.writer, new_id, clock=now),
     ]
 
     def team(name: str, loops: Sequence[Loop]) -> Supervised:

@@ -35,7 +35,13 @@ from gpu_agent.executors import load_executors
 from gpu_agent.findings import told
 from gpu_agent.log_tail import LogTail
 from gpu_agent.logging_setup import set_up_logging
-from gpu_agent.options import api_option, media_option, state_option
+from gpu_agent.options import (
+    VARIABLES,
+    api_option,
+    media_option,
+    state_option,
+    unknown_variables,
+)
 from gpu_agent.ownership import StateInUse, owned
 from gpu_agent.sandbox import find_bubblewrap
 from gpu_agent.settings import Settings
@@ -57,6 +63,10 @@ def main(context: click.Context) -> None:
     """The Owl Factory agent: lends this host's GPUs to the platform."""
     # taken out: whatever is started from here would inherit it
     context.obj = os.environ.pop(TOKEN_VARIABLE, None)
+    for name in unknown_variables(os.environ):
+        raise click.UsageError(
+            f"unknown setting {name}; an agent's are {', '.join(sorted(VARIABLES))}"
+        )
 
 
 @main.command()

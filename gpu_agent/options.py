@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 Command = Callable[..., Any]
+PREFIX: Final = "OWL_AGENT_"
+VARIABLES: Final = frozenset(
+    PREFIX + name
+    for name in (
+        *("DIR", "API_URL", "NATS_URL", "TOKEN", "TOKEN_FILE", "MEDIA_DIR"),
+        *("ALLOW_HTTP", "ALLOW_NETWORK", "TASK_MEMORY_MIB"),
+    )
+)
+
+
+def unknown_variables(variables: Iterable[str]) -> list[str]:
+    """Those that begin like an agent's and would be overlooked."""
+    return [name for name in variables if name.startswith(PREFIX) and name not in VARIABLES]
 
 
 def state_option(command: Command) -> Command:

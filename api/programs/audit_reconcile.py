@@ -13,9 +13,9 @@ import click
 import msgspec
 from msgspec.structs import asdict
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from api.client.screen import console
 from api.client.wording import yuan
 from api.programs.audit_log import as_json, opened_log, print_json, signing_key
 from api.programs.audit_verify import progress_bar
@@ -97,9 +97,9 @@ def _print(found: Reconciled, shown: Sequence[Account]) -> None:
         first = found.first(check)
         result = "right" if first is None else f"first at {first.position}: {first.message}"
         table.add_row(check, MEANINGS[check], result)
-    console = Console()
-    console.print(table)
-    console.print(
+    page = console()
+    page.print(table)
+    page.print(
         f"as of position {found.position:,}: {len(found.accounts):,} accounts,"
         f" {found.codes:,} codes, {found.tasks:,} tasks"
     )
@@ -110,9 +110,9 @@ def _print(found: Reconciled, shown: Sequence[Account]) -> None:
         ("the platform earned", found.revenue_fen),
         ("codes still promise", found.outstanding_fen),
     ):
-        console.print(f"  {name:<22}{yuan(to_yuan(amount_fen)):>18}")
+        page.print(f"  {name:<22}{yuan(to_yuan(amount_fen)):>18}")
     for mine in shown:
-        console.print(
+        page.print(
             f"{mine.user_id}: available {yuan(to_yuan(mine.available_fen))},"
             f" held {yuan(to_yuan(mine.held_fen))}, moved last at {mine.moved_at}"
         )

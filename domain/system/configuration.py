@@ -41,6 +41,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     requeue_budget: Annotated[int, Meta(ge=0, le=20)] = 3
     aging_minutes_per_step: Annotated[int, Meta(ge=1, le=1_440)] = 10
     aging_steps_max: Annotated[int, Meta(ge=0, le=10)] = 3
+    system_log_days: Annotated[int, Meta(ge=1, le=3_650)] = 30
 
 
 def evolve(configuration: Configuration, fact: SystemFact) -> Configuration:

@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
@@ -154,28 +153,6 @@ def test_a_line_that_cannot_be_written_fails_alone(
     first = kept["first"]
     assert len(first[5]) <= 4_000
     assert len(str(first[6])) < 20_000
-
-
-def test_lines_older_than_thirty_days_are_removed_with_their_counts(
-    database_url: str, terminal: StringIO
-) -> None:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO owl_log.system_log (logged_at, level, program, logger, event,"
-            " message, fields) SELECT date_trunc('day', now(), 'UTC') - n * interval '1 day'"
-            " - interval '1 second', 'INFO', 'p', 'l', 'e', 'm', '{}'"
-            " FROM generate_series(0, 99) AS n"
-        )
-        connection.execute(
-            "INSERT INTO owl_log.system_log_counts SELECT (logged_at AT TIME ZONE 'UTC')::date,"
-            " level, count(*) FROM owl_log.system_log GROUP BY 1, 2"
-        )
-        with SystemLog(database_url, program="p", config=config_of(forget_batch=30)):
-            count = "SELECT count(*) FROM owl_log.system_log"
-            until(lambda: connection.execute(count).fetchone() == (30,))
-        rows = connection.execute(COUNTS).fetchall()
-    assert len(rows) == 30
-    assert (datetime.now(UTC).date() - rows[0][0]).days == 30
 
 
 def config_of(**changes: Any) -> Config:

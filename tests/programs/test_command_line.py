@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.cli import main
+from gpu_agent.__main__ import main as agent
 
 NO_SETTINGS = {"OWL_DATABASE_URL": "", "OWL_NATS_URL": "", "OWL_PROFILE": "production"}
 
@@ -50,3 +51,10 @@ def test_the_doctor_finds_a_database_that_is_not_there(tmp_path: object) -> None
     result = run("doctor", "--json", OWL_DATABASE_URL=url, OWL_DATA_DIR=str(tmp_path))
     assert result.exit_code == 1
     assert '{"about":"database","verdict":"bad"' in result.output
+
+
+def test_an_agents_variable_that_nobody_knows_is_a_usage_error() -> None:
+    environment = {"OWL_AGENT_TOKNE_FILE": "/run/token"}
+    result = CliRunner().invoke(agent, ["probe"], env=environment)
+    assert result.exit_code == 2
+    assert "unknown setting OWL_AGENT_TOKNE_FILE" in result.output
