@@ -22,6 +22,8 @@ _SEALING = "sealing-key"
 _BROKER = "nats-password"
 _ISSUER = "nats-issuer-seed"
 _AUDIT = "audit-signing-key"
+_AUDIT_NEXT = "audit-signing-key-next"
+_AUDIT_BEFORE = "audit-signing-key-previous"
 
 NAMES = (_SIGNING, _PEPPER, _SEALING, _BROKER, _ISSUER, _AUDIT)
 
@@ -44,6 +46,16 @@ class Keys(Struct, frozen=True, kw_only=True):
     broker_password: str
     issuer_seed: bytes
     audit_seed: bytes
+    directory: Path | None = None
+    """Where they were read from: the log may name another key while a process runs."""
+
+    def audit_seeds(self) -> list[bytes]:
+        """The notary's, then what lies there now: as it is, the next one, the one before."""
+        if self.directory is None:
+            return [self.audit_seed]
+        names = (_AUDIT, _AUDIT_NEXT, _AUDIT_BEFORE)
+        there = [name for name in names if (self.directory / name).exists()]
+        return [self.audit_seed, *(_read(self.directory, name)[:_BYTES] for name in there)]
 
     @property
     def issuer_public_key(self) -> str:
@@ -70,7 +82,24 @@ def load_keys(directory: Path, *, make: bool) -> Keys:
         broker_password=_read(directory, _BROKER).hex(),
         issuer_seed=_text(directory, _ISSUER).encode(),
         audit_seed=_read(directory, _AUDIT)[:_BYTES],
+        directory=directory,
     )
+
+
+def next_audit_seed(directory: Path) -> bytes:
+    """The key that shall sign the log next; made unless an interrupted change has left one."""
+    if not (directory / _AUDIT_NEXT).exists():
+        _write(directory / _AUDIT_NEXT, secrets.token_hex(_BYTES))
+    return _read(directory, _AUDIT_NEXT)[:_BYTES]
+
+
+def take_next_audit_seed(directory: Path) -> None:
+    """Let the next key be the one that signs, and keep the one before; there is always one."""
+    before = directory / f"{_AUDIT_BEFORE}.part"
+    before.unlink(missing_ok=True)
+    _write(before, _text(directory, _AUDIT))
+    before.replace(directory / _AUDIT_BEFORE)
+    (directory / _AUDIT_NEXT).replace(directory / _AUDIT)
 
 
 def make_keys(directory: Path) -> list[str]:

@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from api.passwords import Passwords
 from commands.counts import WriterCounts
-from commands.notary import SigningKey
+from commands.signatures import SigningKey
 from commands.throttle import Throttle
 from domain.accounts.claim import ClaimKind
 from domain.ports import Clock, CommandWriter, Ids, Signal

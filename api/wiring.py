@@ -36,8 +36,9 @@ from commands.event_log.secrets import Secrets
 from commands.housekeeping import Housekeeping
 from commands.lease import Lease
 from commands.loop import Loop, Supervised
-from commands.notary import Notary, SigningKey
+from commands.notary import Notary
 from commands.signals import LocalSignal
+from commands.signatures import SigningKey
 from commands.worker import Worker, WorkerConfig, build_loops
 from commands.writer import Writer
 from domain.envelope import Fence
@@ -172,7 +173,7 @@ def open_loops(core: Core) -> list[Supervised]:
     ]
     notary = Notary(
         core.database_url,
-        SigningKey(core.keys.audit_seed),
+        lambda: [SigningKey(seed) for seed in core.keys.audit_seeds()],
         clock=now,
         committed=broker.committed,
     )

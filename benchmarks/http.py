@@ -48,7 +48,7 @@ from commands.accounts import register_user
 from commands.configuration import ChangeConfiguration, change_configuration
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
-from commands.notary import SigningKey
+from commands.signatures import SigningKey
 from commands.tasks import Queued
 from commands.throttle import Throttle
 from commands.writer import Writer

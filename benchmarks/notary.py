@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from benchmarks.measure import Ratio, measure, options, tell
 from benchmarks.projection import Farm
 from commands.lease import Lease
-from commands.notary import Notary, SigningKey
+from commands.notary import Notary
 from commands.signals import LocalSignal
+from commands.signatures import SigningKey
 from tests.stack import live_stack
 
 RATIO = Ratio(
@@ -39,7 +40,10 @@ async def _notarise(url: str) -> None:
     fence = await Lease(url, "notary", "benchmark").acquire()
     assert fence is not None
     notary = Notary(
-        url, SigningKey(bytes(32)), clock=lambda: datetime.now(UTC), committed=LocalSignal()
+        url,
+        lambda: [SigningKey(bytes(32))],
+        clock=lambda: datetime.now(UTC),
+        committed=LocalSignal(),
     )
     await notary.run(fence)
 

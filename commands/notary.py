@@ -2,7 +2,8 @@
 
 It follows the log after the commit, so the write path waits for nothing. Once a second, when
 there is something new, one transaction stores the tree's new hashes and a signed checkpoint. It
-never signs a tree that does not grow out of the last one that it signed.
+never signs a tree that does not grow out of the last one that it signed. When the log says that
+another key signs from now on, the very checkpoint that covers that event is signed by it.
 """
 
 from __future__ import annotations
@@ -14,21 +15,37 @@ from typing import Any
 
 import psycopg
 import structlog
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
 from psycopg.types.numeric import Int8BinaryLoader
 from psycopg.types.string import ByteaBinaryLoader
 
+from commands.signatures import Keys, KeysAtHand, is_signed
 from domain.audit.canonical import leaves_of
-from domain.audit.checkpoint import Checkpoint, NoteInvalid, Sign, VerifierKey, parts, signed
+from domain.audit.checkpoint import (
+    Checkpoint,
+    NoteInvalid,
+    VerifierKey,
+    checkpoint_in,
+    parts,
+    signed,
+)
+from domain.audit.rotation import ChainBroken, KeyChain
 from domain.audit.tiles import Tile, TilesMissing, Tree, edge_places
 from domain.envelope import Fence
+from domain.ids import LOG_KEYS_STREAM
 from domain.ports import Clock, FencedOff, Signal
+from domain.system.log_keys import TAG as ROTATED
+from domain.system.log_keys import link_of
 
 LOG = structlog.get_logger(__name__)
 
 READ_IDENTITY = "SELECT origin FROM owl_log.identity"
 READ_LAST = "SELECT note FROM owl_log.signed_checkpoints ORDER BY size DESC LIMIT 1"
+READ_ROTATIONS = """
+    SELECT notification_id, originator_id, originator_version, topic, state
+    FROM owl_log.events WHERE originator_id = %(stream)s
+    ORDER BY notification_id LIMIT %(limit)s
+"""
 READ_TILES = """
     SELECT level, number, hashes FROM owl_log.tiles
     JOIN unnest(%(levels)s::smallint[], %(numbers)s::bigint[]) AS place (level, number)
@@ -70,23 +87,6 @@ class Config(Struct, frozen=True, kw_only=True):
     read_together: int = 1024
 
 
-class SigningKey:
-    """The notary's Ed25519 key, from the 32 bytes of its seed."""
-
-    def __init__(self, seed: bytes) -> None:
-        self._private = Ed25519PrivateKey.from_private_bytes(seed)
-
-    @property
-    def public_key(self) -> bytes:
-        """Its 32 public bytes."""
-        return self._private.public_key().public_bytes_raw()
-
-    @property
-    def sign(self) -> Sign:
-        """Signs a message."""
-        return self._private.sign
-
-
 class Notary:
     """Read, hash, sign, wait."""
 
@@ -95,14 +95,14 @@ class Notary:
     def __init__(
         self,
         conninfo: str,
-        key: SigningKey,
+        keys: Keys,
         *,
         clock: Clock,
         committed: Signal,
         config: Config | None = None,
     ) -> None:
         self._conninfo = conninfo
-        self._key = key
+        self._keys = keys
         self._clock = clock
         self._committed = committed
         self._config = Config() if config is None else config
@@ -134,7 +134,7 @@ class Notary:
         ) as connection:
             connection.adapters.register_loader("uuid", ByteaBinaryLoader)
             connection.adapters.register_loader("timestamptz", Int8BinaryLoader)
-            session = NotarySession(connection, self._key, self._clock, self._config)
+            session = NotarySession(connection, self._keys, self._clock, self._config)
             await session.resume()
             yield session
 
@@ -145,20 +145,20 @@ class NotarySession:
     def __init__(
         self,
         connection: psycopg.AsyncConnection[Any],
-        key: SigningKey,
+        keys: Keys,
         clock: Clock,
         config: Config,
     ) -> None:
         self.tree = Tree()
         self._connection = connection
-        self._key = key
+        self._keys = KeysAtHand(keys)
+        self._chain = KeyChain(((0, VerifierKey("", self._keys.own.public_key)),))
         self._clock = clock
         self._config = config
-        self._signer = VerifierKey("", key.public_key)
 
     async def step(self, fence: Fence) -> int:
         """Take in what is new, at most ``events_max``, and sign; how many events that were."""
-        grown, tiles = self.tree, dict[tuple[int, int], Tile]()
+        grown, chain, tiles = self.tree, self._chain, dict[tuple[int, int], Tile]()
         while grown.size - self.tree.size < self._config.events_max:
             bounds = {"after": grown.size, "limit": self._config.read_together}
             rows = await self._rows(READ_EVENTS, bounds)
@@ -166,23 +166,24 @@ class NotarySession:
                 break
             if rows[0][0] != grown.size + 1 or rows[-1][0] != grown.size + len(rows):
                 raise HistoryAltered(f"the log has a gap after position {grown.size}")
+            chain = _with_rotations(chain, rows)
             # in a thread: a burst of hashing must not hold up the other loops
             grown, changed = await asyncio.to_thread(_grow, grown, rows)
             tiles.update({(tile.level, tile.number): tile for tile in changed})
         count = grown.size - self.tree.size
         if count:
-            await self._keep(grown, list(tiles.values()), fence)
-            self.tree = grown
+            await self._keep(grown, chain.at(grown.size), list(tiles.values()), fence)
+            self.tree, self._chain = grown, chain
         return count
 
     async def resume(self) -> None:
         """Read the tree that was signed last, and check that it is that."""
         origin = (await self._rows(READ_IDENTITY))[0][0]
-        self._signer = VerifierKey(origin, self._key.public_key)
+        self._chain = await self._first_key(origin)
         last = await self._rows(READ_LAST)
         if not last:
             return
-        checkpoint = self._signed_by_us(last[0][0])
+        checkpoint = await self._signed_by_us(last[0][0])
         places = edge_places(checkpoint.size)
         wanted = {"levels": [at for at, _ in places], "numbers": [n for _, n in places]}
         stored = await self._rows(READ_TILES, wanted)
@@ -194,24 +195,41 @@ class NotarySession:
             raise HistoryAltered(
                 f"the stored hashes do not give the root signed at {checkpoint.size}"
             )
-        LOG.info("notary.resumes", size=tree.size, key=str(self._signer))
+        LOG.info("notary.resumes", size=tree.size, key=str(self._chain.newest))
         self.tree = tree
 
-    def _signed_by_us(self, note: str) -> Checkpoint:
+    async def _first_key(self, origin: str) -> KeyChain:
+        """The key that signed first: this platform's, unless the log has known others."""
+        rotations = await self._rows(READ_ROTATIONS, {"stream": LOG_KEYS_STREAM, "limit": 1})
+        own = KeyChain(((0, VerifierKey(origin, self._keys.own.public_key)),))
+        first = _with_rotations(own, rotations).keys[0]
+        return KeyChain((first,))
+
+    async def _signed_by_us(self, note: str) -> Checkpoint:
         try:
             checkpoint = Checkpoint.parse(parts(note)[0])
         except NoteInvalid as error:
             raise HistoryAltered(f"the last checkpoint does not read: {error}") from error
-        # Ed25519 signatures are deterministic: to sign again is to compare
-        if note != signed(checkpoint.text, self._signer, self._key.sign):
-            raise HistoryAltered(f"the checkpoint of size {checkpoint.size} is not by this key")
+        rotations = await self._rows(READ_ROTATIONS, {"stream": LOG_KEYS_STREAM, "limit": None})
+        covered = [row for row in rotations if row[0] <= checkpoint.size]
+        self._chain = _with_rotations(self._chain, covered)
+        key = self._chain.newest
+        try:
+            checkpoint_in(note, key, is_signed)
+        except NoteInvalid as error:
+            whose = f"the log's key {key}" if rotations else "this key"
+            message = f"the checkpoint of size {checkpoint.size} is not by {whose}: {error}"
+            raise HistoryAltered(message) from error
         return checkpoint
 
-    async def _keep(self, tree: Tree, tiles: Sequence[Tile], fence: Fence) -> None:
-        checkpoint = Checkpoint(self._signer.name, tree.size, tree.frontier.root)
+    async def _keep(
+        self, tree: Tree, key: VerifierKey, tiles: Sequence[Tile], fence: Fence
+    ) -> None:
+        checkpoint = Checkpoint(key.name, tree.size, tree.frontier.root)
+        signing = await asyncio.to_thread(self._keys.private, key)
         row = {
             "size": tree.size,
-            "note": signed(checkpoint.text, self._signer, self._key.sign),
+            "note": signed(checkpoint.text, key, signing.sign),
             "signed_at": self._clock(),
         }
         stored = [
@@ -237,3 +255,19 @@ class NotarySession:
 
 def _grow(tree: Tree, rows: Sequence[Any]) -> tuple[Tree, list[Tile]]:
     return tree.with_leaves(leaves_of(rows))
+
+
+def _with_rotations(chain: KeyChain, rows: Sequence[Any]) -> KeyChain:
+    """The chain as these events leave it.
+
+    Raises:
+        HistoryAltered: one says that another key signs, and the keys do not.
+    """
+    for position, stream, _, tag, *_, state in rows:
+        if tag == ROTATED and stream == LOG_KEYS_STREAM.bytes:
+            first = not chain.links
+            try:
+                chain = chain.with_link(link_of(position, state), is_signed, is_first=first)
+            except ChainBroken as error:
+                raise HistoryAltered(f"position {position}: {error}") from error
+    return chain

@@ -16,6 +16,7 @@ from domain.fleet.events import ServerFact
 from domain.recharge.events import CodeFact
 from domain.system.accesses import AccessFact
 from domain.system.events import SystemFact
+from domain.system.log_keys import LogKeyFact
 from domain.system.read_models import ReadModelFact
 from domain.tasks.events import TaskFact
 from domain.telemetry.events import TelemetryFact
@@ -32,6 +33,7 @@ BusinessFact: TypeAlias = (
     | SystemFact
     | ReadModelFact
     | AccessFact
+    | LogKeyFact
 )
 
 BUSINESS: Final[tuple[type[Fact], ...]] = get_args(BusinessFact)

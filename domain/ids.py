@@ -15,6 +15,8 @@ ADMINS_STREAM = UUID("8f0c6f0e-6a39-5d0c-9a53-0b1f6c6d7a03")
 """The one stream that says who the active admins are."""
 READ_MODELS_STREAM = UUID("8f0c6f0e-6a39-5d0c-9a53-0b1f6c6d7a04")
 """The one stream of what operators do with read models."""
+LOG_KEYS_STREAM = UUID("8f0c6f0e-6a39-5d0c-9a53-0b1f6c6d7a05")
+"""The one stream of the keys that sign the log."""
 
 _VERSION_7 = 0x7 << 76
 _VERSION_8 = 0x8 << 76

@@ -38,6 +38,7 @@ from domain.fleet.events import (
 from domain.recharge.events import CodeIssued, CodeRedeemed, CodeRevealed, CodeRevoked
 from domain.system.accesses import AuditAccessed, AuditTailEnded, LoginRefused, LogRead
 from domain.system.events import ConfigurationChanged, ReadModelSwitched
+from domain.system.log_keys import LogKeyRotated
 from domain.tasks.events import (
     TaskCancelled,
     TaskCancelRequested,
@@ -78,6 +79,7 @@ ACTIONS: Final[tuple[type[Fact], ...]] = (
     ServerRemoved,
     ConfigurationChanged,
     ReadModelSwitched,
+    LogKeyRotated,
     AuditAccessed,
     AuditTailEnded,
     LogRead,

@@ -8,12 +8,12 @@ import click
 
 from api.programs.audit_bundle import export, import_bundle, verify_bundle
 from api.programs.audit_entity import diff, history, state
-from api.programs.audit_log import as_json, opened_log, print_json, signing_key
+from api.programs.audit_keys import keys
+from api.programs.audit_log import as_json, log_keys, opened_log, print_json
 from api.programs.audit_reconcile import reconcile
 from api.programs.audit_story import log, show, trace
 from api.programs.audit_verify import verify
 from api.programs.options import with_database
-from domain.audit.checkpoint import VerifierKey
 
 
 @click.group()
@@ -30,7 +30,7 @@ def command() -> None:
 def key(as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Print the log's verifier key: keep it where the log's administrators do not reach."""
     with opened_log(options) as (settings, log):
-        found = str(VerifierKey(log.origin(), signing_key(settings).public_key))
+        found = str(log_keys(settings, log).newest)
     if as_json:
         print_json({"key": found})
     else:
@@ -55,6 +55,6 @@ def checkpoint(as_json: bool, **options: Any) -> None:  # noqa: FBT001
 for each in (
     *(verify, reconcile),
     *(log, show, history, state, diff, trace),
-    *(export, verify_bundle, import_bundle),
+    *(export, verify_bundle, import_bundle, keys),
 ):
     command.add_command(each)

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import click
 import psycopg
-from msgspec.structs import asdict
 
 from api.programs.audit_log import (
     as_json,
     given_key,
     held_checkpoint,
+    log_keys,
     opened_log,
     print_json,
     signing_key,
@@ -26,14 +26,14 @@ from api.programs.options import database_of, settings_from, with_database
 from commands.event_log.migrate import migrate
 from commands.log_import import LogNotEmpty, import_log
 from domain.audit.bundle import BundleInvalid, Manifest
-from domain.audit.checkpoint import NoteInvalid, VerifierKey
+from domain.audit.checkpoint import NoteInvalid
 from projections.audit.bundle import Bundle
 from projections.audit.export import HistoryDiffers, Stretch
 from projections.audit.export import export as write_bundle
 from projections.audit.proving import NotSigned
 
 BUNDLE = click.Path(path_type=Path, dir_okay=False, exists=True)
-KEY_HELP = "The log's verifier key, as text or a file: what `owl audit key` prints."
+KEY_HELP = "A verifier key of the log, new or old, as text or a file: of `owl audit key`."
 
 
 @click.command()
@@ -65,8 +65,8 @@ def export(
     """
     unfinished = output.with_name(output.name + ".part")
     with opened_log(options) as (settings, log), in_bundle_words():
-        signer = signing_key(settings)
-        key = VerifierKey(log.origin(), signer.public_key)
+        keys = log_keys(settings, log)
+        signer = signing_key(settings, keys.newest)
         stretch = Stretch(
             first=first,
             last=log.signed_size() if last is None else last,
@@ -76,7 +76,7 @@ def export(
         try:
             with unfinished.open("wb") as file, progress_bar("exporting") as progress:
                 manifest = write_bundle(
-                    log, file, stretch, key=key, sign=signer.sign, progress=progress
+                    log, file, stretch, keys=keys, sign=signer.sign, progress=progress
                 )
                 file.flush()
                 os.fsync(file.fileno())
@@ -105,8 +105,8 @@ def verify_bundle(
     """Check a bundle far from any database; the first changed event is named."""
     with in_words(), in_bundle_words():
         key = given_key(pub)
-        held = None if prev is None else held_checkpoint(prev, key)
         with Bundle(bundle, key) as opened, progress_bar("verifying") as progress:
+            held = None if prev is None else held_checkpoint(prev, opened.keys)
             opened.verify(held=held, progress=progress)
     _print(opened.manifest, as_json=as_json)
     if not as_json:
@@ -158,7 +158,7 @@ def in_bundle_words() -> Iterator[None]:
 
 def _print(manifest: Manifest, *, as_json: bool) -> None:
     if as_json:
-        print_json(asdict(manifest))
+        print_json(manifest)
         return
     click.echo(f"log         {manifest.origin}")
     click.echo(f"events      {manifest.first} to {manifest.last}")

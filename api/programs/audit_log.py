@@ -11,12 +11,13 @@ import click
 import msgspec
 import psycopg
 
-from api.keys import load_keys
+from api.keys import KeysMissing, load_keys
 from api.programs.failing import CalledWrongly, Unreachable, in_words
 from api.programs.options import database_of, settings_from
 from api.settings import Settings
-from commands.notary import SigningKey
-from domain.audit.checkpoint import Checkpoint, NoteInvalid, VerifierKey, checkpoint_in
+from commands.signatures import KeysAtHand, SigningKey, SigningKeyMissing
+from domain.audit.checkpoint import Checkpoint, NoteInvalid, VerifierKey
+from domain.audit.rotation import KeyChain
 from projections.audit.signature import is_signed
 from projections.audit.stored import StoredLog
 
@@ -45,14 +46,51 @@ def opened_log(options: dict[str, Any]) -> Iterator[tuple[Settings, StoredLog]]:
             raise Unreachable(f"the database holds no log: {error}") from error
 
 
-def signing_key(settings: Settings) -> SigningKey:
-    """The notary's key.
+def log_keys(settings: Settings, log: StoredLog) -> KeyChain:
+    """The keys of the log, as far as this platform's own vouches for them.
+
+    Raises:
+        KeysMissing: it is not in the directory of the keys.
+        CalledWrongly: it is not of this log.
+    """
+    return chained(VerifierKey(log.origin(), _at_hand(settings).own.public_key), log)
+
+
+def chain_of(key: VerifierKey, log: StoredLog) -> KeyChain:
+    """The same; of a broken one the key alone, for whoever says by himself what is broken."""
+    try:
+        return KeyChain.of(key, log.links(), is_signed)
+    except NoteInvalid:
+        return KeyChain(((0, key),))
+
+
+def chained(key: VerifierKey, log: StoredLog) -> KeyChain:
+    """The keys of the log, one of which is ``key``.
+
+    Raises:
+        CalledWrongly: it is not.
+    """
+    try:
+        return KeyChain.of(key, log.links(), is_signed)
+    except NoteInvalid as error:
+        raise CalledWrongly(f"{error}: say which key you trust with --pub") from error
+
+
+def signing_key(settings: Settings, key: VerifierKey) -> SigningKey:
+    """What signs for ``key``.
 
     Raises:
         KeysMissing: it is not in the directory of the keys.
     """
+    try:
+        return _at_hand(settings).private(key)
+    except SigningKeyMissing as error:
+        raise KeysMissing(str(error)) from error
+
+
+def _at_hand(settings: Settings) -> KeysAtHand:
     keys = load_keys(settings.secrets_path, make=settings.profile == "dev")
-    return SigningKey(keys.audit_seed)
+    return KeysAtHand(lambda: [SigningKey(seed) for seed in keys.audit_seeds()])
 
 
 def trusted_key(given: str | None, log: StoredLog, settings: Settings) -> VerifierKey:
@@ -62,7 +100,7 @@ def trusted_key(given: str | None, log: StoredLog, settings: Settings) -> Verifi
         CalledWrongly: what was given is no key.
     """
     if given is None:
-        return VerifierKey(log.origin(), signing_key(settings).public_key)
+        return VerifierKey(log.origin(), _at_hand(settings).own.public_key)
     return given_key(given)
 
 
@@ -78,14 +116,14 @@ def given_key(text: str) -> VerifierKey:
         raise CalledWrongly(f"{text}: {error}") from error
 
 
-def held_checkpoint(path: Path, key: VerifierKey) -> Checkpoint:
+def held_checkpoint(path: Path, keys: KeyChain) -> Checkpoint:
     """A checkpoint that was kept outside.
 
     Raises:
-        CalledWrongly: it is not signed by the key.
+        CalledWrongly: it is not signed by the key of its size.
     """
     try:
-        return checkpoint_in(_text_of(path), key, is_signed)
+        return keys.checkpoint_in(_text_of(path), is_signed)
     except NoteInvalid as error:
         raise CalledWrongly(f"{path}: {error}") from error
 

@@ -17,10 +17,10 @@ from rich.table import Table
 
 from api.client.screen import console
 from api.client.wording import yuan
-from api.programs.audit_log import as_json, opened_log, print_json, signing_key
+from api.programs.audit_log import as_json, log_keys, opened_log, print_json, signing_key
 from api.programs.audit_verify import progress_bar
 from api.programs.options import with_database
-from domain.audit.checkpoint import VerifierKey, signed
+from domain.audit.checkpoint import signed
 from domain.money import to_yuan
 from projections.audit.reconcile import CHECKS, Account, Reconciled
 from projections.audit.reconcile import reconcile as reconciled_at
@@ -68,8 +68,8 @@ def reconcile(
         with progress_bar("adding up") as progress:
             found = reconciled_at(log, at=at, progress=progress)
         if certificate is not None:
-            key = signing_key(settings)
-            signer = VerifierKey(log.origin(), key.public_key)
+            signer = log_keys(settings, log).newest
+            key = signing_key(settings, signer)
             result = msgspec.json.encode(_summary(found)).decode()
             note = signed(f"{signer.name}\n{found.position}\n{result}\n", signer, key.sign)
             certificate.write_text(note, encoding="utf-8")

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from api.programs.audit_log import (
     as_json,
+    chain_of,
     held_checkpoint,
     opened_log,
     print_json,
@@ -24,16 +25,18 @@ from api.programs.audit_log import (
     trusted_key,
 )
 from api.programs.options import with_database
+from domain.audit.checkpoint import Checkpoint
 from domain.audit.refold import Refold
+from domain.audit.rotation import KeyChain
 from projections.audit.verify import Verification, Verified
 
 
 @click.command()
 @click.option(
     "--since",
-    metavar="N",
-    type=click.IntRange(min=0),
-    help="Only what came after the first N events; the stored tree stands for those.",
+    metavar="N|CHECKPOINT",
+    help="Only what came after the first N events, for which the stored tree stands, or after a"
+    " checkpoint that you kept, whose root that tree must have.",
 )
 @click.option(
     "--checkpoint",
@@ -45,7 +48,7 @@ from projections.audit.verify import Verification, Verified
 @as_json
 @with_database
 def verify(
-    since: int | None,
+    since: str | None,
     checkpoint: Path | None,
     pub: str | None,
     as_json: bool,  # noqa: FBT001
@@ -58,14 +61,16 @@ def verify(
     """
     with opened_log(options) as (settings, log):
         key = trusted_key(pub, log, settings)
-        held = None if checkpoint is None else held_checkpoint(checkpoint, key)
-        if held is not None and held.size < (since or 0):
-            raise click.UsageError(f"--since is after the checkpoint, which covers {held.size}")
+        keys = chain_of(key, log)
+        held = [held_checkpoint(path, keys) for path in (checkpoint,) if path is not None]
+        size = _beginning(since, keys, held)
+        if any(each.size < size for each in held):
+            raise click.UsageError(f"the checkpoint covers less than --since, {size} events")
         run = Verification(
             log,
             key=key,
             held=held,
-            since=since or 0,
+            since=size,
             refold=Refold() if since is None else None,
         )
         # states by the million and not one cycle: to walk them again and again finds nothing
@@ -76,6 +81,18 @@ def verify(
     _print(found, perf_counter() - began_at, as_json=as_json)
     if not found.is_right:
         sys.exit(1)
+
+
+def _beginning(since: str | None, keys: KeyChain, held: list[Checkpoint]) -> int:
+    """After how many events to begin; a checkpoint given as a file is held as well."""
+    if since is None:
+        return 0
+    if since.isascii() and since.isdigit():
+        return int(since)
+    if not Path(since).is_file():
+        raise click.UsageError(f"--since: {since} is neither a number nor a checkpoint's file")
+    held.append(held_checkpoint(Path(since), keys))
+    return held[-1].size
 
 
 def _print(found: Verified, took_s: float, *, as_json: bool) -> None:

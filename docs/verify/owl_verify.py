@@ -2,12 +2,11 @@
 
     python owl_verify.py BUNDLE KEY [CHECKPOINT]
 
-KEY is the log's verifier key (`owl audit key`), as text or a file; CHECKPOINT an older one that
-you kept: then the bundle must go on from the history that you have seen. Exit code 0: all is as
-it was signed. 1: something is not, and which event it is. 2: wrong usage.
-
-Needs Python 3.9 and `cryptography`; shares no code with the program that made the bundle.
-Sources: RFC 6962 (the tree), C2SP signed-note and tlog-checkpoint (what is signed).
+KEY is a verifier key of the log (`owl audit key`), as text or a file, the newest or an older one;
+CHECKPOINT an older one that you kept: then the bundle must go on from the history that you have
+seen. Exit code 0: all is as it was signed. 1: something is not, and which event. 2: wrong usage.
+Needs Python 3.9 and `cryptography`; shares no code with the program that made the bundle. Sources:
+RFC 6962 (the tree), C2SP signed-note and tlog-checkpoint (what is signed).
 """
 
 import base64
@@ -18,20 +17,15 @@ import tarfile
 import uuid
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 FILES = ("checkpoint.note", "range-proof.json", "events.jsonl", "leaves.bin", "manifest.note")
 FIELDS = "position stream version tag recorded_at_us actor correlation causation command_id".split()
 
 
-class Wrong(Exception):
-    pass
-
-
 def need(holds, message):
     if not holds:
-        raise Wrong(message)
+        raise ValueError(message)
 
 
 def sha256(*data):
@@ -50,12 +44,10 @@ def packed(value):
         return b"\xc0"
     if isinstance(value, bytes):
         return b"\xc4" + bytes([len(value)]) + value
-    if isinstance(value, int):
-        short, kind, number, data = range(128), 0xCC, value, b""
-    else:
-        short, kind, number, data = range(32), 0xD9, len(value.encode()), value.encode()
-    if number in short:
-        return bytes([number + (0xA0 if kind == 0xD9 else 0)]) + data
+    data = value.encode() if (text := isinstance(value, str)) else b""
+    number, kind, short, fix = (len(data), 0xD9, 32, 0xA0) if text else (value, 0xCC, 128, 0)
+    if number < short:
+        return bytes([number + fix]) + data
     step = next(n for n in range(4) if 0 <= number < 1 << (8 << n))
     return bytes([kind + step]) + number.to_bytes(1 << step, "big") + data
 
@@ -66,16 +58,13 @@ def leaf_of(line, position):
     state, digest = event.pop("state", None), event.pop("state_sha256", None)
     need((state is None) != (digest is None) and set(event) == set(FIELDS), "not an event")
     need(event["position"] == position, f"event {event['position']} stands here")
-    for name in ("stream", "command_id"):
-        event[name] = uuid.UUID(event[name]).bytes
+    event |= {name: uuid.UUID(event[name]).bytes for name in ("stream", "command_id")}
     state_digest = bytes.fromhex(digest) if state is None else sha256(state.encode())
     values = (1, *(event[name] for name in FIELDS), state_digest)
     return sha256(b"\x00\x9b", *map(packed, values))
 
 
-class Tree:
-    """Full subtrees side by side, as (level, root), largest first."""
-
+class Tree:  # full subtrees side by side, as (level, root), largest first
     def __init__(self):
         self.size, self.nodes = 0, []
 
@@ -88,9 +77,7 @@ class Tree:
     def add_range(self, end, roots):
         """The fewest full subtrees that reach from here to ``end``."""
         for root in roots:
-            level = (end - self.size).bit_length() - 1
-            if self.size:
-                level = min(level, (self.size & -self.size).bit_length() - 1)
+            level = min(end - self.size, self.size & -self.size or end).bit_length() - 1
             need(level >= 0, "there are too many hashes beside the events")
             self.add(level, bytes.fromhex(root))
         need(self.size == end, "there are too few hashes beside the events")
@@ -104,10 +91,10 @@ class Tree:
 
 def signed_text(note, key):
     """Who signed the note, which must be the key, and the text that was signed."""
-    name, key_id, encoded = key.strip().split("+", 2)
+    name, key_id, encoded = key.split("+", 2)
     public = unbase64(encoded)
-    need(len(public) == 33 and public[0] == 1, "the key is no Ed25519 verifier key")
-    need(sha256(name.encode() + b"\n" + public)[:4].hex() == key_id, "the key is damaged")
+    named = sha256(name.encode() + b"\n" + public)[:4].hex() == key_id
+    need(named and public[:1] == b"\x01", "the key is no Ed25519 verifier key")
     text, _, signatures = note.rpartition("\n\n")
     lines = [line.split(" ") for line in signatures.split("\n")]
     need(lines.pop() == [""] and all(line[0] == "—" for line in lines), "no signature lines")
@@ -119,9 +106,23 @@ def signed_text(note, key):
     return name, f"{text}\n"
 
 
-def checkpoint_of(note, key):
-    name, text = signed_text(note, key)
-    origin, size, root, *_ = text.split("\n")
+def chain(note, key):
+    """The log's keys, each with the size from which on it signs; each change is by both keys."""
+    keys = []
+    for link in json.loads(note.rpartition("\n\n")[0]).get("keys", ()):
+        form, after, old, new = link["note"].rpartition("\n\n")[0].split("\n")
+        keys = keys or [(0, old)]
+        fits = keys[-1][1] == old and keys[-1][0] < link["position"] > int(after.split("after ")[1])
+        need(fits and form == "owl-log-key-rotation/1", "a change of the log's key is out of place")
+        need(signed_text(link["note"], old) == signed_text(link["note"], new), "keys of two logs")
+        keys.append((link["position"], new))
+    need(key in [each for _, each in keys or [(0, key)]], "the log's keys do not lead to yours")
+    return keys or [(0, key)]
+
+
+def checkpoint_of(note, keys):
+    origin, size, root, *_ = note.split("\n")
+    name, _ = signed_text(note, [key for since, key in keys if since <= int(size)][-1])
     need(origin == name and str(int(size)) == size, "the checkpoint is of another log")
     return origin, int(size), unbase64(root)
 
@@ -155,16 +156,17 @@ def is_whole(file, at, said):
 
 def verify_bundle(file, events, key, held):
     at = members(file)
-    manifest = json.loads(signed_text(read(file, at["manifest.note"]).decode(), key)[1])
-    origin, size, root = checkpoint_of(read(file, at["checkpoint.note"]).decode(), key)
+    note = read(file, at["manifest.note"]).decode()
+    keys = chain(note, key)
+    manifest = json.loads(signed_text(note, keys[-1][1])[1])
+    origin, size, root = checkpoint_of(read(file, at["checkpoint.note"]).decode(), keys)
     first, last, tree = manifest["first"], manifest["last"], Tree()
-    need((manifest["form"], manifest["size"]) == (1, size), "the manifest is of another checkpoint")
-    need(1 <= first <= last <= size, "the manifest names no stretch of the log")
-    _, met, seen = checkpoint_of(held, key) if held else (origin, first - 1, None)
+    said = (manifest["form"], manifest["size"]) == (1 + (len(keys) > 1), size)
+    need(said and 1 <= first <= last <= size, "the manifest is of another checkpoint")
+    _, met, seen = checkpoint_of(held, keys) if held else (origin, first - 1, None)
     need(first - 1 <= met <= last, "the bundle does not meet your checkpoint")
-    whole = {name: is_whole(file, at[name], manifest["files"][name]) for name in FILES[:-1]}
-    for name in ("checkpoint.note", "range-proof.json", "leaves.bin"):
-        need(whole[name], f"{name} is damaged")
+    bad = [name for name in FILES[:-1] if not is_whole(file, at[name], manifest["files"][name])]
+    need(not set(bad) - {"events.jsonl"}, f"damaged: {bad}")
     beside = json.loads(read(file, at["range-proof.json"]))
     tree.add_range(first - 1, beside["left"])
     file.seek(at["leaves.bin"][0])
@@ -173,11 +175,11 @@ def verify_bundle(file, events, key, held):
         need(tree.size != met or seen in (None, tree.root()), "the history forked")
         try:
             leaf = leaf_of(events.readline(64 << 20), position)
-        except (Wrong, ValueError, LookupError, TypeError, AttributeError, StopIteration) as why:
-            raise Wrong(f"event {position} is no event: {why}") from why
+        except Exception as why:
+            raise ValueError(f"event {position} is no event: {why}") from why
         need(leaf == file.read(32), f"event {position} is not the one that was signed")
         tree.add(0, leaf)
-    need(whole["events.jsonl"], f"something stands behind event {last}")
+    need(not bad, f"something stands behind event {last}")
     need(tree.size != met or seen in (None, tree.root()), "the history forked")
     tree.add_range(size, beside["right"])
     need(tree.root() == root, "the events do not give the signed root")
@@ -186,14 +188,12 @@ def verify_bundle(file, events, key, held):
 
 def main(bundle, key, checkpoint=None):
     try:
-        key = Path(key).read_text(encoding="utf-8") if Path(key).exists() else key
+        key = (Path(key).read_text(encoding="utf-8") if Path(key).exists() else key).strip()
         held = checkpoint and Path(checkpoint).read_text(encoding="utf-8")
         with open(bundle, "rb") as file, open(bundle, "rb") as events:
             print(verify_bundle(file, events, key, held))
-    except InvalidSignature:
-        sys.exit("WRONG: a signature is not by this key")
-    except (Wrong, OSError, ValueError, LookupError, TypeError, tarfile.TarError) as why:
-        sys.exit(f"WRONG: {why}")
+    except Exception as why:
+        sys.exit(f"WRONG: {str(why) or 'a signature is not by this key'}")
 
 
 if __name__ == "__main__":

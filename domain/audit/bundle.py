@@ -3,7 +3,8 @@
 It is a tar file of ``FILES`` in this order: the signed checkpoint; what stands in the tree left
 and right of the stretch; the events, one a line, or as Parquet; their leaves, so that a changed
 event can be named; and the manifest, signed like the checkpoint, with the digest of every other
-file. Equal stretches of a log under equal checkpoints give equal bytes.
+file. Equal stretches of a log under equal checkpoints give equal bytes. When the log has had
+several keys, the manifest holds each change of them, and the newest one signs it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from msgspec import Struct
 from domain.audit.canonical import StoredEvent, envelope_of
 from domain.audit.checkpoint import NoteInvalid
 from domain.audit.merkle import Hash, leaf_hash
+from domain.audit.rotation import Link
 
 FORM: Final = 1
+FORM_OF_KEYS: Final = 2
+"""Of a log whose key was changed."""
 CHECKPOINT: Final = "checkpoint.note"
 RANGE: Final = "range-proof.json"
 EVENTS: Final = "events.jsonl"
@@ -57,6 +61,13 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     withheld: int
     """Of how many events the state is left out."""
     files: dict[str, FileDigest]
+    keys: list[Link] | msgspec.UnsetType = msgspec.UNSET
+    """Every change of the key that signs, oldest first."""
+
+    @property
+    def links(self) -> list[Link]:
+        """``keys``, none where there are none."""
+        return self.keys if isinstance(self.keys, list) else []
 
     @property
     def text(self) -> str:
@@ -77,7 +88,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         always = {CHECKPOINT, RANGE, LEAVES}
         named = set(manifest.files) in ({*always, EVENTS}, {*always, PARQUET})
         ordered = 1 <= manifest.first <= manifest.last <= manifest.size
-        if manifest.form != FORM or not named or not ordered:
+        form = FORM_OF_KEYS if manifest.links else FORM
+        if manifest.form != form or not named or not ordered:
             raise NoteInvalid("the manifest describes no bundle that this program knows")
         return manifest
 

@@ -101,8 +101,12 @@ def is_name(name: str) -> bool:
 def signed(text: str, key: VerifierKey, sign: Sign) -> str:
     """The text with its signature line: a note."""
     assert text.endswith("\n"), "a note's text is whole lines"
-    signature = base64.b64encode(key.key_id + sign(text.encode())).decode()
-    return f"{text}\n{SIGNATURE_MARK}{key.name} {signature}\n"
+    return f"{text}\n{_signature(text, key, sign)}"
+
+
+def cosigned(note: str, key: VerifierKey, sign: Sign) -> str:
+    """The note with one more signature line."""
+    return note + _signature(parts(note)[0], key, sign)
 
 
 def opened(note: str, key: VerifierKey, verify: Verify) -> str:
@@ -153,6 +157,11 @@ def parts(note: str) -> tuple[str, list[tuple[str, bytes]]]:
             raise NoteInvalid("a signature line reads: em dash, name, signature")
         signatures.append((name, signature))
     return text + "\n", signatures
+
+
+def _signature(text: str, key: VerifierKey, sign: Sign) -> str:
+    signature = base64.b64encode(key.key_id + sign(text.encode())).decode()
+    return f"{SIGNATURE_MARK}{key.name} {signature}\n"
 
 
 def _decoded(text: str) -> bytes:

@@ -26,13 +26,19 @@ from domain.decider import Decider
 from domain.facts import Fact, tag_of
 from domain.fleet.events import ServerFact
 from domain.fleet.server import SERVER
-from domain.ids import CONFIGURATION_STREAM, READ_MODELS_STREAM, account_stream
+from domain.ids import (
+    CONFIGURATION_STREAM,
+    LOG_KEYS_STREAM,
+    READ_MODELS_STREAM,
+    account_stream,
+)
 from domain.money import Fen
 from domain.recharge.code import CODE, Code, redeem
 from domain.recharge.events import CodeFact, CodeIssued, CodeRedeemed
 from domain.system.accesses import ACCESS, AccessFact
 from domain.system.configuration import CONFIGURATION, Configuration
 from domain.system.events import ConfigurationChanged, SystemFact
+from domain.system.log_keys import LogKeyRotated
 from domain.system.read_models import ReadModelFact
 from domain.tasks.events import (
     TaskCancelled,
@@ -257,6 +263,9 @@ class Refold:
     def _act(self, stream: bytes, _fact: Fact) -> None:
         require(stream == READ_MODELS_STREAM.bytes, "FOLD", "acts of another stream")
 
+    def _log_key(self, stream: bytes, _fact: LogKeyRotated) -> None:
+        require(stream == LOG_KEYS_STREAM.bytes, "FOLD", "keys of another stream")
+
 
 Rule: TypeAlias = Callable[[Refold, bytes, Any], None]
 
@@ -279,6 +288,7 @@ def _rules() -> dict[type[Fact], Rule]:
         (AccessFact, _by(ACCESS)),
     )
     rules = {fact: rule for union, rule in of_kind for fact in union.__args__}
+    rules[LogKeyRotated] = Refold._log_key  # noqa: SLF001
     assert set(rules) == set(BUSINESS), "a kind of fact without a rule"
     return rules
 

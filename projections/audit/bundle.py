@@ -1,7 +1,8 @@
 """``owl audit verify-bundle``: checks a bundle with nothing but a public key.
 
-Nothing in it is read as data before its signature or its digest was right; where a digest is
-wrong, the leaves tell which event was changed.
+Nothing in it is read as data before its signature or its digest was right, but the changes of
+the log's key, which are signed one by one and tell whose signature it has to be; where a digest
+is wrong, the leaves tell which event was changed.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from domain.audit.bundle import (
     Manifest,
     RangeProof,
 )
-from domain.audit.checkpoint import Checkpoint, NoteInvalid, VerifierKey, checkpoint_in, opened
+from domain.audit.checkpoint import Checkpoint, NoteInvalid, VerifierKey, opened, parts
 from domain.audit.merkle import HASH_BYTES, Frontier, full_subtrees
+from domain.audit.rotation import KeyChain
 from projections.audit.columns import parquet_events
 from projections.audit.container import Member, content, digest_of, lines, members
 from projections.audit.signature import is_signed
@@ -62,8 +64,10 @@ class Bundle:
     def _read_notes(self, key: VerifierKey) -> None:
         self._members = members(self._file, FILES)
         try:
-            self.manifest = Manifest.parse(opened(self._note(MANIFEST), key, is_signed))
-            self.checkpoint = checkpoint_in(self._note(CHECKPOINT), key, is_signed)
+            note = self._note(MANIFEST)
+            self.keys = KeyChain.of(key, Manifest.parse(parts(note)[0]).links, is_signed)
+            self.manifest = Manifest.parse(opened(note, self.keys.newest, is_signed))
+            self.checkpoint = self.keys.checkpoint_in(self._note(CHECKPOINT), is_signed)
         except NoteInvalid as error:
             raise BundleInvalid(str(error)) from error
         if {*self.manifest.files, MANIFEST} != set(self._members):

@@ -13,6 +13,8 @@ from msgspec import Struct
 from domain.audit.bundle import (
     CHECKPOINT,
     EVENTS,
+    FORM,
+    FORM_OF_KEYS,
     LEAVES,
     MANIFEST,
     PARQUET,
@@ -22,8 +24,9 @@ from domain.audit.bundle import (
     RangeProof,
 )
 from domain.audit.canonical import StoredEvent, leaves_of
-from domain.audit.checkpoint import Sign, VerifierKey, checkpoint_in, signed
+from domain.audit.checkpoint import Sign, signed
 from domain.audit.merkle import Frontier, full_subtrees, range_nodes
+from domain.audit.rotation import KeyChain
 from projections.audit.columns import ParquetEvents
 from projections.audit.container import COPY_BYTES, ContainerWriter, MemberWriter
 from projections.audit.proving import NotSigned
@@ -51,11 +54,11 @@ def export(
     output: IO[bytes],
     stretch: Stretch,
     *,
-    key: VerifierKey,
+    keys: KeyChain,
     sign: Sign,
     progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
-    """Write a bundle into ``output``, which must be seekable.
+    """Write a bundle into ``output``, which must be seekable; ``sign`` is of the newest key.
 
     Raises:
         NotSigned: no checkpoint covers the stretch.
@@ -64,7 +67,7 @@ def export(
     note = log.checkpoint_for(stretch.last)
     if not 1 <= stretch.first <= stretch.last or note is None:
         raise NotSigned(f"no checkpoint covers events {stretch.first} to {stretch.last}")
-    checkpoint = checkpoint_in(note, key, is_signed)
+    checkpoint = keys.checkpoint_in(note, is_signed)
     node, before = log.node(), stretch.first - 1
     left = range_nodes(0, before, node)
     right = range_nodes(stretch.last, checkpoint.size, node)
@@ -88,14 +91,16 @@ def export(
     if frontier.root != checkpoint.root:
         raise HistoryDiffers(NO_PROGRESS)
     manifest = Manifest(
+        form=FORM_OF_KEYS if keys.links else FORM,
         origin=checkpoint.origin,
         first=stretch.first,
         last=stretch.last,
         size=checkpoint.size,
         withheld=withheld,
         files=dict(writer.digests),
+        keys=list(keys.links) or msgspec.UNSET,
     )
-    writer.add(MANIFEST, signed(manifest.text, key, sign).encode())
+    writer.add(MANIFEST, signed(manifest.text, keys.newest, sign).encode())
     writer.close()
     return manifest
 

@@ -12,7 +12,10 @@ from psycopg.types.string import ByteaBinaryLoader
 
 from domain.audit.canonical import StoredEvent
 from domain.audit.merkle import NodeAt
+from domain.audit.rotation import Link
 from domain.audit.tiles import TilesMissing, node_in
+from domain.ids import LOG_KEYS_STREAM
+from domain.system.log_keys import link_of
 
 CONNECT_S: Final = 3
 CHUNK: Final = 4096
@@ -31,6 +34,10 @@ READ_HEAD = "SELECT coalesce(max(notification_id), 0) FROM owl_log.events"
 READ_ORIGIN = "SELECT origin FROM owl_log.identity"
 READ_CHECKPOINTS = """
     SELECT size, note FROM owl_log.signed_checkpoints WHERE size > %(after)s ORDER BY size
+"""
+READ_ROTATIONS = """
+    SELECT notification_id, state FROM owl_log.events
+    WHERE originator_id = %(stream)s ORDER BY notification_id
 """
 READ_CHECKPOINT_FOR = """
     SELECT note FROM owl_log.signed_checkpoints WHERE size >= %(size)s ORDER BY size LIMIT 1
@@ -103,6 +110,11 @@ class StoredLog:
         for rows in self.chunks(after, until):
             for row in rows:
                 yield StoredEvent(*row)
+
+    def links(self) -> list[Link]:
+        """Every change of the key that signs."""
+        stream = {"stream": LOG_KEYS_STREAM}
+        return [link_of(*row) for row in self._rows(READ_ROTATIONS, stream)]
 
     def checkpoints(self, after: int = 0) -> list[SignedNote]:
         """All that the notary has signed over more than ``after`` events."""

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple, TypeAlias
 from msgspec import Struct
 
 from domain.audit.canonical import leaves_of
-from domain.audit.checkpoint import Checkpoint, NoteInvalid, VerifierKey, checkpoint_in
+from domain.audit.checkpoint import Checkpoint, NoteInvalid, VerifierKey
 from domain.audit.merkle import HASH_BYTES, Frontier, Hash, full_root, full_subtrees
 from domain.audit.refold import Finding, Refold
+from domain.audit.rotation import ChainBroken, KeyChain
 from domain.audit.tiles import HEIGHT, WIDTH, TilesMissing
 from projections.audit.signature import is_signed
 from projections.audit.stored import StoredLog
@@ -67,7 +68,7 @@ class Verification:
         log: StoredLog,
         *,
         key: VerifierKey,
-        held: Checkpoint | None = None,
+        held: Sequence[Checkpoint] = (),
         since: int = 0,
         refold: Refold | None = None,
     ) -> None:
@@ -121,10 +122,10 @@ class Verification:
         if origin != self._key.name:
             said = f"the log calls itself {origin}, the key is of {self._key.name}"
             self._note(0, "CHECKPOINT", said)
-        due = []
+        chain, due = self._chain(), []
         for stored in self._log.checkpoints(self._since):
             try:
-                checkpoint = checkpoint_in(stored.note, self._key, is_signed)
+                checkpoint = chain.checkpoint_in(stored.note, is_signed)
                 if checkpoint.size != stored.size:
                     raise NoteInvalid(f"it says {checkpoint.size}")  # noqa: TRY301
             except NoteInvalid as error:
@@ -134,9 +135,22 @@ class Verification:
                 continue
             self._signed = checkpoint.size
             due.append(Due(checkpoint.size, checkpoint.root, "the stored checkpoint"))
-        if self._held is not None and self._held.size >= self._since:
-            due.append(Due(self._held.size, self._held.root, "the checkpoint held outside"))
+        due += [
+            Due(held.size, held.root, "the checkpoint held outside")
+            for held in self._held
+            if held.size >= self._since
+        ]
         self._roots.extend(sorted(due))
+
+    def _chain(self) -> KeyChain:
+        """The keys as the log says that they followed one another, as far as they agree."""
+        links = self._log.links()
+        while True:
+            try:
+                return KeyChain.of(self._key, links, is_signed)
+            except ChainBroken as broken:
+                self._note(broken.position, "CHECKPOINT", str(broken))
+                links = [link for link in links if link.position < broken.position]
 
     def _start(self, head: int) -> None:
         """The tree up to ``since``, as the stored hashes tell it."""

@@ -27,7 +27,7 @@ from api.reading import open_pool
 from api.registration import create_admin
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
-from commands.notary import SigningKey
+from commands.signatures import SigningKey
 from commands.signals import LocalSignal
 from commands.throttle import Config, Limit, Throttle
 from commands.writer import Writer

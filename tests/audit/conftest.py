@@ -14,9 +14,11 @@ from click.testing import CliRunner, Result
 from msgspec import Struct
 
 from api.cli import main
+from api.keys import make_keys
 from commands.lease import Lease
-from commands.notary import Config, Notary, SigningKey
+from commands.notary import Config, Notary
 from commands.signals import LocalSignal
+from commands.signatures import SigningKey
 from domain.audit.canonical import StoredEvent
 from domain.audit.checkpoint import VerifierKey
 from projections.audit.stored import StoredLog
@@ -42,18 +44,21 @@ class Notarised(Struct):
     key: VerifierKey
 
 
-def notary_of(conninfo: str, key: SigningKey = KEY, *, events_max: int = 4096) -> Notary:
+def notary_of(conninfo: str, *keys: SigningKey, events_max: int = 4096) -> Notary:
     config = Config(interval_s=0.01, events_max=events_max, read_together=CHECKPOINT_EVERY)
-    return Notary(conninfo, key, clock=lambda: NOON, committed=LocalSignal(), config=config)
+    at_hand = keys or (KEY,)
+    return Notary(
+        conninfo, lambda: at_hand, clock=lambda: NOON, committed=LocalSignal(), config=config
+    )
 
 
-async def sign_all(conninfo: str, *, events_max: int = CHECKPOINT_EVERY) -> int:
+async def sign_all(conninfo: str, *keys: SigningKey, events_max: int = CHECKPOINT_EVERY) -> int:
     """Let the notary sign all that there is; the size of its tree."""
     lease = Lease(conninfo, "notary-of-tests", "one")
     fence = await lease.acquire()
     assert fence is not None
     try:
-        async with notary_of(conninfo, events_max=events_max).resumed() as session:
+        async with notary_of(conninfo, *keys, events_max=events_max).resumed() as session:
             while await session.step(fence):
                 pass
             return session.tree.size
@@ -90,10 +95,11 @@ def owl(notarised: Notarised, tmp_path: Path) -> Owl:
     """Calls ``owl audit`` on the notarised log, as an auditor with the notary's key."""
     (tmp_path / "audit-signing-key").write_text(KEY_SEED.hex())
     environment = {
-        "OWL_PROFILE": "dev",
+        "OWL_PROFILE": "test",
         "OWL_DATABASE_URL": notarised.conninfo,
         "OWL_SECRETS_DIR": str(tmp_path),
     }
+    make_keys(tmp_path)
 
     def call(*arguments: str, code: int = 0) -> Result:
         result = CliRunner().invoke(main, ["audit", *arguments], env=environment)

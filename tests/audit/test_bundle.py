@@ -16,6 +16,7 @@ from commands.event_log.migrate import migrate
 from commands.log_import import import_log
 from domain.audit.bundle import BundleInvalid
 from domain.audit.checkpoint import Checkpoint, checkpoint_in, signed
+from domain.audit.rotation import KeyChain
 from projections.audit.bundle import Bundle
 from projections.audit.export import HistoryDiffers, Stretch, export
 from projections.audit.signature import is_signed
@@ -38,7 +39,8 @@ def log(session_stack: Any) -> Any:
 def bundled(log: Notarised, path: Path, first: int = 1, last: int = 600, **how: Any) -> Path:
     with StoredLog.open(log.conninfo) as stored, path.open("wb") as file:
         stretch = Stretch(first=first, last=last, **how)
-        export(stored, file, stretch, key=log.key, sign=KEY.sign)
+        keys = KeyChain.of(log.key, stored.links(), is_signed)
+        export(stored, file, stretch, keys=keys, sign=KEY.sign)
     return path
 
 

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from commands.lease import Lease
-from commands.notary import HistoryAltered, SigningKey
+from commands.notary import HistoryAltered
+from commands.signatures import SigningKey
 from domain.audit.canonical import leaves_of
 from domain.audit.checkpoint import checkpoint_in
 from domain.audit.merkle import Frontier

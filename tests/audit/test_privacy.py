@@ -18,6 +18,7 @@ from commands.recharge import IssueCodes, NewCode, RedeemCode, issue_codes, rede
 from commands.writer import Writer
 from domain.audit.checkpoint import checkpoint_in
 from domain.audit.refold import Refold
+from domain.audit.rotation import KeyChain
 from domain.errors import InvalidState
 from domain.facts import ERASED
 from projections.audit.bundle import Bundle
@@ -111,11 +112,12 @@ async def test_nothing_tells_who_it_was_and_every_proof_and_balance_holds(
             size = await sign_all(database_url)
             assert plaintext(database_url) == {EMAIL, NAME, FULL_NAME}  # the read model's
             key = verifier_key(database_url)
+            keys = KeyChain(((0, key),))
             with StoredLog.open(database_url) as stored:
                 note = stored.last_checkpoint() or ""
                 with bundle.open("wb") as file:
                     stretch = Stretch(first=1, last=size)
-                    export(stored, file, stretch, key=key, sign=KEY.sign)
+                    export(stored, file, stretch, keys=keys, sign=KEY.sign)
             erase = EraseUser(user_id=user, email_claim=command.email_claim, reason="wish")
             erased = await writer.run(erase_user, erase, context())
             assert erased.result.changed
@@ -132,13 +134,13 @@ async def test_nothing_tells_who_it_was_and_every_proof_and_balance_holds(
     await sign_all(database_url)
     held = checkpoint_in(note, key, is_signed)
     with StoredLog.open(database_url) as stored:
-        found = Verification(stored, key=key, held=held, refold=Refold()).run()
+        found = Verification(stored, key=key, held=[held], refold=Refold()).run()
         assert found.findings == ()
         added_up = reconcile(stored)
         assert (added_up.findings, added_up.wallets_fen) == ((), 5_000)
         with later.open("wb") as file:
             stretch = Stretch(first=1, last=found.signed)
-            export(stored, file, stretch, key=key, sign=KEY.sign)
+            export(stored, file, stretch, keys=keys, sign=KEY.sign)
     for path, checkpoint in ((bundle, held), (later, held)):
         with Bundle(path, key) as whole:
             whole.verify(held=checkpoint)

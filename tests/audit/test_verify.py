@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from commands.notary import SigningKey
+from commands.signatures import SigningKey
 from domain.audit.canonical import leaves_of
 from domain.audit.checkpoint import Checkpoint, VerifierKey
 from domain.audit.merkle import Frontier
@@ -200,7 +200,7 @@ def test_a_fork_signed_again_by_the_notary_fails_against_a_checkpoint_held_outsi
     fork = notarise(conninfo, 0, events=forked)
     with StoredLog.open(conninfo) as log:
         assert verified(log, fork.key, refold=Refold()).findings == ()
-        against = verified(log, fork.key, held=held)
+        against = verified(log, fork.key, held=[held])
     assert [finding.check for finding in against.findings] == ["TREE"]
     assert "held outside" in against.findings[0].message
     session_stack.drop_database(conninfo)
@@ -214,7 +214,7 @@ def test_a_log_that_was_cut_with_its_checkpoints_fails_against_a_held_one(
     attacked.execute("DELETE FROM owl_log.signed_checkpoints WHERE size > 200")
     log = StoredLog(attacked)
     assert verified(log, small.key).findings == ()
-    against = verified(log, small.key, held=Checkpoint(small.key.name, 250, root))
+    against = verified(log, small.key, held=[Checkpoint(small.key.name, 250, root)])
     assert against.findings[0].position == 201
 
 

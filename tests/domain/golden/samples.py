@@ -43,6 +43,7 @@ from domain.money import Posting
 from domain.recharge.events import CodeIssued, CodeRedeemed, CodeRevealed, CodeRevoked
 from domain.system.accesses import AuditAccessed, AuditTailEnded, LoginRefused, LogRead
 from domain.system.events import ConfigurationChanged, ReadModelSwitched
+from domain.system.log_keys import LogKeyRotated
 from domain.system.read_models import (
     KeptGenerationDropped,
     ReadModelActAsked,
@@ -338,6 +339,7 @@ SYSTEM: Final[tuple[Fact, ...]] = (
         read_model="tasks", before_generation=2, after_generation=1, at_position=1_000
     ),
     KeptGenerationDropped(read_model="tasks", generations=(1,)),
+    LogKeyRotated(note="owl-log-key-rotation/1\nafter 700\n…\n\n— owl …\n— owl …\n"),
 )
 
 ACCESSES: Final[tuple[Fact, ...]] = (
