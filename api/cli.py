@@ -7,10 +7,17 @@ Exit codes: 0 done, 1 it failed and says why, 2 it was called wrongly, 3 somethi
 from __future__ import annotations
 
 import importlib
+import re
 from typing import Final
 
 import click
 
+_EXIT_CODES: Final = (
+    "Exit codes: 0 done and well, 1 it failed or something was found, 2 called wrongly,"
+    " 3 out of reach, 130 after Ctrl-C."
+)
+_SENTENCE_END: Final = re.compile(r"[.:;](?:\s|$)|\n\n")
+_EXIT_CODE: Final = re.compile(r"[Ee]xit\s+code")
 _PROGRAMS: Final[dict[str, tuple[str, str]]] = {
     "up": ("api.programs.up", "The whole platform on this machine, and one real analysis."),
     "serve": ("api.programs.serve", "The HTTP API, one process."),
@@ -44,6 +51,7 @@ class _Programs(click.Group):
         if cmd_name not in _PROGRAMS:
             return None
         command: click.Command = importlib.import_module(_PROGRAMS[cmd_name][0]).command
+        _explain(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -51,7 +59,21 @@ class _Programs(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _PROGRAMS.items()])
 
 
-@click.group(cls=_Programs, context_settings={"help_option_names": ["-h", "--help"]})
+def _explain(command: click.Command) -> None:
+    """Lists show first sentences whole, and every page says what its exit codes mean."""
+    # what follows is not to be folded: a raw docstring cannot hold the sign that click wants
+    told = command.help = (command.help or "").replace("\\b\n", "\b\n")
+    command.short_help = _SENTENCE_END.split(told)[0]
+    if not _EXIT_CODE.search(told):
+        command.epilog = _EXIT_CODES
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            _explain(below)
+
+
+@click.group(
+    cls=_Programs, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="owl-factory", prog_name="owl")
 def main() -> None:
     """Owl Factory 猫头鹰工厂: rents out a farm of GPU servers by the task.

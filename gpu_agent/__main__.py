@@ -183,6 +183,9 @@ def probe(state_dir: Path, *, as_json: bool) -> None:
 
 
 main.add_command(doctor)
+for _command in main.commands.values():
+    _command.short_help = (_command.help or "").partition(".")[0].partition(";")[0]
+    _command.epilog = "Exit codes: 0 done and well, 1 it failed and says why, 2 called wrongly."
 
 
 async def _live(identity: Identity, settings: Settings, tail: LogTail) -> None:

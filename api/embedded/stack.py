@@ -219,6 +219,10 @@ def own(data_dir: Path) -> IO[str]:
         raise StackFailed(
             f"{data_dir} belongs to another user: choose another data directory."
         ) from error
+    except OSError as error:
+        raise StackFailed(
+            f"{data_dir} cannot hold data ({error.strerror}): choose another data directory."
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -38,7 +38,11 @@ async def create(
     expires_at: str | None,
     description: str,
 ) -> None:
-    """Make codes worth AMOUNT yuan each. They are shown whole now, and masked ever after."""
+    r"""Make codes worth AMOUNT yuan each. They are shown whole now, and masked ever after.
+
+    \b
+      owl codes create 88.80 --count 10 --expires-at 2027-12-31T23:59:59Z
+    """
     order = {
         "amount": amount,
         "batch_size": count,

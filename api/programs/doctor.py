@@ -15,6 +15,7 @@ import psycopg
 from msgspec import Struct
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from rich.text import Text
 
 from api.client.screen import console
 from api.client.wording import clean
@@ -66,7 +67,8 @@ def command(*, as_json: bool, **options: str | None) -> None:
     else:
         page = console()
         for found in findings:
-            page.print(clean(f"{_MARKS[found.verdict]} {found.about}: {found.says}"))
+            mark = Text.from_markup(_MARKS[found.verdict])
+            page.print(Text.assemble(mark, " ", clean(f"{found.about}: {found.says}")))
     if any(found.verdict == "bad" for found in findings):
         raise ProgramFailed("something is in the way: see the lines marked ✗")
 

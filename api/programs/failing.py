@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
+import psycopg
 from psycopg.errors import LockNotAvailable
 
 from api.database import DatabaseRefused
@@ -15,6 +16,8 @@ from api.settings import SettingsInvalid
 from commands.event_log.failures import NotDurable
 from domain.errors import Refused
 from domain.ports import OutOfReach
+
+_CHECK = "see OWL_DATABASE_URL or --database-url; `owl doctor` looks at it"
 
 
 class ProgramFailed(click.ClickException):
@@ -42,7 +45,18 @@ def in_words() -> Iterator[None]:
         yield
     except SettingsInvalid as error:
         raise CalledWrongly(str(error)) from error
-    except (KeysMissing, NotDurable, OutOfReach, LockNotAvailable) as error:
+    except LockNotAvailable as error:
+        raise Unreachable(str(error)) from error
+    except psycopg.OperationalError as error:
+        why = str(error).strip().partition("\n")[0]
+        raise Unreachable(f"the database does not answer ({why}): {_CHECK}") from error
+    except psycopg.ProgrammingError as error:
+        if error.sqlstate is not None:
+            raise  # a statement of ours
+        raise CalledWrongly(
+            f"that names no database ({str(error).strip()}): {_CHECK}"
+        ) from error
+    except (KeysMissing, NotDurable, OutOfReach) as error:
         raise Unreachable(str(error)) from error
     except (DatabaseRefused, StackFailed, Refused) as error:
         raise ProgramFailed(str(error)) from error

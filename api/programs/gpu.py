@@ -79,7 +79,11 @@ async def _live(terminal: Terminal, every_s: float) -> None:
 )
 @asks_the_api
 async def enroll(terminal: Terminal, name: str, slots: int) -> None:
-    """Let a GPU server in, for administrators: prints what to run on it, once, within 1 h."""
+    r"""Let a GPU server in, for administrators: prints what to run on it, once, within 1 h.
+
+    \b
+      owl gpu enroll gpu-01 --slots 2
+    """
     async with terminal.client() as client:
         data = await client.post("/gpu/servers", {"name": name, "max_concurrent_tasks": slots})
     # in the environment: an argument could be read by everybody on that machine

@@ -18,7 +18,11 @@ from api.programs.asking import Terminal, asks_the_api
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @asks_the_api
 async def command(terminal: Terminal, email: str, *, password_stdin: bool) -> None:
-    """Sign in. The token is kept in your configuration directory, readable by you alone."""
+    r"""Sign in. The token is kept in your configuration directory, readable by you alone.
+
+    \b
+      owl login --email you@example.com --api https://owl.example
+    """
     password = given_password(from_stdin=password_stdin)
     async with terminal.client() as client:
         answer = await client.log_in(email, password)

@@ -59,9 +59,14 @@ async def submit(
     *,
     watch: bool,
 ) -> int | None:
-    """Submit a task of TYPE, such as video_analysis or test.
+    r"""Submit a task of TYPE, such as video_analysis or test.
 
-    With --watch the exit code is 0 only if it completed.
+    \b
+      owl tasks submit test --config seconds=5 --watch
+      owl tasks submit video_analysis --video-url https://example.com/a.mp4
+
+    Exit codes: 0 taken (with --watch: completed), 1 refused (or it did not complete), 2 called
+    wrongly, 3 out of reach, 130 after Ctrl-C, which leaves the task running.
     """
     config = config_of(settings)
     if video_file is not None:

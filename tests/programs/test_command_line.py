@@ -1,5 +1,7 @@
 """The command line: every program explains itself, and failures are one sentence and a code."""
 
+import re
+
 import click
 import pytest
 from click.testing import CliRunner, Result
@@ -32,6 +34,10 @@ def test_every_program_explains_itself(words: list[str]) -> None:
     result = run(*words, "--help")
     assert result.exit_code == 0
     assert "Usage:" in result.output
+    assert re.search(r"[Ee]xit\s+code", result.output)
+    assert "..." not in result.output.replace("[ARGS]...", "").replace("COMMAND...", ""), (
+        "sentences of a list are whole"
+    )
 
 
 def test_a_setting_that_is_unknown_is_a_usage_error() -> None:
@@ -58,3 +64,28 @@ def test_an_agents_variable_that_nobody_knows_is_a_usage_error() -> None:
     result = CliRunner().invoke(agent, ["probe"], env=environment)
     assert result.exit_code == 2
     assert "unknown setting OWL_AGENT_TOKNE_FILE" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "said"),
+    [
+        (("migrate",), 3, "the database does not answer"),
+        (("migrate", "--database-url", "nonsense"), 2, "that names no database"),
+        (("audit", "verify"), 3, "the database"),
+        (("audit", "verify", "--database-url", "nonsense"), 2, "that names no database"),
+        (("up", "--once", "--data-dir", "/dev/null/x"), 1, "choose another data directory"),
+    ],
+)
+def test_what_is_out_of_reach_is_a_sentence_and_no_traceback(
+    words: tuple[str, ...], exit_code: int, said: str
+) -> None:
+    result = run(*words, OWL_DATABASE_URL="postgresql://owl@127.0.0.1:1/owl")
+    assert result.exit_code == exit_code, result.output
+    assert said in result.output
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_the_doctor_marks_what_it_found(tmp_path: object) -> None:
+    result = run("doctor", OWL_DATA_DIR=str(tmp_path))
+    assert "✓ Python: " in result.output
+    assert "[green]" not in result.output
