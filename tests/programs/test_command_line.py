@@ -34,6 +34,7 @@ def test_every_program_explains_itself(words: list[str]) -> None:
     result = run(*words, "--help")
     assert result.exit_code == 0
     assert "Usage:" in result.output
+    assert "\\b" not in result.output
     assert re.search(r"[Ee]xit\s+code", result.output)
     assert "..." not in result.output.replace("[ARGS]...", "").replace("COMMAND...", ""), (
         "sentences of a list are whole"
