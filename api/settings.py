@@ -53,6 +53,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     artifacts_url: str | None = None
     """Where tasks' files are kept: a directory's ``file://`` URL or a bucket's ``s3://``;
     without it, ``artifacts`` in the data directory."""
+    checkpoints_url: str | None = None
+    """Where each minute's newest signed checkpoint of the log is left as a file: a directory's
+    ``file://`` URL or a bucket's ``s3://``, best one that the platform cannot change."""
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
     """0 takes a free port."""

@@ -29,7 +29,7 @@ from api.reading import open_pool
 from api.refreshing import Refreshing
 from api.settings import Settings
 from api.system_log import SystemLog
-from commands import throttle, topology
+from commands import checkpoint_outlets, throttle, topology
 from commands.artifact_store import open_store
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
@@ -177,6 +177,13 @@ def open_loops(core: Core) -> list[Supervised]:
         clock=now,
         committed=broker.committed,
     )
+    signing: list[Loop] = [
+        notary,
+        checkpoint_outlets.to_stream(core.database_url, broker.client),
+    ]
+    if core.settings.checkpoints_url:
+        url = core.settings.checkpoints_url
+        signing.append(checkpoint_outlets.to_files(core.database_url, url))
     housekeeping: list[Loop] = [
         Refreshing(core.log, core.writer, new_id),
         Housekeeping(core.database_url, core.writer, new_id, clock=now),
@@ -187,7 +194,7 @@ def open_loops(core: Core) -> list[Supervised]:
 
     return [
         team("projections", projections),
-        team("notary", [notary]),
+        team("notary", signing),
         team("housekeeping", housekeeping),
         *build_loops(worker),
     ]

@@ -28,6 +28,7 @@ from nats.js.errors import BadRequestError, NotFoundError
 from domain.envelope import Fence
 from domain.fleet.messages import (
     AGENTS_STREAM,
+    CHECKPOINTS_STREAM,
     EVENTS_STREAM,
     REPORTS_STREAM,
     SUBJECTS,
@@ -56,6 +57,8 @@ class Config(Struct, frozen=True, kw_only=True):
     agents_max_age_s: float = HOUR_S
     reports_max_bytes: int = 512 * MIB
     reports_max_age_s: float = 24 * HOUR_S
+    checkpoints_max_bytes: int = 64 * MIB
+    checkpoints_max_age_s: float = 30 * 24 * HOUR_S
     bucket_max_bytes: int = 128 * MIB
     bucket_max_age_s: float = 24 * HOUR_S
     dedupe_window_s: float = 2.0
@@ -113,6 +116,22 @@ def reports_stream(config: Config, *, first_sequence: int) -> StreamConfig:
         duplicate_window=config.dedupe_window_s,
         num_replicas=config.replicas,
         first_seq=first_sequence,
+    )
+
+
+def checkpoints_stream(config: Config) -> StreamConfig:
+    """What the notary has signed, for whoever keeps it elsewhere; the oldest go first."""
+    return StreamConfig(
+        name=CHECKPOINTS_STREAM,
+        subjects=list(SUBJECTS[CHECKPOINTS_STREAM]),
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        max_bytes=config.checkpoints_max_bytes,
+        max_age=config.checkpoints_max_age_s,
+        duplicate_window=config.dedupe_window_s,
+        num_replicas=config.replicas,
+        allow_direct=True,
     )
 
 
@@ -186,6 +205,8 @@ class Topology:
                 wanted = events_stream(self._config)
             case "OWL_AGENTS":
                 wanted = agents_stream(self._config)
+            case "OWL_CHECKPOINTS":
+                wanted = checkpoints_stream(self._config)
             case _:
                 first = await asyncio.to_thread(self._first_report_sequence)
                 wanted = reports_stream(self._config, first_sequence=first)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from api.programs.audit_bundle import export, import_bundle, verify_bundle
+from api.programs.audit_checkpoints import checkpoint, checkpoints
 from api.programs.audit_entity import diff, history, state
 from api.programs.audit_keys import keys
 from api.programs.audit_log import as_json, log_keys, opened_log, print_json
@@ -37,24 +38,10 @@ def key(as_json: bool, **options: Any) -> None:  # noqa: FBT001
         click.echo(found)
 
 
-@command.command()
-@as_json
-@with_database
-def checkpoint(as_json: bool, **options: Any) -> None:  # noqa: FBT001
-    """Print the newest signed checkpoint: keep it, and `verify --checkpoint` against it."""
-    with opened_log(options) as (_, log):
-        note = log.last_checkpoint()
-    if note is None:
-        raise click.ClickException("nothing is signed yet: `owl work` runs the notary")
-    if as_json:
-        print_json({"checkpoint": note})
-    else:
-        click.echo(note, nl=False)
-
-
 for each in (
     *(verify, reconcile),
     *(log, show, history, state, diff, trace),
-    *(export, verify_bundle, import_bundle, keys),
+    *(export, verify_bundle, import_bundle),
+    *(keys, checkpoint, checkpoints),
 ):
     command.add_command(each)

@@ -24,10 +24,14 @@ from domain.tasks.events import Artifact, Reason
 EVENTS_STREAM: Final = "OWL_EVENTS"
 AGENTS_STREAM: Final = "OWL_AGENTS"
 REPORTS_STREAM: Final = "OWL_REPORTS"
+CHECKPOINTS_STREAM: Final = "OWL_CHECKPOINTS"
+CHECKPOINTS: Final = "owl.checkpoints"
+"""Where the newest signed checkpoint of the log is published."""
 SUBJECTS: Final[dict[str, tuple[str, ...]]] = {
     EVENTS_STREAM: ("owl.events.>",),
     AGENTS_STREAM: ("owl.agents.*.work",),
     REPORTS_STREAM: ("owl.reports.>",),
+    CHECKPOINTS_STREAM: (CHECKPOINTS,),
 }
 
 

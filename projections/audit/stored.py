@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
 import psycopg
@@ -19,6 +20,7 @@ from domain.system.log_keys import link_of
 
 CONNECT_S: Final = 3
 CHUNK: Final = 4096
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 # In the canonical envelope's order. An interval of seconds moves PostgreSQL's epoch (2000) to
 # 1970, and the instant is then read as the plain number of microseconds that it is.
@@ -45,6 +47,12 @@ READ_CHECKPOINT_FOR = """
 READ_LAST_CHECKPOINT = """
     SELECT note FROM owl_log.signed_checkpoints ORDER BY size DESC LIMIT 1
 """
+READ_CHECKPOINTS_UPTO = """
+    SELECT size, note, signed_at + interval '946684800 s' FROM owl_log.signed_checkpoints
+    WHERE (%(size)s::bigint IS NULL OR size <= %(size)s)
+        AND (%(at)s::timestamptz IS NULL OR signed_at <= %(at)s)
+    ORDER BY size DESC LIMIT %(limit)s
+"""
 READ_SIGNED_SIZE = "SELECT coalesce(max(size), 0) FROM owl_log.signed_checkpoints"
 READ_LEAF_TILES = """
     SELECT number, hashes FROM owl_log.tiles
@@ -60,6 +68,14 @@ class SignedNote(Struct, frozen=True):
 
     size: int
     note: str
+
+
+class SignedThen(Struct, frozen=True):
+    """A checkpoint, and when it was signed."""
+
+    size: int
+    note: str
+    signed_at: datetime
 
 
 class StoredLog:
@@ -129,6 +145,17 @@ class StoredLog:
         """The newest checkpoint."""
         rows = self._rows(READ_LAST_CHECKPOINT, {})
         return str(rows[0][0]) if rows else None
+
+    def checkpoints_upto(self, at: int | datetime | None, limit: int) -> list[SignedThen]:
+        """The newest that there were at a position or a time, or are now; newest first."""
+        moment = (
+            {"at": at, "size": None} if isinstance(at, datetime) else {"at": None, "size": at}
+        )
+        rows = self._rows(READ_CHECKPOINTS_UPTO, {**moment, "limit": limit})
+        return [
+            SignedThen(size, note, EPOCH + timedelta(microseconds=at_us))
+            for size, note, at_us in rows
+        ]
 
     def signed_size(self) -> int:
         """How many events the newest checkpoint covers, 0 without any."""

@@ -188,6 +188,7 @@ def test_the_subjects_are_those_that_programs_use() -> None:
         "owl.events.<category>.<type>",
         *(subject.replace(str(server), "<server>") for subject in own),
         *reports,
+        messages.CHECKPOINTS,
         COMMITTED,
         PROJECTED,
     }

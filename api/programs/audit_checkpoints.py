@@ -1,0 +1,75 @@
+"""``owl audit checkpoint | checkpoints``: what the notary has signed, to be kept elsewhere."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+from msgspec import Struct
+
+from api.programs.audit_asking import MOMENT
+from api.programs.audit_log import as_json, opened_log, print_json
+from api.programs.failing import ProgramFailed
+from api.programs.options import with_database
+from domain.audit.checkpoint import Checkpoint, parts
+
+LISTED = 20
+at_moment = click.option("--at", type=MOMENT, help="As it was at this position or time.")
+
+
+class ListedCheckpoint(Struct, frozen=True, kw_only=True):
+    """``key_id`` is that of the verifier key that signed it."""
+
+    size: int
+    signed_at: datetime
+    root: str
+    key_id: str
+
+
+@click.command()
+@at_moment
+@as_json
+@with_database
+def checkpoint(at: int | datetime | None, as_json: bool, **options: Any) -> None:  # noqa: FBT001
+    """Print the newest signed checkpoint: keep it, and `verify --checkpoint` against it."""
+    with opened_log(options) as (_, log):
+        found = log.checkpoints_upto(at, 1)
+    if not found:
+        raise ProgramFailed("nothing was signed by then: `owl work` runs the notary")
+    if as_json:
+        print_json({"checkpoint": found[0].note})
+    else:
+        click.echo(found[0].note, nl=False)
+
+
+@click.command()
+@at_moment
+@click.option("--limit", type=click.IntRange(1, 10_000), default=LISTED, show_default=True)
+@as_json
+@with_database
+def checkpoints(
+    at: int | datetime | None,
+    limit: int,
+    as_json: bool,  # noqa: FBT001
+    **options: Any,
+) -> None:
+    """List what the notary has signed, the newest last; `checkpoint --at` prints one whole."""
+    with opened_log(options) as (_, log):
+        found = log.checkpoints_upto(at, limit + 1)
+    listed = []
+    for each in reversed(found[:limit]):
+        text, signatures = parts(each.note)
+        root = Checkpoint.parse(text).root.hex()
+        key_id = signatures[0][1][:4].hex()
+        listed.append(
+            ListedCheckpoint(size=each.size, signed_at=each.signed_at, root=root, key_id=key_id)
+        )
+    if as_json:
+        print_json(listed)
+        return
+    for one in listed:
+        signed_at = one.signed_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        click.echo(f"{one.size:>10}  {signed_at}  {one.root}  key {one.key_id}")
+    if len(found) > limit:
+        click.echo(f"the newest {limit}; older ones: --at {found[limit].size}", err=True)
