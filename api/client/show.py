@@ -156,7 +156,8 @@ def _rows(task: Task, server: str) -> Iterator[tuple[str, Text]]:
         again = f", attempt {task.attempt}" if task.attempt > 1 else ""
         yield "Server", clean(f"{server or task.gpu_server_id}{again}")
     for attempt in task.attempts[:-1]:
-        yield f"Attempt {attempt.attempt}", clean(attempt.reason or attempt.outcome or NOTHING)
+        why = REASONS.get(attempt.reason or "", attempt.reason or attempt.outcome or NOTHING)
+        yield f"Attempt {attempt.attempt}", clean(why)
 
 
 def _result(task: Task) -> RenderableType:
@@ -182,7 +183,7 @@ def _cost(task: Task, bill: Bill | None) -> Table:
     table.add_column(justify="right", no_wrap=True)
     table.add_column(style="dim")
     price = "" if task.price_per_minute is None else f"{yuan(task.price_per_minute)} a minute"
-    if task.attempts:
+    if task.has_ended or task.run_seconds:
         table.add_row("Ran", lasting(task.run_seconds), "")
     table.add_row("Cost", yuan(task.cost), price if task.has_ended else f"so far, {price}")
     if not task.has_ended and task.hold:

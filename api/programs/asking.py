@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -179,12 +180,16 @@ def _sentence(error: ApiRefused) -> str:
         and click.get_current_context().info_name not in _SIGNING_IN
     ):
         return f"{error}: `owl login`"
-    lines = [str(error)]
+    fields = error.details.get("field_errors")
+    # that the fields are named is said to programs: here they follow
+    head = re.split("[:\uff1a]", error.message)[0] if fields else error.message
+    lines = [f"{head} ({error.code})"]
+    if error.code == "RESOURCE_NOT_FOUND" and click.get_current_context().info_name == "redeem":
+        lines.append("  no such recharge code: is it typed whole and right?")
     if error.code == "ACCESS_DENIED":
         lines.append("  this is for administrators: sign in as one with `owl login`")
     if error.retry_after_s:
         lines.append(f"  try again in {error.retry_after_s:,.0f} s")
-    fields = error.details.get("field_errors")
     if isinstance(fields, dict):
         lines += [f"  {name}: {said}" for name, found in fields.items() for said in found]
     else:

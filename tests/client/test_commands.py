@@ -90,6 +90,7 @@ def test_what_a_role_may_not_do_is_refused_in_words(owl: Owl) -> None:
 def test_every_bad_field_is_named(owl: Owl) -> None:
     refused = owl("tasks", "submit", "video_analysis", "--config", "video_url=nonsense")
     assert refused.exit_code == 1
+    assert "Error: The request is not valid (VALIDATION_ERROR)\n" in refused.stderr
     assert "  config.video_url: " in refused.stderr
 
 
@@ -103,6 +104,7 @@ def test_a_failure_is_json_where_json_was_asked_for(owl: Owl) -> None:
 
 
 def test_sentences_come_in_chinese_to_who_wants_them(owl: Owl) -> None:
+    assert "is it typed whole and right?" in owl("redeem", "OWL-2222-2222-2222").stderr
     assert "资源不存在" in owl("redeem", "OWL-2222-2222-2222", "--language", "zh").stderr
 
 

@@ -127,3 +127,15 @@ def test_a_waiting_task_says_why_and_its_place() -> None:
     text = seen(waiting)
     assert "no GPU server is online yet, place 3 in the queue" in text
     assert "¥2.10" in text
+
+
+def test_an_attempt_that_was_lost_is_told_in_words_and_no_time_that_is_not_known() -> None:
+    lost = Attempt(attempt=1, gpu_server_id="s", outcome="lost", reason="agent_lost")
+    now = Attempt(attempt=2, gpu_server_id="s")
+    running = replace(
+        TASK, status="running", phase="running", attempt=2, attempts=(lost, now), result=None
+    )
+    text = seen(running, server="gpu-01")
+    assert "Attempt 1  its GPU server went away" in text
+    assert "gpu-01, attempt 2" in text
+    assert "Ran " not in text
