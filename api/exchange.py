@@ -228,6 +228,15 @@ class Exchange:
             self.headers.append((b"owl-position", b"%d" % committed.position))
         return committed
 
+    def token_of(self, user_id: UUID, token_version: int) -> str:
+        """The token that the command just run stands for; a repeat gets the same."""
+        return self.desk.tokens.issue(
+            user_id,
+            token_version,
+            now=self.recorded_at or self.platform.clock(),
+            token_id=self.command_id,
+        )
+
     def reply(self, data: T, message: Text = OK) -> Envelope[T]:
         """The success envelope in the client's language."""
         return Envelope(message=message.in_language(self.language), data=data)

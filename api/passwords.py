@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -16,6 +16,10 @@ from argon2.profiles import CHEAPEST
 from msgspec import Struct
 
 T = TypeVar("T")
+
+
+AT_ONCE_PER_CALLER: Final = 32
+"""Of the 52 places for passwords: one address never has them all."""
 
 
 class PasswordsBusy(Exception):

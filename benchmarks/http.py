@@ -143,7 +143,9 @@ def without_storage(platform: Platform) -> Litestar:
     """The same application with nothing behind it."""
 
     async def remembered(_self: Credentials, user_id: UUID) -> Standing:
-        return Standing(user_id=user_id, role="user", is_active=True, token_version=1)
+        return Standing(
+            user_id=user_id, role="user", is_active=True, token_version=1, in_maintenance=False
+        )
 
     Credentials.standing = remembered  # type: ignore[method-assign, assignment]
     writer = cast("Any", Nothing())

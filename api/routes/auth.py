@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Router, post
@@ -18,6 +18,7 @@ from api.envelope import Envelope, shown
 from api.exchange import Exchange
 from api.fields import Email, FullName, NewUsername, Password
 from api.messages import Fault, Text
+from api.passwords import AT_ONCE_PER_CALLER
 from api.platform import HttpConfig
 from api.policy import OPEN_IN_MAINTENANCE, PUBLIC
 from api.refusals import refuses
@@ -31,8 +32,6 @@ from domain.ports import OutOfReach
 from domain.system.accesses import WhyRefused
 from projections.users import UserRow, user_by_id
 
-PASSWORDS_AT_ONCE: Final = 32
-"""Of the 52 places for passwords: one address never has them all."""
 REGISTERED = Text("注册成功", "Registered")
 LOGGED_IN = Text("登录成功", "Logged in")
 WRONG = Text(
@@ -94,7 +93,7 @@ class LoginAnswer(Struct, kw_only=True):
 
 @post(
     "/register",
-    opt=PUBLIC | at_once(PASSWORDS_AT_ONCE) | refuses("EMAIL_TAKEN", "USERNAME_TAKEN"),
+    opt=PUBLIC | at_once(AT_ONCE_PER_CALLER) | refuses("EMAIL_TAKEN", "USERNAME_TAKEN"),
     status_code=200,
 )
 async def register(
@@ -133,7 +132,7 @@ async def register(
     "/login",
     opt=PUBLIC
     | OPEN_IN_MAINTENANCE
-    | at_once(PASSWORDS_AT_ONCE)
+    | at_once(AT_ONCE_PER_CALLER)
     | refuses("INVALID_CREDENTIALS"),
     status_code=200,
 )
@@ -172,7 +171,7 @@ async def login(
     user = await _readable(exchange, found.user_id)
     return exchange.reply(
         LoginAnswer(
-            access_token=token_of(exchange, found.user_id, logged_in.token_version),
+            access_token=exchange.token_of(found.user_id, logged_in.token_version),
             token_type="bearer",  # noqa: S106 - RFC 6750's name for the kind of token
             expires_in=exchange.desk.tokens.lifetime_s,
             user=SignedIn(
@@ -180,16 +179,6 @@ async def login(
             ),
         ),
         LOGGED_IN,
-    )
-
-
-def token_of(exchange: Exchange, user_id: UUID, token_version: int) -> str:
-    """The token that the command just run stands for; a repeat of the request gets the same."""
-    return exchange.desk.tokens.issue(
-        user_id,
-        token_version,
-        now=exchange.recorded_at or exchange.platform.clock(),
-        token_id=exchange.command_id,
     )
 
 

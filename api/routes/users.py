@@ -19,13 +19,13 @@ from api.exchange import Exchange
 from api.fields import FullName, Password, Username
 from api.messages import Fault, Text
 from api.names import is_reserved, username_form
+from api.passwords import AT_ONCE_PER_CALLER
 from api.platform import HttpConfig
 from api.policy import ANYONE, MEMBER, REPEATABLE_WITH_ITS_TOKEN
 from api.refusals import refuses
 from api.refused_logins import note_refused
 from api.registration import password_faults
 from api.rejection import InvalidRequest, Unauthenticated
-from api.routes.auth import PASSWORDS_AT_ONCE, token_of
 from api.user_shapes import Me, me_of
 from commands.profile import (
     ChangePassword,
@@ -139,7 +139,7 @@ async def change_me(
     "/change-password",
     opt=ANYONE
     | REPEATABLE_WITH_ITS_TOKEN
-    | at_once(PASSWORDS_AT_ONCE)
+    | at_once(AT_ONCE_PER_CALLER)
     | refuses("INVALID_STATE"),
     status_code=200,
 )
@@ -164,7 +164,7 @@ async def change_own_password(
     changed = await exchange.run(change_password, command, PasswordNow)
     return exchange.reply(
         FreshToken(
-            access_token=token_of(exchange, user_id, changed.token_version),
+            access_token=exchange.token_of(user_id, changed.token_version),
             token_type="bearer",  # noqa: S106 - RFC 6750's name for the kind of token
             expires_in=exchange.desk.tokens.lifetime_s,
         ),

@@ -72,7 +72,7 @@ def test_the_try_that_closes_an_account_says_until_when_and_later_ones_are_none(
         found = facts(live, "accounts.login_refused/1")
         assert len(found) == 5
         assert ["closed_until" in fact for fact in found] == [False] * 4 + [True]
-        assert datetime.fromisoformat(found[-1]["closed_until"])
+        assert datetime.fromisoformat(found[-1]["closed_until"]).tzinfo is not None
 
 
 def test_a_flood_is_few_facts_and_none_is_forgotten() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -14,6 +14,7 @@ from projections.audit import entity as entities
 from projections.audit.entity import Entity
 from tests.api.live import LiveApi, Person, field_errors, ok, refused
 
+NOBODY = "0190a3c4-7b1e-7f00-8000-00000000dead"
 FREE = {"title": "x", "task_type": "test"}
 
 
@@ -132,13 +133,13 @@ def test_a_trace_is_found_from_an_event_its_id_and_its_request(
 @pytest.mark.parametrize(
     "address",
     [
-        f"entities/task/{uuid4()}",
-        f"entities/nothing/{uuid4()}",
-        f"entities/user/{uuid4()}/history",
+        f"entities/task/{NOBODY}",
+        f"entities/nothing/{NOBODY}",
+        f"entities/user/{NOBODY}/history",
         "trace/nobody-asked",
         "trace/someone@example.com",
         "trace/99999999",
-        f"trace/{uuid4()}/1",
+        f"trace/{NOBODY}/1",
     ],
 )
 def test_what_is_not_there_is_a_404(auditor: Person, played: Played, address: str) -> None:
