@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -193,9 +193,8 @@ async def test_a_report_is_repeated_until_its_receipt_comes(
         platform.confirming = True
         await platform.until(lambda: len(platform.of(Ended, assigned)) >= 3)
     assert len({report.report_id for report in platform.of(Ended, assigned)}) == 1
-    spool = open_spool(tmp_path / "spool.sqlite")
-    assert len(spool) == 0
-    spool.close()
+    with closing(open_spool(tmp_path / "spool.sqlite")) as spool:
+        assert len(spool) == 0
 
 
 async def test_an_agent_that_is_not_heard_ends_its_own_work(
@@ -291,8 +290,7 @@ async def test_a_killed_agent_leaves_no_process_and_its_next_life_gives_the_task
     family = psutil.Process(first.pid).children(recursive=True)
     os.kill(first.pid, signal.SIGKILL)
     await first.wait()
-    _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=5)
-    assert alive == []
+    assert (await asyncio.to_thread(psutil.wait_procs, family, timeout=5))[1] == []
     assert platform.of(Ended, assigned) == []
     second = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
     ended = await platform.ended(assigned)

@@ -19,7 +19,7 @@ from domain.envelope import Recorded
 from domain.money import transfer
 from domain.tasks.events import TaskStarted
 from domain.wallet.events import BalanceAdjusted
-from projections.catalogue import BUSINESS, READ_MODELS
+from projections.catalogue import BUSINESS
 from projections.migrate import prepare
 from projections.runner import Runner, RunnerConfig
 from projections.tasks import TASKS
@@ -268,16 +268,6 @@ def test_nobody_is_told_of_a_position_that_an_outdated_read_model_has_not_reache
     finish(runner)
     assert (runner.position, len(story) > 40) == (40, True)
     runner.close()
-
-
-def test_prepare_run_twice_at_once_makes_one_generation(database_url: str) -> None:
-    with ThreadPoolExecutor(2) as threads:
-        assert list(threads.map(prepare, [database_url] * 2)) == [(), ()]
-    with psycopg.connect(database_url) as connection:
-        row = connection.execute(
-            "SELECT count(*), max(generation) FROM owl_read.checkpoints"
-        ).fetchone()
-    assert row == (len(READ_MODELS), 1)
 
 
 def test_run_follows_the_log_when_the_signal_comes_and_tells_how_far_it_is(
