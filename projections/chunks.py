@@ -33,7 +33,7 @@ class Chunk(Struct, frozen=True):
     @classmethod
     def of(cls, moved: Mapping[Generation, Gathering], reached: int) -> Chunk:
         """What these have gathered up to ``reached``; they begin anew."""
-        positions = dict.fromkeys(moved, reached)
+        positions = {each: reached for each in moved if each.has_checkpoint}
         chunk = cls([], advances(positions), positions)
         for gathering in moved.values():
             for table in gathering.tables:
@@ -55,7 +55,7 @@ class Chunk(Struct, frozen=True):
                         copying.put(packed)
                 for statement, parameters in self.statements:
                     connection.execute(statement, parameters)
-                return note_chunk(connection, self.reached)
+                return note_chunk(connection, self.reached) if self.reached else None
         except psycopg.Error as error:
             if error.sqlstate == OVERTAKEN:
                 raise Overtaken from error

@@ -81,16 +81,21 @@ def open_building(conninfo: str, read_model: ReadModel) -> Opened:
         add_generation(connection, read_model, generation.generation, "building")
         note_indexed(connection, read_model.name, False)
         run_in_schema(connection, generation.schema, ddl_parts(read_model)[0])
-        for table in read_model.tables:
-            if not table.append_only:  # rows are looked up and changed while history is long
-                connection.execute(
-                    ADD_KEY.format(
-                        name=sql.Identifier(f"{BUILDING_KEY}_{table.name}"),
-                        table=sql.Identifier(generation.schema, table.name),
-                        key=sql.SQL(", ").join(map(sql.Identifier, table.key)),
-                    )
-                )
+        add_building_keys(connection, generation)
     return Opened(generation)
+
+
+def add_building_keys(connection: psycopg.Connection[Any], generation: Generation) -> None:
+    """A key meanwhile for tables whose rows are looked up while history is long."""
+    for table in generation.read_model.tables:
+        if not table.append_only:
+            connection.execute(
+                ADD_KEY.format(
+                    name=sql.Identifier(f"{BUILDING_KEY}_{table.name}"),
+                    table=sql.Identifier(generation.schema, table.name),
+                    key=sql.SQL(", ").join(map(sql.Identifier, table.key)),
+                )
+            )
 
 
 def make_indexes(conninfo: str, generation: Generation) -> None:
@@ -104,7 +109,8 @@ def make_indexes(conninfo: str, generation: Generation) -> None:
         run_in_schema(connection, schema, ddl_parts(model)[1])
         for name in model.relations:
             _analyze(connection, sql.Identifier(schema, name))
-        note_indexed(connection, model.name, True)
+        if generation.has_checkpoint:
+            note_indexed(connection, model.name, True)
 
 
 def discard(conninfo: str, read_model: ReadModel) -> tuple[int, ...]:

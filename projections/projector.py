@@ -48,8 +48,7 @@ STOP: Final = """
     WHERE read_model = %(read_model)s AND generation = %(generation)s
         AND position = %(position)s AND stopped_at IS NULL
 """
-ERROR_KEPT = 2_000
-"""Characters of an error that are kept in the checkpoint."""
+ERROR_KEPT = 2_000  # characters of an error that are kept in the checkpoint
 
 UNFIT: Final = (
     psycopg.DataError,
@@ -73,10 +72,13 @@ class Unwritten(Exception):
 class Generation:
     """One generation of a read model, open for projecting."""
 
+    has_checkpoint = True  # a sandbox has none
+    schema_of = staticmethod(schema_of)
+
     def __init__(
         self, read_model: ReadModel, generation: int, state: str, position: int
     ) -> None:
-        self.schema = schema = schema_of(read_model.name, generation)
+        self.schema = schema = self.schema_of(read_model.name, generation)
         self.read_model = read_model
         self.generation = generation
         self.state = state
@@ -277,8 +279,7 @@ def load_wanted(
             for table, keys in wanted
         ]
     for (table, keys), cursor in zip(wanted, cursors, strict=True):
-        found = cursor.fetchone()
-        assert found is not None, "an aggregate gives one row"
+        (found,) = cursor.fetchall()  # an aggregate gives one row
         rows = msgspec.json.decode(found[0], type=list[table.folding.table.row])  # type: ignore[name-defined]  # the row type is known at run time
         table.folding.remember(rows, keys)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from projections.migrate import prepare
 from tests.audit.conftest import AS_OWNER, Notarised, Owl, answer
 
 
@@ -71,3 +72,20 @@ def test_what_is_in_the_way_is_said_in_a_sentence(
     result = owl(*arguments, code=code)
     assert words in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_an_auditor_asks_a_sandbox_in_sql(owl: Owl, notarised: Notarised) -> None:
+    prepare(notarised.conninfo)
+    found = answer(
+        owl("replay", "--to", "500", "--projection", "tasks", "--into", "q1", "--json")
+    )
+    told = {each["table"]: each["rows"] for each in found["tables"]}
+    with psycopg.connect(notarised.conninfo) as connection:
+        counted = connection.execute("SELECT count(*) FROM q1.tasks").fetchone()
+    assert (told["tasks"],) == counted != (0,)
+    again = owl("replay", "--to", "500", "--into", "q1", code=1)
+    assert "DROP SCHEMA" in again.stderr
+    assert "the log ends at" in owl("replay", "--to", "999999", "--into", "q2", code=1).stderr
+    said = owl("replay", "--to", "900", "--into", "q2")
+    assert "DROP SCHEMA" in said.stderr
+    assert "small letters" in owl("replay", "--to", "9", "--into", "a,public", code=1).stderr
