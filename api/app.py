@@ -27,6 +27,7 @@ from api.routes import (
     audit,
     audit_entities,
     audit_log,
+    audit_whole,
     auth,
     configuration,
     documents,
@@ -55,6 +56,7 @@ _CHAPTERS = (
     audit,
     audit_entities,
     audit_log,
+    audit_whole,
     projections,
 )
 
@@ -64,6 +66,7 @@ def create_app(platform: Platform) -> Litestar:
     app = bare_application(platform.config.cross_origins)
     desk = open_desk(platform)
     app.state.tails = desk.tails
+    app.state.long_looks = desk.long_looks
     wrap(app, desk)
     return app
 

@@ -11,6 +11,7 @@ from api.credentials import Credentials
 from api.crowding import Crowd
 from api.few_facts import FewFacts
 from api.gathering import Gathering
+from api.long_looks import LongLooks
 from api.metrics import Metrics
 from api.platform import Platform
 from api.security import Tokens
@@ -31,6 +32,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     crowd: Crowd
     stored: StoredReader
     tails: Tails
+    long_looks: LongLooks
     refused_logins: FewFacts
 
 
@@ -46,6 +48,7 @@ def open_desk(platform: Platform) -> Desk:
         crowd=Crowd(),
         stored=StoredReader(platform),
         tails=Tails(),
+        long_looks=LongLooks(platform),
         refused_logins=FewFacts(),
         profiles=Gathering(platform.pool, users_by_id, deadline_s=deadline_s),
     )

@@ -156,6 +156,8 @@ def _operation(each: Operation, schemas: Mapping[Any, Schema]) -> Schema:
         "parameters": [*_path(each), *_query(each), *_headers(each)],
         "responses": {"200": _success(each, schemas), **_failures(each)},
     }
+    if "Range" in each.handler.opt.get("headers", ()):
+        found["responses"]["206"] = _success(each, schemas)
     if links := links_of(found["operationId"]):
         found["responses"]["200"]["links"] = links
     if each.body is not None:

@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from api.passwords import Passwords
 from commands.counts import WriterCounts
-from commands.signatures import SigningKey
+from commands.signatures import KeysAtHand
 from commands.throttle import Throttle
 from domain.accounts.claim import ClaimKind
 from domain.ports import Clock, CommandWriter, Ids, Signal
@@ -90,7 +90,7 @@ class HttpConfig(Struct, frozen=True, kw_only=True):
 class Platform(Struct, frozen=True, kw_only=True):
     """What routes need. ``broker_connected`` and ``writer_counts`` are only shown.
 
-    ``committed`` is a hint that the log has grown; ``notary_key`` signs what is handed out.
+    ``committed`` is a hint that the log has grown; ``notary_keys`` sign what is handed out.
     """
 
     writer: CommandWriter
@@ -104,6 +104,6 @@ class Platform(Struct, frozen=True, kw_only=True):
     passwords: Passwords
     throttle: Throttle
     committed: Signal
-    notary_key: SigningKey
+    notary_keys: KeysAtHand
     writer_counts: WriterCounts
     broker_connected: Callable[[], bool]

@@ -22,6 +22,7 @@ KEPT: Final[dict[str, Mapping[str, str]]] = {
         "token": "data.access_token",
         "user_id": "data.user.id",
         "entity_id": "data.user.id",
+        "account": "data.user.id",
     },
     "users_change_own_password": {"token": "data.access_token"},
     "tasks_submit": {"task_id": "data.id"},
@@ -51,10 +52,11 @@ BY_HAND: Final = frozenset(
         *("logs_read_task_log", "projections_act", "projections_rebuild"),
         *("audit_follow_events", "audit_log_read_checkpoint", "audit_log_read_tile"),
         *("audit_log_read_inclusion", "audit_log_read_consistency"),
+        "audit_whole_export_bundle",
     }
 )
 """Not expected to succeed in a row: they end the token, do not end by themselves, or need an
-agent, a file, a task that was not deleted."""
+agent, a file, a signed log, a task that was not deleted."""
 BODIES: Final[dict[str, Json]] = {
     "auth_register": {
         "email": "user-{{$timestamp}}@example.com",

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from api.accesses import Access
 from api.exchange import Exchange
+from api.hanging_up import TooSlow, hang_up, send_within, until_left
 from api.policy import Policy, standing_of
 from api.reading import reading
 from api.rejection import Unauthenticated
@@ -189,40 +190,20 @@ class _Sending(ASGIStreamingResponse):
         """The whole answer; then the place is free, and the end on record."""
         try:
             await super().__call__(scope, receive, send)
+        except TooSlow:
+            self.tail.reason = "slow"
+            LOG.warning("audit.tail_cut_off", reason="slow")
+            await hang_up(scope, receive)
         finally:
             self.tails.leave()
             await self.tail.note_end()
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         """Send until the tail ends, the reader leaves, or reads nothing for too long."""
-        parts = {
-            asyncio.ensure_future(self._send_all(send)),
-            asyncio.ensure_future(_left(receive)),
-        }
-        try:
-            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for part in parts:
-                part.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
-        for part in done:
-            part.result()
+        await until_left(self._send_all(send), receive)
 
     async def _send_all(self, send: Send) -> None:
         async for piece in self.iterator:
             body = piece if isinstance(piece, bytes) else piece.encode()
-            try:
-                await asyncio.wait_for(
-                    send({"type": "http.response.body", "body": body, "more_body": True}),
-                    self.tail.config.slow_s,
-                )
-            except TimeoutError:
-                self.tail.reason = "slow"
-                LOG.warning("audit.tail_cut_off", reason="slow")
-                return  # unfinished, so the server closes the connection
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+            await send_within(send, body, self.tail.config.slow_s)
+        await send_within(send, b"", self.tail.config.slow_s, more_body=False)

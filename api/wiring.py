@@ -38,7 +38,7 @@ from commands.lease import Lease
 from commands.loop import Loop, Supervised
 from commands.notary import Notary
 from commands.signals import LocalSignal
-from commands.signatures import SigningKey
+from commands.signatures import KeysAtHand, SigningKey
 from commands.worker import Worker, WorkerConfig, build_loops
 from commands.writer import Writer
 from domain.envelope import Fence
@@ -136,7 +136,7 @@ async def open_platform(core: Core, *, agent_nats_url: str) -> AsyncIterator[Pla
             passwords=Passwords(CHEAP if settings.profile == "test" else None),
             throttle=throttles,
             committed=core.broker.committed,
-            notary_key=SigningKey(keys.audit_seed),
+            notary_keys=KeysAtHand(lambda: [SigningKey(seed) for seed in keys.audit_seeds()]),
             writer_counts=core.writer.counts,
             broker_connected=core.broker.is_connected,
         )

@@ -48,7 +48,7 @@ from commands.accounts import register_user
 from commands.configuration import ChangeConfiguration, change_configuration
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
-from commands.signatures import SigningKey
+from commands.signatures import KeysAtHand, SigningKey
 from commands.tasks import Queued
 from commands.throttle import Throttle
 from commands.writer import Writer
@@ -122,7 +122,7 @@ async def platform_on(database_url: str, nats_url: str) -> AsyncIterator[Platfor
                 passwords=Passwords(CHEAP),
                 throttle=throttle,
                 committed=broker.committed,
-                notary_key=SigningKey(bytes(32)),
+                notary_keys=KeysAtHand(lambda: [SigningKey(bytes(32))]),
                 writer_counts=writer.counts,
                 broker_connected=broker.is_connected,
             )

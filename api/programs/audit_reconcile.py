@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 import click
-import msgspec
 from msgspec.structs import asdict
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -20,8 +19,9 @@ from api.client.wording import yuan
 from api.programs.audit_log import as_json, log_keys, opened_log, print_json, signing_key
 from api.programs.audit_verify import progress_bar
 from api.programs.options import with_database
-from domain.audit.checkpoint import signed
 from domain.money import to_yuan
+from projections.audit.certificate import certificate as certified
+from projections.audit.certificate import summary
 from projections.audit.reconcile import CHECKS, Account, Reconciled
 from projections.audit.reconcile import reconcile as reconciled_at
 
@@ -69,24 +69,17 @@ def reconcile(
             found = reconciled_at(log, at=at, progress=progress)
         if certificate is not None:
             signer = log_keys(settings, log).newest
-            key = signing_key(settings, signer)
-            result = msgspec.json.encode(_summary(found)).decode()
-            note = signed(f"{signer.name}\n{found.position}\n{result}\n", signer, key.sign)
+            note = certified(found, signer, signing_key(settings, signer).sign)
             certificate.write_text(note, encoding="utf-8")
     if report is not None:
         _write_report(report, found.accounts)
     shown = [mine for mine in found.accounts if mine.user_id == account]
     if as_json:
-        print_json(_summary(found) | {"accounts": [asdict(mine) for mine in shown]})
+        print_json(summary(found) | {"accounts": [asdict(mine) for mine in shown]})
     else:
         _print(found, shown)
     if not found.is_right:
         sys.exit(1)
-
-
-def _summary(found: Reconciled) -> dict[str, Any]:
-    accounts = {"accounts": len(found.accounts), "is_right": found.is_right}
-    return asdict(found) | accounts
 
 
 def _print(found: Reconciled, shown: Sequence[Account]) -> None:

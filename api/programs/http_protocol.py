@@ -15,6 +15,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.envelope import Failure
+from api.hanging_up import ABORT, EXTENSION
 from api.messages import ERRORS
 
 REQUEST_S: Final = 30.0
@@ -52,6 +53,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Wait for the whole of it."""
         super().on_message_begin()
+        self.scope["extensions"] = {EXTENSION: {ABORT: self.transport.abort}}
         self._head_bytes, self._in_head = 0, True
         self._expect_request()
 

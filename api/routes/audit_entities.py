@@ -135,8 +135,7 @@ async def read_trace(
 ) -> Envelope[TraceAnswer]:
     """追溯因果: all that led to an event and came of it, or all of a request, as a tree.
 
-    Give a position or a request id. Where the log is long ``is_complete`` may be false: then
-    this is what was found within a second.
+    Give a position or a request id. Without ``is_complete`` these are the first thousand.
     """
     if not _CORRELATION.fullmatch(cause):
         raise NotFound

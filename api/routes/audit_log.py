@@ -60,7 +60,7 @@ async def read_key(exchange: NamedDependency[Exchange]) -> Response[bytes]:
     Keep it, and compare it with what you were given elsewhere: whoever serves it could lie.
     """
     await accessed(exchange)
-    key = exchange.platform.notary_key.public_key
+    key = exchange.platform.notary_keys.own.public_key
     name = await _asked(exchange, lambda log: log.origin())
     return _plain(f"{VerifierKey(name, key)}\n".encode(), TEXT)
 

@@ -27,8 +27,8 @@ from api.reading import open_pool
 from api.registration import create_admin
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
-from commands.signatures import SigningKey
 from commands.signals import LocalSignal
+from commands.signatures import KeysAtHand, SigningKey
 from commands.throttle import Config, Limit, Throttle
 from commands.writer import Writer
 from domain.accounts.events import Role
@@ -122,7 +122,7 @@ async def open_platform(
             passwords=passwords,
             throttle=throttle,
             committed=committed,
-            notary_key=SigningKey(AUDIT_SEED),
+            notary_keys=KeysAtHand(lambda: [SigningKey(AUDIT_SEED)]),
             writer_counts=writer.counts,
             broker_connected=lambda: False,
         )

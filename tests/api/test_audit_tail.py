@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -194,7 +195,7 @@ def test_there_are_so_many_and_no_more(api: LiveApi, auditor: Person) -> None:
 
 
 def test_a_reader_that_does_not_read_is_cut_off(
-    api: LiveApi, admin: Person, auditor: Person
+    api: LiveApi, admin: Person, auditor: Person, caplog: pytest.LogCaptureFixture
 ) -> None:
     big = {"amount": 1, "batch_size": 100, "description": "x" * 400}
     address = urlsplit(api.url)
@@ -211,6 +212,7 @@ def test_a_reader_that_does_not_read_is_cut_off(
             assert time.monotonic() < deadline, "it was not cut off"
             ok(admin.client.post("/api/recharge/codes", json=big))
     assert api.app.state.tails.count == 0
+    assert [each.message for each in caplog.records if each.levelno >= logging.ERROR] == []
 
 
 def reasons(api: LiveApi) -> list[str]:

@@ -81,6 +81,7 @@ class World:
             "server_id": self._server,
             "code_id": self._code,
             "user_id": lambda _: str(self.owner.user_id),
+            "account": lambda _: str(self.owner.user_id),
             "name": lambda route: "swagger-ui.css" if "/docs/" in route else "a.txt",
             "event": lambda _: "1",
             "stream_id": lambda _: str(self.owner.user_id),

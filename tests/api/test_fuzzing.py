@@ -108,6 +108,7 @@ def cast(api: LiveApi, admin: Person) -> Iterator[Cast]:
                 "server_id": str(server.server_id),
                 "code_id": code["id"],
                 "user_id": str(changed.user_id),
+                "account": str(user.user_id),
                 "read_model": "users",
             },
         )

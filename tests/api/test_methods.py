@@ -34,7 +34,8 @@ def test_head_answers_every_get_with_its_status_and_headers_alone(
         assert (head.status_code, head.content) == (there.status_code, b""), route
         if path in STEADY:
             assert head.headers["content-length"] == there.headers["content-length"], route
-        assert names(head) == names(there), route
+        # how a body is framed that is not sent is nobody's matter: RFC 9112, section 6.1
+        assert names(head) == names(there) - {"transfer-encoding"}, route
 
 
 def test_head_is_refused_as_its_get_would_be(api: LiveApi, user: Person) -> None:

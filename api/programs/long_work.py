@@ -1,0 +1,128 @@
+"""The child of a server that looks through the whole log, on the functions of ``owl audit``.
+
+So a look neither holds the event loop up nor takes memory of the server; who asked can leave at
+any moment, and the child is killed. It ends by itself when the server is gone.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import sys
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+from time import monotonic
+from typing import Final
+
+import msgspec
+import psycopg
+
+from api.long_work import (
+    Done,
+    Export,
+    Failed,
+    Order,
+    Reconcile,
+    Told,
+    ToSign,
+    Verify,
+    Why,
+    Word,
+)
+from domain.audit.checkpoint import Sign, VerifierKey
+from domain.audit.refold import Refold
+from domain.audit.rotation import KeyChain
+from projections.audit.certificate import certificate, summary
+from projections.audit.export import HistoryDiffers, Stretch, export
+from projections.audit.proving import NotSigned
+from projections.audit.reconcile import reconcile
+from projections.audit.signature import is_signed
+from projections.audit.stored import StoredLog
+from projections.audit.verify import Verification
+
+TELL_EVERY_S: Final = 1.0
+NICENESS: Final = 5
+"""Requests come first."""
+
+
+def main() -> None:
+    """Do what is ordered on standard input."""
+    os.nice(NICENESS)
+    said = SimpleQueue[bytes]()
+    Thread(target=_listen, args=(said,), daemon=True).start()
+    order = msgspec.json.decode(said.get(), type=Order)
+    try:
+        with StoredLog.open(order.conninfo) as log:
+            _say(_done(log, order, said))
+    except NotSigned as error:
+        _fail("not_signed", error)
+    except HistoryDiffers as error:
+        _fail("differs", error)
+    except psycopg.OperationalError as error:
+        _fail("out_of_reach", error)
+
+
+def _done(log: StoredLog, order: Order, said: SimpleQueue[bytes]) -> Done:
+    own = VerifierKey(log.origin(), order.public_key)
+    keys = KeyChain.of(own, log.links(), is_signed)
+    sign, progress = _signing(keys.newest, said), _progress()
+    match order.work:
+        case Export() as work:
+            stretch = Stretch(
+                first=work.first, last=work.last, withhold=work.withhold, form=work.form
+            )
+            with os.fdopen(work.output, "wb") as file:
+                manifest = export(log, file, stretch, keys=keys, sign=sign, progress=progress)
+            return Done(_json(manifest))
+        case Reconcile() as work:
+            sums = reconcile(log, at=work.at, progress=progress)
+            return Done(_json(summary(sums)), certificate(sums, keys.newest, sign))
+        case Verify() as work:
+            refold = Refold() if work.since is None else None
+            run = Verification(log, key=own, since=work.since or 0, refold=refold)
+            found = run.run(progress)
+            return Done(_json(msgspec.structs.asdict(found) | {"is_right": found.is_right}))
+
+
+def _listen(said: SimpleQueue[bytes]) -> None:
+    for line in sys.stdin.buffer:
+        said.put(line)
+    os._exit(1)  # the server is gone, or it wants no more of this
+
+
+def _signing(key: VerifierKey, said: SimpleQueue[bytes]) -> Sign:
+    def sign(message: bytes) -> bytes:
+        _say(ToSign(str(key), message))
+        return base64.b64decode(said.get())
+
+    return sign
+
+
+def _progress() -> Callable[[int, int], None]:
+    told = monotonic() - TELL_EVERY_S
+
+    def tell(reached: int, last: int) -> None:
+        nonlocal told
+        if monotonic() - told >= TELL_EVERY_S:
+            told = monotonic()
+            _say(Told(reached, last))
+
+    return tell
+
+
+def _fail(why: Why, error: Exception) -> None:
+    _say(Failed(why, str(error)))
+
+
+def _say(word: Word) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(word) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _json(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+if __name__ == "__main__":
+    main()
