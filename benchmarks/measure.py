@@ -24,6 +24,7 @@ class Options(Struct, frozen=True, kw_only=True):
     rounds: int
     seconds: float
     as_json: bool
+    events: int = 0
 
 
 class Ratio(Struct, frozen=True, kw_only=True):
@@ -60,8 +61,13 @@ class Report(Struct, frozen=True, kw_only=True):
     verdicts: list[Verdict]
 
 
-def options(description: str, *, rounds: int = 5, seconds: float = 2.0) -> Options:
-    """Read the command line; ``rounds`` of fewer than five prove little."""
+def options(
+    description: str, *, rounds: int = 5, seconds: float = 2.0, events: int | None = None
+) -> Options:
+    """Read the command line; ``rounds`` of fewer than five prove little.
+
+    ``events``: how long the history is, where the benchmark lets one choose.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds, help="default %(default)s")
     parser.add_argument(
@@ -70,9 +76,16 @@ def options(description: str, *, rounds: int = 5, seconds: float = 2.0) -> Optio
         default=seconds,
         help="of each figure, default %(default)s",
     )
+    if events is not None:
+        parser.add_argument("--events", type=int, default=events, help="default %(default)s")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     chosen = parser.parse_args()
-    return Options(rounds=chosen.rounds, seconds=chosen.seconds, as_json=chosen.json)
+    return Options(
+        rounds=chosen.rounds,
+        seconds=chosen.seconds,
+        as_json=chosen.json,
+        events=getattr(chosen, "events", 0),
+    )
 
 
 def measure(

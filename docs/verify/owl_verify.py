@@ -58,10 +58,10 @@ def leaf_of(line, position):
     state, digest = event.pop("state", None), event.pop("state_sha256", None)
     need((state is None) != (digest is None) and set(event) == set(FIELDS), "not an event")
     need(event["position"] == position, f"event {event['position']} stands here")
+    need((ids := event["stream"] + event["command_id"] + (digest or "")) == ids.lower(), "odd ids")
     event |= {name: uuid.UUID(event[name]).bytes for name in ("stream", "command_id")}
     state_digest = bytes.fromhex(digest) if state is None else sha256(state.encode())
-    values = (1, *(event[name] for name in FIELDS), state_digest)
-    return sha256(b"\x00\x9b", *map(packed, values))
+    return sha256(b"\x00\x9b", *map(packed, (1, *(event[name] for name in FIELDS), state_digest)))
 
 
 class Tree:  # full subtrees side by side, as (level, root), largest first

@@ -158,5 +158,7 @@ class BundledEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if has_digest == isinstance(self.state, str):
             raise ValueError("either the state is given, or its digest")
         if isinstance(self.state_sha256, str):
+            if not self.state_sha256.islower() and not self.state_sha256.isdigit():
+                raise ValueError("a digest has one form")
             return leaf_hash(envelope_of(self.stored, bytes.fromhex(self.state_sha256)))
         return leaf_hash(envelope_of(self.stored))

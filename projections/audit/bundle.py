@@ -190,15 +190,18 @@ class Bundle:
         return self._lines()
 
     def _lines(self) -> Iterator[BundledEvent]:
-        decoder = msgspec.json.Decoder(BundledEvent)
+        decoder, encode = msgspec.json.Decoder(BundledEvent), msgspec.json.Encoder().encode
         stored = lines(self._events, self._members[EVENTS], LINE_BYTES_MAX)
         for position, line in enumerate(stored, self.manifest.first):
             try:
-                yield decoder.decode(line)
+                event = decoder.decode(line)
             except ValueError as error:
                 raise BundleInvalid(
                     f"event {position} does not read: {error}", position
                 ) from None
+            if encode(event) != line:  # an id in capitals would be the same id
+                raise BundleInvalid(f"event {position} is not in its one form", position)
+            yield event
 
 
 def _leaf_of(event: BundledEvent, position: int) -> bytes:

@@ -105,15 +105,18 @@ def test_withheld_states_leave_the_proof_whole(log: Notarised, tmp_path: Path) -
     assert b"tasks.task_submitted/1" in path.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("flips", "seed"), [(FLIPS, 5), pytest.param(10 * FLIPS, 7, marks=pytest.mark.soak)]
+)
 def test_no_bit_of_a_bundle_can_be_flipped_and_a_changed_event_is_named(
-    log: Notarised, tmp_path: Path
+    log: Notarised, tmp_path: Path, flips: int, seed: int
 ) -> None:
     path = bundled(log, tmp_path / "b.owlb", 300, 420)
-    honest, dice = path.read_bytes(), random.Random(5)
+    honest, dice = path.read_bytes(), random.Random(seed)
     with Bundle(path, log.key) as bundle:
         place = bundle.place_of_events
     named = 0
-    for _ in range(FLIPS):
+    for _ in range(flips):
         at, bit = dice.randrange(len(honest)), dice.randrange(8)
         flipped = bytearray(honest)
         flipped[at] ^= 1 << bit
@@ -126,7 +129,30 @@ def test_no_bit_of_a_bundle_can_be_flipped_and_a_changed_event_is_named(
             assert found.value.position in {300 + line, None}, (at, bit)
             is_structure = found.value.position is None
             assert not is_structure or honest[at : at + 1] == b"\n" or flipped[at] == 10
-    assert named > FLIPS / 2
+    assert named > flips / 2
+
+
+@pytest.mark.parametrize("withhold", [(), ("*",)])
+def test_an_event_whose_ids_are_written_otherwise_is_named_by_both_programs(
+    log: Notarised, tmp_path: Path, withhold: tuple[str, ...]
+) -> None:
+    """The same id in capitals is the same event, and not the same bundle."""
+    path = bundled(log, tmp_path / "b.owlb", 300, 303, withhold=withhold)
+    honest = path.read_bytes()
+    with Bundle(path, log.key) as bundle:
+        second = honest.index(b"\n", bundle.place_of_events.start) + 1
+    for field in (
+        b'"stream":"',
+        b'"command_id":"',
+        *([b'"state_sha256":"'] if withhold else []),
+    ):
+        begin = honest.index(field, second) + len(field)
+        at = next(n for n in range(begin, begin + 64) if 97 <= honest[n] <= 102)
+        path.write_bytes(honest[:at] + honest[at : at + 1].upper() + honest[at + 1 :])
+        with pytest.raises(BundleInvalid) as found:
+            checked(log, path)
+        assert found.value.position == 301
+        assert "event 301" in script(path, str(log.key)).stderr
 
 
 def test_the_single_file_sees_what_the_program_sees(log: Notarised, tmp_path: Path) -> None:

@@ -124,10 +124,13 @@ def shift(connection: psycopg.Connection[Any], first: int, by: int) -> None:
         connection.execute(statement.encode(), {"by": by, "from": first})
 
 
+@pytest.mark.parametrize(
+    ("cases", "seed"), [(CASES, 11), pytest.param(10 * CASES, 12, marks=pytest.mark.soak)]
+)
 def test_the_first_change_is_named_in_a_thousand_attacks(
-    small: Notarised, attacked: psycopg.Connection[Any]
+    small: Notarised, attacked: psycopg.Connection[Any], cases: int, seed: int
 ) -> None:
-    dice, size = random.Random(11), len(small.events)
+    dice, size = random.Random(seed), len(small.events)
     log = StoredLog(attacked)
     attacks: list[Callable[[int], int]] = [
         lambda at: deleted(attacked, at),
@@ -142,7 +145,7 @@ def test_the_first_change_is_named_in_a_thousand_attacks(
             for column in [*FORGE, "state", "state", "state"]
         ),
     ]
-    for case in range(CASES):
+    for case in range(cases):
         with attacked.transaction(force_rollback=True):
             first = attacks[case % len(attacks)](dice.randrange(1, size + 1))
             found = verified(log, small.key)
