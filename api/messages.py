@@ -151,6 +151,14 @@ REASONS: Final[dict[str, Text]] = {
         "余额不能低于未完成任务的冻结金额，请调高金额或先取消任务",
         "The balance cannot fall below what is held for open tasks: raise it, or cancel them",
     ),
+    "the code is used up": Text(
+        "充值码已被用完，无需作废，请刷新查看",
+        "The recharge code is used up, so there is nothing to revoke: reload to see it",
+    ),
+    "another change of keys came first": Text(
+        "日志密钥刚刚被另一次操作更换，请查看后重试",
+        "Another change of keys came first: look again, then try again",
+    ),
     "the farm no longer runs this type": Text(
         "平台已不再提供该任务类型，请换一种类型另建任务",
         "The farm no longer runs this type of task: create one of another type",

@@ -18,7 +18,9 @@ _LOOKING_ALIKE: Final = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CH
 _EMPTY: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Letters and symbols by category that show nothing."""
 _SHOWN: Final = frozenset("LNPS")
-_LATIN_FOR: Final = str.maketrans("авеікмнорстухѕјһӏԁԛԝοανι0", "abeikmhopctyxsjhldqwoavio")
+_LATIN_FOR: Final = str.maketrans(
+    "авеікмнорстухѕјһӏԁԛԝοανιıɑɡ0", "abeikmhopctyxsjhldqwoaviiago"
+)
 """What a letter, or a zero, is taken for at a glance."""
 RESERVED: Final = frozenset(
     (
@@ -47,8 +49,9 @@ def username_fault(text: str) -> Fault | None:
 
 def is_reserved(username: str) -> bool:
     """Whether it looks like an office's name, case, dots and lookalike letters aside."""
-    name = normalised(username).translate(_LATIN_FOR)
-    return re.sub(r"[._-]", "", name) in RESERVED
+    name = re.sub(r"[._-]", "", normalised(username).translate(_LATIN_FOR))
+    seen = re.compile(re.escape(name).replace("1", "[il]"))  # a one is taken for either letter
+    return any(seen.fullmatch(office) for office in RESERVED)
 
 
 def mixes_scripts(text: str) -> bool:

@@ -90,7 +90,7 @@ def redeem_code(command: RedeemCode, work: UnitOfWork) -> Redeemed:
 
     Raises:
         NotFound: no such code was ever issued.
-        CodeEnded, CodeAlreadyRedeemed, CodeExhausted, CodeExpired: it gives nothing now.
+        CodeAlreadyRedeemed, CodeEnded, CodeExhausted, CodeExpired: it gives nothing now.
     """
     code = work.load(CODE, command.code_id)
     wallet = work.load(WALLET, account_stream(command.user_id))
@@ -131,6 +131,7 @@ def revoke_code(command: RevokeCode, work: UnitOfWork) -> Revoked:
 
     Raises:
         NotFound: no such code was ever issued.
+        InvalidState: every use has been spent.
     """
     code = work.load(CODE, command.code_id)
     facts = revoke(code.state)

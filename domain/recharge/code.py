@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.decider import Decider
-from domain.errors import InvalidInput, NotFound, Refused
+from domain.errors import InvalidInput, InvalidState, NotFound, Refused
 from domain.money import Fen
 from domain.recharge.events import (
     CodeFact,
@@ -56,6 +56,11 @@ class Code(Struct, frozen=True, kw_only=True):
     sealed: str
     redeemed_by: Redeemers = Redeemers()
     revoked: bool = False
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether every use has been spent."""
+        return len(self.redeemed_by) >= self.max_uses
 
 
 def evolve(code: Code | None, fact: CodeFact) -> Code:
@@ -123,18 +128,18 @@ def redeem(code: Code | None, *, record_id: UUID, user_id: UUID, now: datetime) 
 
     Raises:
         NotFound: no such code was ever issued.
+        CodeAlreadyRedeemed: this user had it before, whatever became of it since.
         CodeEnded: it was revoked.
-        CodeAlreadyRedeemed: this user had it before.
         CodeExhausted: every use has been spent.
         CodeExpired: ``now`` is at or after ``expires_at``.
     """
     if code is None:
         raise NotFound
-    if code.revoked:
-        raise CodeEnded
     if user_id in code.redeemed_by:
         raise CodeAlreadyRedeemed
-    if len(code.redeemed_by) >= code.max_uses:
+    if code.revoked:
+        raise CodeEnded
+    if code.is_spent:
         raise CodeExhausted
     if code.expires_at is not None and now >= code.expires_at:
         raise CodeExpired
@@ -152,9 +157,12 @@ def revoke(code: Code | None) -> tuple[CodeRevoked, ...]:
 
     Raises:
         NotFound: no such code was ever issued.
+        InvalidState: every use has been spent, so there is nothing to end.
     """
     if code is None:
         raise NotFound
+    if code.is_spent and not code.revoked:
+        raise InvalidState("the code is used up", status="used")
     return () if code.revoked else (CodeRevoked(code_id=code.code_id),)
 
 

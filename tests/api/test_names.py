@@ -23,6 +23,8 @@ from api.names import blank_fault, is_reserved, shows, username_fault
         "猫owl",
         "ｎｅｗ",
         "алиса",
+        "apl",
+        "1iam",
     ],
 )
 def test_a_username_that_is_one(name: str) -> None:
@@ -64,6 +66,12 @@ def test_a_username_that_is_none(name: str, kind: str) -> None:
         "owl-factory",
         "r00t",
         "root",
+        "adm\u0131n",
+        "\u0251dmin",
+        "adm1n",
+        "0w1",
+        "nu11",
+        "off1c1a1",
         "\u0455\u0443\u0455\u0442\u0435\u043c",
         "管理员",
         "客服",

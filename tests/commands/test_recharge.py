@@ -128,11 +128,11 @@ def test_a_code_that_gives_nothing_leaves_the_account_alone(
 
 
 def test_revoking_is_done_once_and_takes_no_money_back() -> None:
-    log = with_code(issued())
+    log = with_code(issued(max_uses=2))
     log.run(redeem_code, BY_ALICE)
     assert log.run(revoke_code, RevokeCode(code_id=CODE_ID)) == Revoked(CODE_ID, changed=True)
     assert log.run(revoke_code, RevokeCode(code_id=CODE_ID)) == Revoked(CODE_ID, changed=False)
-    assert log.facts(CODE_ID) == [issued(), redeemed(), REVOKED]
+    assert log.facts(CODE_ID) == [issued(max_uses=2), redeemed(), REVOKED]
     assert log.state(WALLET, ACCOUNT).available_fen == 10_000
 
 

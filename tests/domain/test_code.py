@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from domain.errors import InvalidInput, NotFound, Refused
+from domain.errors import InvalidInput, InvalidState, NotFound, Refused
 from domain.facts import Fact
 from domain.recharge.code import (
     CODE,
@@ -77,14 +77,27 @@ def test_a_code_lives_until_the_instant_it_expires() -> None:
     given(CODE, issued(expires_at=last)).when(redeem, **BY_ALICE).then(redeemed())
 
 
-def test_a_revoked_code_is_dead_even_for_who_had_it() -> None:
-    history = (issued(max_uses=5), redeemed(), REVOKED)
-    given(CODE, *history).when(redeem, **BY_ALICE).then_refused(CodeEnded)
+def test_a_revoked_code_is_dead_and_tells_its_redeemer_that_they_had_it() -> None:
+    five_times = issued(max_uses=5)
+    given(CODE, five_times, REVOKED).when(redeem, **BY_ALICE).then_refused(CodeEnded)
+    by_bob = (five_times, redeemed(user_id=BOB), REVOKED)
+    given(CODE, *by_bob).when(redeem, **BY_ALICE).then_refused(CodeEnded)
+    by_alice = (five_times, redeemed(), REVOKED)
+    given(CODE, *by_alice).when(redeem, **BY_ALICE).then_refused(CodeAlreadyRedeemed)
 
 
 def test_revoking_twice_is_once() -> None:
     given(CODE, issued()).when(revoke).then(REVOKED)
     given(CODE, issued(), REVOKED).when(revoke).then_nothing()
+
+
+def test_a_code_that_is_used_up_stays_used() -> None:
+    given(CODE, issued(), redeemed()).when(revoke).then_refused(InvalidState)
+    given(CODE, issued(max_uses=2), redeemed()).when(revoke).then(REVOKED)
+
+
+def test_what_was_revoked_when_it_was_used_up_already_is_not_refused_again() -> None:
+    given(CODE, issued(), redeemed(), REVOKED).when(revoke).then_nothing()
 
 
 def test_each_look_at_a_code_is_on_record() -> None:
@@ -138,8 +151,12 @@ def test_a_code_never_pays_more_than_it_promised(
     for number, attempt in enumerate(attempts):
         code = CODE.fold(history)
         if isinstance(attempt, str):
-            history.extend(revoke(code))
-            dead = True
+            try:
+                history.extend(revoke(code))
+            except InvalidState:
+                assert sum(isinstance(fact, CodeRedeemed) for fact in history) == max_uses
+            else:
+                dead = True
             continue
         user, hour = attempt
         named = {"record_id": UUID(int=number), "user_id": UUID(int=user)}

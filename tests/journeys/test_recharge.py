@@ -116,6 +116,8 @@ def test_codes_are_listed_masked_and_by_what_became_of_them(fresh_api: LiveApi) 
             409,
             "CODE_REVOKED",
         )
+        spent = ids[f"{used[:8]}-****-****"]
+        refused(admin.client.post(f"/api/recharge/codes/{spent}/revoke"), 409, "INVALID_STATE")
         revealed = ok(admin.client.post(f"/api/recharge/codes/{dead}/reveal"))
         assert revealed == {"id": dead, "code": revoked}
         for status, count in (("active", 1), ("used", 1), ("revoked", 1), ("expired", 0)):
