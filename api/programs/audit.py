@@ -13,7 +13,7 @@ from api.programs.audit_keys import keys
 from api.programs.audit_log import as_json, log_keys, opened_log, print_json
 from api.programs.audit_reconcile import reconcile
 from api.programs.audit_replay import replay
-from api.programs.audit_story import log, show, trace
+from api.programs.audit_story import log, receipt, show, trace
 from api.programs.audit_verify import verify
 from api.programs.options import with_database
 
@@ -41,7 +41,7 @@ def key(as_json: bool, **options: Any) -> None:  # noqa: FBT001
 
 for each in (
     *(verify, reconcile),
-    *(log, show, history, state, diff, trace, replay),
+    *(log, show, receipt, history, state, diff, trace, replay),
     *(export, verify_bundle, import_bundle),
     *(keys, checkpoint, checkpoints),
 ):

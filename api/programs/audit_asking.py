@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
 
 import click
 import msgspec
 import psycopg
+from msgspec import Struct
 
 from api.client.wording import clean
 from api.programs.audit_log import print_json
@@ -63,6 +65,37 @@ class YuanType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has no
             self.fail(f"{value!r} is no amount", param, ctx)
 
 
+class EventId(Struct, frozen=True):
+    """An event by its stream and its place there."""
+
+    stream: UUID
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.stream}/{self.version}"
+
+
+EventName: TypeAlias = int | EventId
+
+
+class EventType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has none
+    """A position, or an event's id as the API gives it: ``STREAM/VERSION``."""
+
+    name = "position|stream/version"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> EventName:
+        stream, _, version = str(value).rpartition("/")
+        number = int(version) if version.isascii() and version.isdecimal() else 0
+        try:
+            named = number if not stream else EventId(UUID(stream), number)
+        except ValueError:
+            named = 0
+        if not number or not named:
+            self.fail(f"{value!r} is neither a position nor an event's id", param, ctx)
+        return named
+
+
+EVENT = EventType()
 ENTITY = EntityType()
 MOMENT = MomentType()
 YUAN = YuanType()

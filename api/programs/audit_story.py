@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,9 +17,11 @@ from rich.tree import Tree
 from api.client.wording import clean
 from api.programs.audit_asking import (
     ENTITY,
+    EVENT,
     MOMENT,
     YUAN,
     Connection,
+    EventName,
     asked,
     print_line,
 )
@@ -121,26 +124,24 @@ async def _follow(connection: Connection, wanted: Filter, seen: int, *, as_json:
 
 
 @click.command()
-@click.argument("position", type=click.IntRange(min=1))
+@click.argument("event", type=EVENT)
 @click.option("--raw", is_flag=True, help="The fact's bytes, as they are stored and hashed.")
 @click.option("--proof", is_flag=True, help="A C2SP tlog-proof that the event is in the log.")
 @as_json
 @with_database
 def show(
-    position: int,
+    event: EventName,
     raw: bool,  # noqa: FBT001
     proof: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     **options: Any,
 ) -> None:
-    """Show one event whole."""
+    """Show one event whole: by its position, or by its id, STREAM/VERSION."""
     if proof:
         with opened_log(options) as (_, stored):
-            click.echo(_proof(stored, position), nl=False)
+            click.echo(_proof(stored, event), nl=False)
         return
-    found = asked(options, lambda connection: story.entry_at(connection, position))
-    if found is None:
-        raise ProgramFailed(f"there is no event at position {position}")
+    found = _found(options, event)
     if raw:
         click.echo(bytes(found.fact), nl=False)
     elif as_json:
@@ -150,6 +151,24 @@ def show(
             if name != "fact":
                 click.echo(f"{name:<16}{'' if value is None else value}")
         click.echo(msgspec.json.format(bytes(found.fact), indent=2).decode())
+
+
+@click.command()
+@click.argument("event", type=EVENT)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False))
+@with_database
+def receipt(event: EventName, output: Path | None, **options: Any) -> None:
+    """Write down that an event is in the log: a C2SP tlog-proof, which stands alone.
+
+    It holds the signed checkpoint, the path to it and the envelope, not what the event says.
+    """
+    with opened_log(options) as (_, stored):
+        text = _proof(stored, event)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+        click.echo(f"{output} proves that {event} is in the log")
 
 
 @click.command()
@@ -204,7 +223,25 @@ def _print_dot(found: list[Traced]) -> None:
     click.echo("}")
 
 
-def _proof(stored: StoredLog, position: int) -> str:
+def _found(options: dict[str, Any], event: EventName) -> story.Entry:
+    async def read(connection: Connection) -> story.Entry | None:
+        if isinstance(event, int):
+            return await story.entry_at(connection, event)
+        return await story.entry_of(connection, event.stream, event.version)
+
+    found = asked(options, read)
+    if found is None:
+        raise ProgramFailed(f"there is no event {event}")
+    return found
+
+
+def _proof(stored: StoredLog, event: EventName) -> str:
+    if isinstance(event, int):
+        position: int | None = event
+    else:
+        position = stored.position_of(event.stream, event.version)
+    if position is None:
+        raise ProgramFailed(f"there is no event {event}")
     try:
         return prove_event(stored, position)
     except NotSigned as error:

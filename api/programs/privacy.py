@@ -1,4 +1,4 @@
-"""``owl privacy``: forget a person, and keep every proof and balance."""
+"""``owl privacy``: tell a person what is stored; forget a person, and keep every proof."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ import click
 import psycopg
 from msgspec.structs import asdict, replace
 
+from api.client.wording import clean
 from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
 from api.programs.audit_log import as_json, print_json
-from api.programs.failing import in_words
-from api.programs.options import servers_of, settings_from, with_servers
+from api.programs.failing import ProgramFailed, in_words
+from api.programs.options import servers_of, settings_from, with_database, with_servers
+from api.programs.projections_open import opened
 from api.settings import Settings
 from api.wiring import new_id, open_core
 from commands.privacy import Erased, EraseUser, erase_user
 from domain.envelope import Actor, Context
+from projections.audit.person import Person
+from projections.audit.person import report as person_report
 
 EMAIL_CLAIM: Final = """
     SELECT email_claim FROM owl_private.credentials WHERE user_id = %(user_id)s
@@ -28,7 +32,7 @@ EMAIL_CLAIM: Final = """
 
 @click.group()
 def command() -> None:
-    """Forget a person."""
+    """Tell a person what is stored about them; forget a person."""
 
 
 @command.command()
@@ -62,6 +66,43 @@ def erase(
         click.echo(f"{user} is forgotten")
     else:
         click.echo(f"{user} was forgotten before; nothing was changed")
+
+
+@command.command()
+@click.argument("user", type=click.UUID)
+@as_json
+@with_database
+def report(user: UUID, as_json: bool, **options: Any) -> None:  # noqa: FBT001
+    """Show what is stored about USER, in the clear: in the log, in read models, as a way in.
+
+    For the person to whom it belongs. What they wrote into titles and descriptions of tasks is
+    in the events of the tasks, which `owl audit history task:ID` shows.
+    """
+    with opened(options) as opening:
+        found = person_report(opening.database_url, opening.log.history(), user)
+    if as_json:
+        print_json(found)
+    elif not found.events:
+        raise ProgramFailed(f"nothing is stored about {user}")
+    else:
+        _print(found)
+
+
+def _print(found: Person) -> None:
+    erased = "" if found.is_readable else ": the key is destroyed, personal fields are erased"
+    click.echo(f"user {found.user_id}, as of position {found.position}{erased}")
+    if found.way_in is not None:
+        active = "active" if found.way_in.is_active else "inactive"
+        click.echo(f"logs in as {found.way_in.role}, {active}, with a password kept as a hash")
+    for each in found.personal:
+        at = each.recorded_at.isoformat(timespec="seconds").replace("+00:00", "Z")
+        line = f"{each.position:>10}  {at}  {each.tag:<32}  {each.field}: {each.value}"
+        click.echo(clean(line).plain)
+    for mentions in found.events:
+        between = f"positions {mentions.first} to {mentions.last}"
+        click.echo(f"{mentions.events:>10}  {mentions.tag:<32}  {between}")
+    for name, count in found.tables.items():
+        click.echo(f"{count:>10}  rows of {name}")
 
 
 async def _erase(settings: Settings, user: UUID, reason: str) -> Erased:

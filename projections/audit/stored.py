@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
+from uuid import UUID
 
 import psycopg
 from msgspec import Struct
@@ -40,6 +41,10 @@ READ_CHECKPOINTS = """
 READ_ROTATIONS = """
     SELECT notification_id, state FROM owl_log.events
     WHERE originator_id = %(stream)s ORDER BY notification_id
+"""
+READ_POSITION = """
+    SELECT notification_id FROM owl_log.events
+    WHERE originator_id = %(stream)s AND originator_version = %(version)s
 """
 READ_CHECKPOINT_FOR = """
     SELECT note FROM owl_log.signed_checkpoints WHERE size >= %(size)s ORDER BY size LIMIT 1
@@ -109,6 +114,11 @@ class StoredLog:
     def origin(self) -> str:
         """The log's name."""
         return str(self._rows(READ_ORIGIN, {})[0][0])
+
+    def position_of(self, stream: UUID, version: int) -> int | None:
+        """Where the event of a stream with this version stands."""
+        rows = self._rows(READ_POSITION, {"stream": stream, "version": version})
+        return int(rows[0][0]) if rows else None
 
     def chunks(self, after: int, until: int, chunk: int = CHUNK) -> Iterator[list[Any]]:
         """The events above ``after`` up to ``until``, those of some thousand positions at once.

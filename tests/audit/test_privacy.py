@@ -9,8 +9,11 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from click.testing import CliRunner, Result
 from psycopg import sql
 
+from api.cli import main
+from api.keys import make_keys
 from commands.accounts import LogIn, RegisterUser, log_in, register_user
 from commands.event_log.log import EventLog
 from commands.privacy import EraseUser, erase_user
@@ -23,6 +26,7 @@ from domain.errors import InvalidState
 from domain.facts import ERASED
 from projections.audit.bundle import Bundle
 from projections.audit.export import Stretch, export
+from projections.audit.person import report
 from projections.audit.reconcile import reconcile
 from projections.audit.signature import is_signed
 from projections.audit.stored import StoredLog
@@ -146,6 +150,49 @@ async def test_nothing_tells_who_it_was_and_every_proof_and_balance_holds(
             whole.verify(held=checkpoint)
         content = path.read_bytes()
         assert not any(word.encode() in content for word in WORDS)
+
+
+async def test_a_person_is_told_all_that_is_stored_about_them_and_nothing_of_others(
+    database_url: str, tmp_path: Path
+) -> None:
+    prepare(database_url)
+    user, other = uuid4(), uuid4()
+    with opened(database_url) as log:
+        async with Writer(log, clock) as writer:
+            command = await registered(writer, user)
+            entering = LogIn(user_id=user, token_version=1, address=ADDRESS)
+            await writer.run(log_in, entering, context())
+            await recharged(writer, user)
+            await asyncio.to_thread(project, log)
+            told = report(database_url, log.history(), user)
+            assert (told.is_readable, told.way_in is not None) == (True, True)
+            assert {each.value for each in told.personal} == set(WORDS)
+            assert {each.tag: each.events for each in told.events}[
+                "accounts.user_logged_in/1"
+            ] == 1
+            assert "recharge.code_redeemed/1" in {each.tag for each in told.events}
+            assert told.tables["users"] == told.tables["recharge_records"] == 1
+            assert not report(database_url, log.history(), other).events
+            said = run_report(database_url, tmp_path, user)
+            assert all(word in said.stdout for word in WORDS)
+            erase = EraseUser(user_id=user, email_claim=command.email_claim, reason="wish")
+            await writer.run(erase_user, erase, context())
+        log.forget_key(user)
+    assert "personal fields are erased" in run_report(database_url, tmp_path, user).stdout
+    assert not any(word in run_report(database_url, tmp_path, user).stdout for word in WORDS)
+    assert "nothing is stored" in run_report(database_url, tmp_path, other).stderr
+
+
+def run_report(url: str, secrets: Path, user: UUID) -> Result:
+    make_keys(secrets)
+    (secrets / "pepper").write_text(SECRETS.pepper.hex())
+    (secrets / "sealing-key").write_text(SECRETS.sealing_key.hex())
+    environment = {
+        "OWL_PROFILE": "test",
+        "OWL_DATABASE_URL": url,
+        "OWL_SECRETS_DIR": str(secrets),
+    }
+    return CliRunner().invoke(main, ["privacy", "report", str(user)], env=environment)
 
 
 async def test_the_names_are_free_again(database_url: str) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
 
+from domain.audit.canonical import envelope_of
+from domain.audit.checkpoint import checkpoint_in
+from domain.audit.merkle import leaf_hash
+from domain.audit.proofs import verify_inclusion
+from projections.audit.signature import is_signed
 from projections.migrate import prepare
 from tests.audit.conftest import AS_OWNER, Notarised, Owl, answer
 
@@ -72,6 +79,34 @@ def test_what_is_in_the_way_is_said_in_a_sentence(
     result = owl(*arguments, code=code)
     assert words in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_receipt_proves_an_event_named_by_position_or_id_and_stands_alone(
+    owl: Owl, notarised: Notarised, tmp_path: Path
+) -> None:
+    event, path = notarised.events[420], tmp_path / "receipt"
+    name = f"{UUID(bytes=event.stream)}/{event.version}"
+    said = owl("receipt", name, "-o", str(path)).stdout
+    assert said == f"{path} proves that {name} is in the log\n"
+    assert (
+        path.read_text() == owl("receipt", "421").stdout == owl("show", name, "--proof").stdout
+    )
+    assert answer(owl("show", name, "--json"))["position"] == 421
+    head, _, note = path.read_text().partition("\n\n")
+    first, extra, index, *hashes = head.split("\n")
+    assert (first, index) == ("c2sp.org/tlog-proof@v1", "index 420")
+    envelope = base64.b64decode(extra.removeprefix("extra "))
+    assert envelope == envelope_of(event)
+    checkpoint = checkpoint_in(note, notarised.key, is_signed)
+    verify_inclusion(
+        index=420,
+        size=checkpoint.size,
+        leaf=leaf_hash(envelope),
+        proof=[base64.b64decode(each) for each in hashes],
+        root=checkpoint.root,
+    )
+    for wrong, code in (("0", 2), ("x/1", 2), (f"{UUID(int=7)}/1", 1), ("999999", 1)):
+        owl("receipt", wrong, code=code)
 
 
 def test_an_auditor_asks_a_sandbox_in_sql(owl: Owl, notarised: Notarised) -> None:

@@ -1,0 +1,142 @@
+"""``owl privacy report``: what is stored about a person, to be shown to that person.
+
+The whole log is read, since an event in anybody's stream may name anybody.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from msgspec import Struct
+from psycopg import sql
+from psycopg.rows import class_row
+
+from domain.catalogue import BUSINESS, personal_fields
+from domain.facts import tag_of
+from domain.ids import account_stream
+from domain.ports import EventHistory
+
+EVENTS: Final = """
+    SELECT topic AS tag, count(*) AS events, min(notification_id) AS first,
+        max(notification_id) AS last
+    FROM owl_log.events
+    WHERE notification_id <= %(upto)s AND (originator_id = ANY (%(streams)s)
+        OR actor = ANY (%(actors)s) OR position(%(named)s IN state) > 0)
+    GROUP BY topic ORDER BY topic
+"""
+HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM owl_log.events"
+WAY_IN: Final = """
+    SELECT role, is_active, email_claim FROM owl_private.credentials
+    WHERE user_id = %(user_id)s
+"""
+HAS_KEY: Final = """
+    SELECT EXISTS (SELECT FROM owl_private.subject_keys WHERE user_id = %(user_id)s)
+"""
+TABLES: Final = """
+    SELECT DISTINCT table_name FROM information_schema.columns
+    WHERE table_schema = 'read' AND column_name = 'user_id' ORDER BY 1
+"""
+COUNT: Final = sql.SQL("SELECT count(*) FROM read.{table} WHERE user_id = %(user_id)s")
+
+
+class Field(Struct, frozen=True, kw_only=True):
+    """A personal field of an event, in the clear, or as it reads after an erasure."""
+
+    position: int
+    recorded_at: datetime
+    tag: str
+    field: str
+    value: str
+
+
+class Mentions(Struct, frozen=True, kw_only=True):
+    """Events that are the person's, were done by them, or name them."""
+
+    tag: str
+    events: int
+    first: int
+    last: int
+
+
+class WayIn(Struct, frozen=True, kw_only=True):
+    """What lets the person log in; the password is a hash, and the e-mail address a digest."""
+
+    role: str
+    is_active: bool
+    email_claim: UUID
+
+
+class Person(Struct, frozen=True, kw_only=True):
+    """All of it, as of a position. ``is_readable``: their key is there, nothing is erased."""
+
+    user_id: UUID
+    position: int
+    is_readable: bool
+    way_in: WayIn | None
+    personal: list[Field]
+    events: list[Mentions]
+    tables: dict[str, int]
+
+
+def report(conninfo: str, history: EventHistory, user_id: UUID) -> Person:
+    """Read the whole log and the read models."""
+    with psycopg.connect(conninfo, autocommit=True, options="-c timezone=UTC") as connection:
+        connection.read_only = True
+        upto = _one(connection, HEAD, {})
+        about = {
+            "upto": upto,
+            "streams": [user_id, account_stream(user_id)],
+            "actors": [f"user:{user_id}", f"admin:{user_id}"],
+            "named": str(user_id).encode(),
+        }
+        with connection.cursor(row_factory=class_row(Mentions)) as mentions:
+            events = mentions.execute(EVENTS, about).fetchall()
+        with connection.cursor(row_factory=class_row(WayIn)) as ways:
+            way_in = ways.execute(WAY_IN, {"user_id": user_id}).fetchone()
+        return Person(
+            user_id=user_id,
+            position=upto,
+            is_readable=bool(_one(connection, HAS_KEY, {"user_id": user_id})),
+            way_in=way_in,
+            personal=_personal(history, user_id, upto),
+            events=events,
+            tables=_tables(connection, user_id),
+        )
+
+
+def _personal(history: EventHistory, user_id: UUID, upto: int) -> list[Field]:
+    fields = {fact: personal_fields(fact) for fact in BUSINESS if personal_fields(fact)}
+    return [
+        Field(
+            position=event.position,
+            recorded_at=event.recorded_at,
+            tag=tag_of(event.fact),
+            field=name,
+            value=str(getattr(event.fact, name)),
+        )
+        for events in history.read(0, upto, list(fields))
+        for event in events
+        if event.fact.user_id == user_id
+        for name in fields[type(event.fact)]
+        if getattr(event.fact, name) is not None
+    ]
+
+
+def _tables(connection: psycopg.Connection[Any], user_id: UUID) -> dict[str, int]:
+    return {
+        name: _one(
+            connection,
+            COUNT.format(table=sql.Identifier(name)).as_string(),
+            {"user_id": user_id},
+        )
+        for (name,) in connection.execute(TABLES).fetchall()
+    }
+
+
+def _one(connection: psycopg.Connection[Any], query: str, parameters: dict[str, Any]) -> int:
+    row = connection.execute(query.encode(), parameters).fetchone()
+    assert row is not None, "an aggregate gives one row"
+    return int(row[0])
