@@ -26,6 +26,7 @@ _CLIENT = "OWL_API_"
 CLIENT_VARIABLES = frozenset({"OWL_API_URL", "OWL_API_TOKEN", "OWL_API_LANGUAGE"})
 """What a command that asks the API is told: where it is, who asks, in which language."""
 _NETWORKS = ("trusted_proxies", "fetch_networks")
+_AGENTS_NETWORKS = "OWL_AGENT_ALLOW_NETWORK"
 
 
 class SettingsInvalid(Exception):
@@ -131,9 +132,11 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
         for name, value in variables.items()
         if name.startswith(_PREFIX) and not name.startswith(tuple(_OTHERS)) and value
     }
-    if theirs := variables.get("OWL_AGENT_ALLOW_NETWORK"):
-        given.setdefault("fetch_networks", ",".join(theirs.split()))
     given.update({name: value for name, value in overrides.items() if value is not None})
+    said_by = {name: _PREFIX + name.upper() for name in _NETWORKS}
+    if "fetch_networks" not in given and (theirs := variables.get(_AGENTS_NETWORKS)):
+        given["fetch_networks"] = ",".join(theirs.split())
+        said_by["fetch_networks"] = _AGENTS_NETWORKS
     try:
         settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
@@ -144,7 +147,7 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
             for network in _listed(getattr(settings, name)):
                 ip_network(network)
         except ValueError as error:
-            raise SettingsInvalid(f"{_PREFIX}{name.upper()}: {error}") from error
+            raise SettingsInvalid(f"{said_by[name]}: {error}") from error
     if settings.profile == "dev" and not is_loopback(settings.host):
         raise SettingsInvalid(
             f"OWL_PROFILE=dev has an admin with a known password, so it must not listen on"

@@ -27,6 +27,7 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
         ({"OWL_TRUSTED_PROXIES": "10.0.0.1, *"}, "OWL_TRUSTED_PROXIES: '\\*' does not appear"),
         ({"OWL_TRUSTED_PROXIES": "10.0.0.1/8"}, "OWL_TRUSTED_PROXIES: .* has host bits set"),
         ({"OWL_FETCH_NETWORKS": "nas"}, "OWL_FETCH_NETWORKS: 'nas' does not appear"),
+        ({"OWL_AGENT_ALLOW_NETWORK": "nas"}, "OWL_AGENT_ALLOW_NETWORK: 'nas' does not appear"),
     ],
 )
 def test_a_wrong_setting_is_named(variables: dict[str, str], said: str) -> None:
