@@ -3,7 +3,7 @@
 Agents know no database, so their warnings come over plain NATS and are logged by the worker
 that leads; whatever keeps this process's log (``GET /logs/system``) then keeps theirs, with the
 same redaction. Law: best effort. Nothing is stored or repeated for it, and one agent that
-floods is cut off for the rest of the minute.
+floods is cut off for the rest of the minute; how much was lost is said once, when it is over.
 """
 
 from __future__ import annotations
@@ -33,11 +33,15 @@ CONNECT_POLL_S: Final = 0.1
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """Bounds: messages that wait here, lines of one message, lines of one agent a minute."""
+    """Bounds: messages that wait here, lines of one message, lines of one agent a minute.
+
+    ``look_every_s``: between looks whether the minute is over.
+    """
 
     pending_max: int = 1_000
     lines_of_message_max: int = 50
     lines_a_minute_max: int = 120
+    look_every_s: float = 1.0
 
 
 class AgentLog:
@@ -61,6 +65,7 @@ class AgentLog:
         self._senders = Senders()
         self._minute = 0
         self._lines: dict[UUID, int] = {}
+        self._lost: dict[UUID, int] = {}
         self.dropped = Dropped()
 
     async def run(self, fence: Fence) -> None:
@@ -71,10 +76,21 @@ class AgentLog:
             SUBJECT, cb=self._hear, pending_msgs_limit=self._config.pending_max
         )
         try:
-            await asyncio.get_running_loop().create_future()
+            while True:
+                await asyncio.sleep(self._config.look_every_s)
+                self.step()
         finally:
+            self._say_lost()  # nobody else knows of it
             if self._client.is_connected:
                 await heard.unsubscribe()
+
+    def step(self) -> None:
+        """Begin another minute once this one is over."""
+        now_s = (self._monotonic or asyncio.get_running_loop().time)()
+        if int(now_s // 60) != self._minute:
+            self._minute = int(now_s // 60)
+            self._lines.clear()
+            self._say_lost()
 
     async def _hear(self, message: Msg) -> None:
         report = read_report(message, self._senders, self.dropped)
@@ -84,24 +100,27 @@ class AgentLog:
         if server is None or server.removed:
             self.dropped.unknown_server += 1
             return
+        self.step()
         lines = self._within_bounds(report)
         for line in lines:
             self._say(line, report.server_id, server.name)
         lost = report.dropped + len(report.lines) - len(lines)
         if lost:
-            LOG.warning("agent.log_dropped", server_id=str(report.server_id), count=lost)
+            self._lost[report.server_id] = self._lost.get(report.server_id, 0) + lost
 
     def _within_bounds(self, report: Logged) -> tuple[LogLine, ...]:
         """The lines that are still taken from this agent in this minute; they are counted."""
-        now_s = (self._monotonic or asyncio.get_running_loop().time)()
-        if int(now_s // 60) != self._minute:
-            self._minute = int(now_s // 60)
-            self._lines.clear()
         used = self._lines.get(report.server_id, 0)
         room = max(0, self._config.lines_a_minute_max - used)
         lines = report.lines[: min(room, self._config.lines_of_message_max)]
         self._lines[report.server_id] = used + len(lines)
         return lines
+
+    def _say_lost(self) -> None:
+        """One line for each agent: a flood must not become a flood of words about it."""
+        for server_id, count in self._lost.items():
+            LOG.warning("agent.log_dropped", server_id=str(server_id), count=count)
+        self._lost.clear()
 
     def _say(self, line: LogLine, server_id: UUID, server: str) -> None:
         say = {

@@ -22,6 +22,7 @@ from tests.domain.cast import SERVER_ID, server_registered
 
 pytestmark = pytest.mark.anyio
 
+OTHER_ID = uuid4()
 CANARY = "c4n4ry-p4ssw0rd"
 ROWS = """
     SELECT level, program, logger, event, fields FROM owl_log.system_log ORDER BY line_id
@@ -41,16 +42,23 @@ def logged(*events: str, server_id: UUID = SERVER_ID, **fields: str) -> Logged:
 
 
 async def told(
-    database_url: str, nats_url: str, *reports: Logged, last: str
+    database_url: str,
+    nats_url: str,
+    *reports: Logged,
+    last: str,
+    after_the_minute: str | None = None,
 ) -> list[tuple[Any, ...]]:
-    """The rows, once one says ``last``."""
+    """The rows, once one says ``last``, and then, the minute over, ``after_the_minute``."""
     board = Board()
     server = SERVER.fold([server_registered()])
     assert server is not None
-    board.servers[SERVER_ID] = server
+    board.servers |= {SERVER_ID: server, OTHER_ID: server}
+    now_s = 0.0
     client = await connect(nats_url)
-    config = agent_log.Config(lines_a_minute_max=100, lines_of_message_max=50)
-    loop = AgentLog(client, board, monotonic=lambda: 0.0, config=config)
+    config = agent_log.Config(
+        lines_a_minute_max=100, lines_of_message_max=50, look_every_s=0.02
+    )
+    loop = AgentLog(client, board, monotonic=lambda: now_s, config=config)
     with SystemLog(database_url, program="owl work", config=Config(gather_s=0.01)):
         running = asyncio.create_task(loop.run(Fence("dispatch", 1)))
         await eventually(lambda: client._subs)
@@ -59,6 +67,11 @@ async def told(
             subject = report_subject(report.server_id, report)
             await client.publish(subject, ENCODER.encode(report))
         await eventually(lambda: any(row[3] == last for row in rows(database_url)))
+        if after_the_minute is not None:
+            now_s = 60.0
+            await eventually(
+                lambda: any(row[3] == after_the_minute for row in rows(database_url))
+            )
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     await client.close()
@@ -91,14 +104,24 @@ async def test_a_line_of_an_agent_says_whose_it_is_and_no_secret(
     assert CANARY not in str(found) + terminal.getvalue()
 
 
-async def test_an_agent_that_floods_is_cut_off(
+async def test_an_agent_that_floods_is_cut_off_and_that_is_said_once(
     database_url: str, nats_url: str, terminal: StringIO
 ) -> None:
     calm = [logged(f"calm {n}") for n in range(40)]
-    flood = [logged(*(f"line {n}" for n in range(30))) for _ in range(5)]
-    found = await told(database_url, nats_url, *calm, *flood, last="agent.log_dropped")
-    kept = [row[3] for row in found if row[1] == "owl-agent"]
-    assert [event for event in kept if event.startswith("calm")] == [
-        f"calm {n}" for n in range(40)
-    ]
-    assert len(kept) == 100
+    flood = [logged(*(f"line {n}" for n in range(30))) for _ in range(50)]
+    heard = logged("all heard", server_id=OTHER_ID)
+    found = await told(
+        database_url,
+        nats_url,
+        *calm,
+        *flood,
+        heard,
+        last="all heard",
+        after_the_minute="agent.log_dropped",
+    )
+    written = [row[3] for row in found]
+    assert written[:40] == [f"calm {n}" for n in range(40)]
+    assert written[40:100] == [f"line {n}" for _ in range(2) for n in range(30)]
+    assert written[100:] == ["all heard", "agent.log_dropped"], "every line written counts"
+    assert found[-1][4]["count"] == 50 * 30 - 60
+    assert found[-1][4]["server_id"] == str(SERVER_ID)
