@@ -17,15 +17,18 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import httpcore
 import httpx
+import structlog
 from msgspec import Struct
 
 from domain.public_addresses import Network
 from domain.source_url import PORTS, Flaw, flaw_of
-from gpu_agent.address_guard import AddressRefused, choose_address
+from gpu_agent.address_guard import PRIVATE, AddressRefused, choose_address
 
 WRITE_BYTES: Final = 1 << 20
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 OK: Final = 200
+
+_LOG = structlog.get_logger(__name__)
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -35,7 +38,7 @@ _SAID: Final[dict[Flaw, str]] = {
     "credentials": "credentials in a URL are not sent",
     "port": "its port is not fetched from",
     "host": "names no host that can be fetched from",
-    "address": "is at what is not a public address",
+    "address": PRIVATE,
     "file": "is no file that is fetched",
 }
 
@@ -87,6 +90,8 @@ class _GuardedNetwork(httpcore.AsyncNetworkBackend):
         try:
             address = choose_address(host, addresses, self._policy.allow_networks)
         except AddressRefused as refused:
+            # below a warning: those go to the platform, and this is for whoever has the host
+            _LOG.info("address_refused", host=host, address=refused.address)
             raise FetchRefused(str(refused)) from refused
         return await self._network.connect_tcp(
             address, port, timeout, local_address, socket_options

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from domain.public_addresses import is_permitted
 from gpu_agent.fetch import Fetcher, FetchPolicy, FetchRefused, check_url
@@ -143,7 +144,7 @@ async def test_a_name_that_the_resolver_cannot_even_encode_is_refused(tmp_path: 
 @pytest.mark.parametrize("url", REFUSED_BY_ADDRESS)
 async def test_a_url_into_a_closed_network_is_refused(url: str, tmp_path: Path) -> None:
     fetcher = Fetcher(FetchPolicy(), resolve=literal_only)
-    with pytest.raises(FetchRefused, match="not a public address"):
+    with pytest.raises(FetchRefused, match="leads into a private network"):
         await fetcher.fetch(url, tmp_path / "x")
     assert not holds_files(tmp_path)
 
@@ -169,6 +170,22 @@ async def test_a_name_is_refused_when_any_of_its_addresses_is_closed(
         await Fetcher(FetchPolicy(), resolve=resolve).fetch(
             "https://a.example/", tmp_path / "x"
         )
+
+
+async def test_a_stranger_does_not_learn_where_an_internal_name_leads(tmp_path: Path) -> None:
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        return ["10.1.2.3"]
+
+    with capture_logs() as logged, pytest.raises(FetchRefused) as refused:
+        await Fetcher(FetchPolicy(), resolve=resolve).fetch(
+            "https://db.intra.example/", tmp_path / "x"
+        )
+    assert str(refused.value) == (
+        "db.intra.example leads into a private network: use an address on the public internet"
+    )
+    (line,) = logged
+    assert (line["host"], line["address"]) == ("db.intra.example", "10.1.2.3")
+    assert line["log_level"] == "info", "no warning: the platform keeps those, for more eyes"
 
 
 @pytest.mark.parametrize(
