@@ -29,7 +29,7 @@ def test_up_once_analyses_a_video_and_ends_well_twice_on_one_directory() -> None
         for _ in range(2):
             done = owl_up(data_dir)
             assert done.returncode == 0, done.stdout + done.stderr
-            for shown in ("h264", "1280 × 720", "Motion", "Balance after"):
+            for shown in ("h264", "1280 × 720", "Motion", "Balance after", "GPU-Server-01"):
                 assert shown in done.stdout
             assert "Try next" not in done.stdout, "nothing is there any more"
         pictures = list((data_dir / "results").glob("*/*.jpg"))
