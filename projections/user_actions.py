@@ -1,7 +1,8 @@
 """User actions: what people did, and what operators did to people's accounts.
 
 Only what a person caused: what agents report and loops decide is in the logs of tasks. No name,
-address or e-mail is kept here; names are looked up when a page is read.
+address or e-mail is kept here; names are looked up when a page is read. Nor is who read this
+very list: each page would push the rows of the next one down. The log has it.
 """
 
 from __future__ import annotations
@@ -130,6 +131,8 @@ def _noted(event: Recorded[Any]) -> UserActionRow | None:
     fact = event.fact
     known = kind in _PEOPLE or kind == _OPERATOR
     if not known and type(fact) not in _BY_STRANGERS:
+        return None
+    if isinstance(fact, LogRead) and fact.is_of_actions:
         return None
     actor_id = _id_in(name) if kind in _PEOPLE else NOBODY
     user_id = getattr(fact, "user_id", None) or NOBODY

@@ -48,6 +48,11 @@ class LogRead(Fact, frozen=True, tag="system.log_read/1", kw_only=True):
     asked: str
     search: Personal | None = None
 
+    @property
+    def is_of_actions(self) -> bool:
+        """Whether the list of user actions was read, which each look would make longer."""
+        return self.asked.partition("?")[0] == "/api/logs/user-actions"
+
 
 class LoginRefused(Fact, frozen=True, tag="accounts.login_refused/1", kw_only=True):
     """A password was not accepted.

@@ -102,6 +102,24 @@ def test_reading_a_log_is_an_event(api: LiveApi, auditor: Person, query: str) ->
     assert fact["actor"] == f"user:{auditor.user_id}"
 
 
+def test_who_pages_through_the_actions_meets_each_once_and_not_their_own_reading(
+    api: LiveApi, user: Person, admin: Person
+) -> None:
+    for number in range(35):
+        answer = user.client.put("/api/users/me", json={"full_name": f"Owl {number}"})
+        ok(answer)
+    pages = []
+    for page in range(1, 5):
+        headers = {"Owl-Min-Position": answer.headers["Owl-Position"]}
+        path = f"/api/logs/user-actions?page_size=10&page={page}"
+        answer = admin.client.get(path, headers=headers)
+        pages.append(ok(answer))
+    seen = [line["event_id"] for page in pages for line in page["items"]]
+    assert len(seen) == len(set(seen)) == 40
+    assert len({page["total"] for page in pages}) == 1
+    assert len(facts(api, "system.log_read/1")) >= len(pages)
+
+
 def test_what_was_searched_for_is_kept_under_the_key_of_who_searched(
     api: LiveApi, admin: Person
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from commands import accounts, administration, profile, recharge, tasks
 from domain.accounts.events import RoleChanged
 from domain.facts import tag_of
+from domain.system.accesses import LogRead
 from projections.user_action_pages import UserAction, user_action_page, user_actions_after
 from projections.user_actions import ACTIONS, NOBODY
 from tests.projections.asking import Ask
@@ -157,6 +158,16 @@ def test_what_is_said_of_a_role_tells_before_and_after(farm: Farm, ask: Ask) -> 
     (action,) = ask(user_action_page, user_id=user, page=1, page_size=1).items
     assert action.tag == tag_of(change)
     assert (action.data["before"], action.data["after"]) == ("user", "admin")
+
+
+def test_who_reads_this_very_list_is_not_in_it(farm: Farm, ask: Ask) -> None:
+    user = farm.users[0]
+    farm.actor = f"admin:{user}"
+    for asked in ("logs/user-actions", "logs/user-actions?page=2", "logs/system?page=2"):
+        farm.say(farm.fresh(), LogRead(user_id=user, asked=f"/api/{asked}"))
+    found = ask(user_action_page, user_id=user, page=1, page_size=20).items
+    read = [action.data["asked"] for action in found if action.tag == tag_of(LogRead)]
+    assert read == ["/api/logs/system?page=2"]
 
 
 def test_each_action_stands_once_in_the_list() -> None:
