@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from domain.audit.merkle import Hash, NodeAt, joined, node_hash, range_nodes
+from domain.audit.merkle import HASH_BYTES, Hash, NodeAt, joined, node_hash, range_nodes
 
 
 class ProofInvalid(Exception):
@@ -41,6 +41,7 @@ def verify_inclusion(
     """
     if not 0 <= index < size:
         raise ProofInvalid(f"leaf {index} is not in a tree of {size}")
+    _require_hashes(leaf, root, *proof)
     here, last, found = index, size - 1, leaf
     for sibling in proof:
         if last == 0:
@@ -86,15 +87,21 @@ def verify_consistency(
     Raises:
         ProofInvalid: it does not show that.
     """
-    if not 0 <= old <= new:
-        raise ProofInvalid(f"a tree of {old} cannot be the beginning of one of {new}")
-    if old in {0, new}:
-        if proof or (old == new and old_root != new_root):
+    if not 0 < old <= new:
+        raise ProofInvalid(f"a tree of {old} is no beginning to show of one of {new}")
+    _require_hashes(old_root, new_root, *proof)
+    if old == new:
+        if proof or old_root != new_root:
             raise ProofInvalid("trees of one size have one root and need no proof")
         return
     older, newer = _both_roots(old, new, list(proof) if old & (old - 1) else [old_root, *proof])
     if older != old_root or newer != new_root:
         raise ProofInvalid("the proof leads to other roots: the history forked")
+
+
+def _require_hashes(*hashes: Hash) -> None:
+    if any(len(each) != HASH_BYTES for each in hashes):
+        raise ProofInvalid(f"a hash has {HASH_BYTES} bytes")
 
 
 def _both_roots(old: int, new: int, path: Sequence[Hash]) -> tuple[Hash, Hash]:

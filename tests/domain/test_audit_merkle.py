@@ -98,6 +98,14 @@ class Claimed(Struct):
     root: Hash
 
 
+class Grown(Struct):
+    old: int
+    new: int
+    old_root: Hash
+    new_root: Hash
+    proof: tuple[Hash, ...]
+
+
 REFERENCE = [leaf_hash(entry) for entry in INPUTS]
 SIZES = st.integers(0, 700)
 
@@ -148,6 +156,7 @@ def test_every_leaf_is_proved_and_no_other_leaf_place_or_path_is(
         replace(right, proof=(*right.proof, root)),
         replace(right, proof=right.proof[:-1]) if proof else replace(right, size=0),
         replace(right, index=-1),
+        replace(right, leaf=b"", root=b"", index=0, size=1, proof=()),
     ):
         with pytest.raises(ProofInvalid):
             verify_inclusion(**asdict(wrong))
@@ -159,9 +168,14 @@ def test_growth_is_proved_and_a_fork_is_not(old: int, more: int) -> None:
     new, hashes = old + more, leaves(old + more)
     proof = consistency_proof(old, new, node_over(hashes))
     old_root, new_root = tree_hash(hashes[:old]), tree_hash(hashes)
-    verify_consistency(old=old, new=new, old_root=old_root, new_root=new_root, proof=proof)
-    if old == 0:
+    honest = Grown(old, new, old_root, new_root, tuple(proof))
+    if old == 0:  # it begins every tree, whatever its root is said to be: that shows nothing
+        with pytest.raises(ProofInvalid):
+            verify_consistency(**asdict(honest))
         return
+    verify_consistency(**asdict(honest))
+    with pytest.raises(ProofInvalid):
+        verify_consistency(**asdict(replace(honest, old_root=b"", new_root=b"")))
     forked = [leaf_hash(b"forged"), *hashes[1:]]
     again = consistency_proof(old, new, node_over(forked))
     for root, path in ((tree_hash(forked), again), (tree_hash(forked), proof)):
