@@ -53,7 +53,8 @@ MATCHING: Final = """
                     SELECT task_id, user_id, title, description, task_type, priority,
                         estimated_duration_min, price_fen_per_minute, hold_fen, status, phase,
                         reason, progress, attempt, server_id, cost_fen, error_message,
-                        started_at, completed_at, created_at, updated_at
+                        started_at, cancel_requested_at, completed_at, created_at,
+                        updated_at
                     FROM read.tasks WHERE task_id = page.task_id
                     LIMIT 1  -- one lookup for each, whatever length of page is planned for
                 ) AS task

@@ -1,7 +1,6 @@
 """Tasks: each as it is now, with its attempts; and counts by user, status and type.
 
-A deleted task keeps its row (its money and totals stay) and is hidden by the queries, which
-stand in ``task_lists`` and ``task_queue``.
+A deleted task keeps its row (its money and totals stay); the queries hide it.
 """
 
 from __future__ import annotations
@@ -78,15 +77,17 @@ class ListedTask(Struct, frozen=True, kw_only=True, gc=False):
     cost_fen: Fen = 0
     error_message: str = ""
     started_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
     completed_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
 
     def cost_at(self, now: datetime) -> Fen:
-        """What the task has cost by ``now``: live while it runs, at most what is held."""
+        """What it has cost by ``now``: live, within the hold, not past the wish to cancel."""
         if self.status != "running" or self.started_at is None:
             return self.cost_fen
-        run_ms = max(0, round((now - self.started_at).total_seconds() * 1000))
+        until = min(now, self.cancel_requested_at or now)
+        run_ms = max(0, round((until - self.started_at).total_seconds() * 1000))
         accrued = price_of(run_ms, price_fen_per_minute=self.price_fen_per_minute)
         return self.cost_fen + min(accrued, self.hold_fen)
 
@@ -162,7 +163,8 @@ def _progressed(row: TaskRow, event: Recorded[TaskProgressed]) -> TaskRow:
 
 
 def _cancel_requested(row: TaskRow, event: Recorded[TaskCancelRequested]) -> TaskRow:
-    return _moved(row, event, reason=event.fact.reason)
+    fact = event.fact
+    return _moved(row, event, reason=fact.reason, cancel_requested_at=fact.requested_at)
 
 
 def _completed(row: TaskRow, event: Recorded[TaskCompleted]) -> TaskRow:
@@ -189,7 +191,6 @@ def _completed(row: TaskRow, event: Recorded[TaskCompleted]) -> TaskRow:
 
 def _stopped(row: TaskRow, event: Recorded[TaskFailed] | Recorded[TaskCancelled]) -> TaskRow:
     fact = event.fact
-    failed = isinstance(fact, TaskFailed)
     message = fact.error_message if isinstance(fact, TaskFailed) else ""
     return _moved(
         row,
@@ -201,7 +202,7 @@ def _stopped(row: TaskRow, event: Recorded[TaskFailed] | Recorded[TaskCancelled]
         completed_at=fact.finished_at,
         attempts=_now_trying(
             row,
-            outcome="failed" if failed else "cancelled",
+            outcome="failed" if isinstance(fact, TaskFailed) else "cancelled",
             reason=fact.reason,
             error_message=message,
             ended_at=fact.finished_at,
@@ -222,6 +223,7 @@ def _waiting_again(row: TaskRow, event: Recorded[Any], **changes: Any) -> TaskRo
         server_id=None,
         gpu_uuids=(),
         started_at=None,
+        cancel_requested_at=None,
         completed_at=None,
         queued_at=event.recorded_at,
         **changes,

@@ -29,6 +29,7 @@ CREATE TABLE tasks (
     artifacts              jsonb       NOT NULL,
     queued_at              timestamptz NOT NULL,
     started_at             timestamptz,
+    cancel_requested_at    timestamptz,
     completed_at           timestamptz,
     created_at             timestamptz NOT NULL,
     updated_at             timestamptz NOT NULL,

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from commands import fleet, tasks
+from commands import dispatching, fleet, tasks
+from commands.dispatching import EndOverdueCancel
 from domain.fleet.messages import OutputLine
 from domain.telemetry.events import TaskOutputReceived
 from projections import task_lists, task_logs
@@ -52,6 +53,37 @@ def test_cost_accrues_while_a_task_runs_and_never_beyond_the_hold(farm: Farm, as
     assert row.cost_at(row.started_at) == 0
     assert row.cost_at(row.started_at + timedelta(minutes=2)) == 210
     assert row.cost_at(row.started_at + timedelta(hours=2)) == row.hold_fen == 315
+
+
+def test_the_cost_of_a_task_that_is_being_cancelled_stands_where_the_wish_came(
+    farm: Farm, ask: Ask
+) -> None:
+    user, server = farm.users[0], farm.servers[0]
+    submitted = farm.submit(user)
+    farm.assign(submitted, server)
+    farm.begin(submitted, server)
+    farm.now += timedelta(seconds=60)
+    wish: dict[str, Any] = {"task_id": submitted, "user_id": user, "is_admin": False}
+    farm.run(tasks.cancel_task, tasks.CancelTask(**wish, at=farm.now))
+    farm.advance(submitted, server, 70.0)
+    later = farm.now + timedelta(seconds=30)
+    row = task(ask, submitted)
+    assert (row.phase, row.cost_at(later)) == ("cancelling", 107), "61 s, and no more"
+    (listed,) = (t for t in ask(task_page, TaskFilter(user_id=user)).items if t.cost_at(later))
+    assert (listed.task_id, listed.cost_at(later)) == (submitted, 107)
+
+    farm.now = later
+    end = EndOverdueCancel(task_id=submitted, attempt=1, at=farm.now)
+    farm.run(dispatching.end_overdue_cancel, end)
+    row = task(ask, submitted)
+    assert (row.status, row.cost_fen) == ("cancelled", 107), "what it stood at is charged"
+
+    farm.run(tasks.retry_task, tasks.RetryTask(**wish, at=farm.now))
+    farm.assign(submitted, server)
+    farm.begin(submitted, server)
+    again = task(ask, submitted)
+    assert again.started_at is not None
+    assert again.cost_at(again.started_at + timedelta(minutes=1)) == 107 + 105
 
 
 def test_another_users_task_and_a_deleted_one_are_not_found(farm: Farm, ask: Ask) -> None:
