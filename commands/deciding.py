@@ -21,14 +21,12 @@ from commands.event_log.secrets import Secrets
 from commands.event_log.session import Facts
 from commands.event_log.wire import Call
 from commands.rows import SubjectErasure, SubjectKey
-from commands.unit_of_work import StreamMissing, Work
+from commands.unit_of_work import State, StreamMissing, Work, as_kind
 from domain.catalogue import encode
 from domain.decider import Decider
 from domain.envelope import Context
+from domain.errors import NotFound
 from domain.facts import Fact
-
-State = tuple[int, Any]
-"""A stream's version and state."""
 
 
 class Decided(NamedTuple):
@@ -68,7 +66,7 @@ class Round:
             if stream not in bases:
                 bases[stream] = loaded.base
             if loaded.version != loaded.base:
-                overlay[stream] = (loaded.version, loaded.state)
+                overlay[stream] = (loaded.version, loaded.state, loaded.decider)
         appended = work.appended
         if appended:
             envelope = Envelope(context)
@@ -154,11 +152,14 @@ class States:
     """The states that this process knows, none of them trusted: every commit checks them.
 
     ``doubted`` streams moved on elsewhere: they are read on from where they were known.
+    ``strange`` ones were asked for as what they are not: what their first fact is says so
+    again, so that a wrong id has a stream read once, however often somebody tries it.
     """
 
     def __init__(self, limit: int) -> None:
         self._known: BoundedCache[UUID, State] = BoundedCache(limit)
         self._doubted: BoundedCache[UUID, State | tuple[()]] = BoundedCache(limit)
+        self._strange: BoundedCache[UUID, type[Fact]] = BoundedCache(limit)
         self._read: dict[UUID, tuple[State | tuple[()], Facts]] = {}
 
     def find(self, decider: Decider[Any], stream: UUID) -> State:
@@ -166,23 +167,31 @@ class States:
 
         Raises:
             StreamMissing: load it.
+            NotFound: it is of another kind.
             Unreadable: it was loaded, and this program cannot read it.
         """
         state = self._known.get(stream)
         if state is not None:
-            return state
-        read = self._read.pop(stream, None)
-        if read is None:
+            return as_kind(decider, state)
+        first = self._strange.get(stream)
+        if first is not None and not decider.begins(first):
+            raise NotFound
+        if stream not in self._read:
             raise StreamMissing(stream)
-        known, facts = read
+        base, facts = self._read[stream]
         if isinstance(facts, Unreadable):
             raise facts
-        version, folded = known or (0, decider.initial)
+        version, folded, _ = as_kind(decider, base or (0, decider.initial, decider))
+        if facts and not version and not decider.begins(type(facts[0])):
+            self._strange.put(stream, type(facts[0]))
+            raise NotFound
         evolve = decider.evolve
         for fact in facts:
             folded = evolve(folded, fact)
-        state = (version + len(facts), folded)
-        self._known.put(stream, state)
+        state = (version + len(facts), folded, decider)
+        if folded is not None:  # an id without a thing is anybody's word: it takes no room
+            self._known.put(stream, state)
+            del self._read[stream]
         return state
 
     def find_new(self, decider: Decider[Any], stream: UUID) -> State:
@@ -191,11 +200,15 @@ class States:
             self.knows(stream) or self._doubted.get(stream) is not None
         ):
             return self.find(decider, stream)
-        return (0, decider.initial)
+        return (0, decider.initial, decider)
 
     def knows(self, stream: UUID) -> bool:
-        """Whether the stream need not be loaded."""
-        return stream in self._read or self._known.get(stream) is not None
+        """Whether enough is known of the stream to try without loading it."""
+        return (
+            stream in self._read
+            or self._known.get(stream) is not None
+            or self._strange.get(stream) is not None
+        )
 
     def wanted(self, streams: Iterable[UUID]) -> dict[UUID, State | tuple[()]]:
         """From which states on these streams are to be read; nothing: from their start."""

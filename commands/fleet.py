@@ -8,12 +8,13 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from domain.errors import NotFound
 from domain.facts import Fact
 from domain.fleet import server as servers
 from domain.fleet.events import EnrolmentTokenIssued, ServerRegistered
 from domain.fleet.liveness import seen, silent
 from domain.fleet.messages import Heartbeat
-from domain.fleet.server import SERVER, Server, existing
+from domain.fleet.server import SERVER, Server, TokenInvalid, existing
 from domain.ports import Loaded, UnitOfWork
 
 
@@ -113,7 +114,10 @@ def enrol_server(command: EnrolServer, work: UnitOfWork) -> Enrolled:
     Raises:
         TokenInvalid: no such server, or the token is wrong, used or too old.
     """
-    server = work.load(SERVER, command.server_id)
+    try:
+        server = work.load(SERVER, command.server_id)
+    except NotFound:  # a stranger learns no more of it than of an id that nothing has
+        raise TokenInvalid from None
     enrolled = servers.enrol(
         server.state,
         token_digest=command.token_digest,

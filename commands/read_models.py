@@ -47,7 +47,7 @@ def _count(acts: int, _fact: ReadModelFact | ReadModelSwitched) -> int:
     return acts + 1
 
 
-ACTS: Decider[int] = Decider("read_models", 0, _count)
+ACTS: Decider[int] = Decider("read_models", 0, _count, ReadModelFact | ReadModelSwitched)
 
 
 def ask_act(command: AskAct, work: UnitOfWork) -> Noted:

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from commands.counts import WriterCounts
-from commands.deciding import Round, State, States
+from commands.deciding import Round, States
 from commands.event_log.failures import (
     Busy,
     Conflict,
@@ -23,6 +23,7 @@ from commands.event_log.failures import (
 )
 from commands.event_log.feed import Ring
 from commands.event_log.session import LogSession
+from commands.unit_of_work import State, as_kind
 from commands.waiting import Pending
 from domain.decider import Decider
 from domain.envelope import Recorded
@@ -72,8 +73,9 @@ class Rounds:
         return self._failure is not None
 
     def find(self, decider: Decider[Any], stream: UUID) -> State:
-        """The stream with all that is decided; may raise ``StreamMissing``."""
-        return self._ahead(stream) or self._states.find(decider, stream)
+        """The stream with all that is decided; may raise ``StreamMissing`` or ``NotFound``."""
+        ahead = self._ahead(stream)
+        return as_kind(decider, ahead) if ahead else self._states.find(decider, stream)
 
     def find_new(self, decider: Decider[Any], stream: UUID) -> State:
         """The same for a stream that is said to be new."""

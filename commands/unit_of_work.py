@@ -12,7 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.decider import Decider
-from domain.errors import InvalidState
+from domain.errors import InvalidState, NotFound
 from domain.facts import Fact
 
 S = TypeVar("S")
@@ -29,8 +29,27 @@ class StreamMissing(BaseException):
         self.stream = stream
 
 
-Find = Callable[[Decider[Any], UUID], tuple[int, Any]]
-"""Gives a stream's version and state, or raises ``StreamMissing``."""
+State = tuple[int, Any, Decider[Any]]
+"""A stream's version and state, and the kind of thing that it was folded as."""
+
+Find = Callable[[Decider[Any], UUID], State]
+"""Gives a stream as of a kind, or raises ``StreamMissing``, or ``NotFound``."""
+
+
+def as_kind(decider: Decider[Any], state: State) -> State:
+    """What is known of a stream, as this kind of thing.
+
+    Law: who asks for a stream may have its id from anybody, so it may be anything. One in which
+    there is nothing is whatever it is asked for as; any other is what it began as.
+
+    Raises:
+        NotFound: it is another kind of thing, for ever.
+    """
+    if state[2] is decider:
+        return state
+    if state[0]:
+        raise NotFound
+    return (0, decider.initial, decider)
 
 
 class Work:
@@ -49,21 +68,30 @@ class Work:
         self._find_new = find_new
 
     def load(self, decider: Decider[S], stream: UUID) -> LoadedStream[S]:
-        """The stream as of now; its version is checked at commit even if only read."""
+        """The stream as of now; its version is checked at commit even if only read.
+
+        Raises:
+            NotFound: it is of another kind: nothing of this kind has its id.
+        """
         loaded = self.streams.get(stream)
         if loaded is None:
-            version, state = self._find(decider, stream)
+            version, state, _ = self._find(decider, stream)
             loaded = LoadedStream(decider, stream, version, state, self.appended)
             self.streams[stream] = loaded
+        elif loaded.decider is not decider:
+            raise NotFound
         return loaded
 
     def create(self, decider: Decider[S], stream: UUID) -> LoadedStream[S]:
         """A stream that is known to be new: not read, but the commit checks that it was.
 
         Raises:
-            InvalidState: it exists.
+            InvalidState: it exists, of whatever kind.
         """
-        version, state = self._find_new(decider, stream)
+        try:
+            version, state, _ = self._find_new(decider, stream)
+        except NotFound:
+            version, state = 1, None
         if version or stream in self.streams:
             raise InvalidState("the stream exists already", stream=str(stream))
         loaded = LoadedStream(decider, stream, 0, state, self.appended)
@@ -78,7 +106,7 @@ class Work:
 class LoadedStream(Generic[S]):
     """``domain.ports.Loaded``; ``base`` is the version that the work found."""
 
-    __slots__ = ("_appended", "_decider", "base", "state", "stream", "version")
+    __slots__ = ("_appended", "base", "decider", "state", "stream", "version")
 
     def __init__(
         self,
@@ -92,12 +120,12 @@ class LoadedStream(Generic[S]):
         self.base = version
         self.version = version
         self.state = state
-        self._decider = decider
+        self.decider = decider
         self._appended = appended
 
     def append(self, *facts: Fact) -> None:
         """Add facts; ``state`` moves on at once."""
-        evolve = self._decider.evolve
+        evolve = self.decider.evolve
         for fact in facts:
             self.state = evolve(self.state, fact)
             self.version += 1

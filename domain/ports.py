@@ -65,11 +65,19 @@ class UnitOfWork(Protocol):
     """What a command's handler works on; all it appends is committed together, or nothing."""
 
     def load(self, decider: Decider[S], stream: UUID) -> Loaded[S]:
-        """The stream as of now; its version is checked at commit even if only read."""
+        """The stream as of now; its version is checked at commit even if only read.
+
+        Raises:
+            NotFound: it is of another kind: nothing of this kind has its id.
+        """
         ...
 
     def create(self, decider: Decider[S], stream: UUID) -> Loaded[S]:
-        """A stream that is known to be new: not read, but the commit checks that it was."""
+        """A stream that is known to be new: not read, but the commit checks that it was.
+
+        Raises:
+            InvalidState: it exists, of whatever kind.
+        """
         ...
 
     def keep(self, row: Struct) -> None:

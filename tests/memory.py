@@ -14,7 +14,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.decider import Decider
-from domain.errors import InvalidState
+from domain.errors import InvalidState, NotFound
 from domain.facts import Fact
 
 S = TypeVar("S")
@@ -63,11 +63,20 @@ class MemoryWork:
         self._loaded: dict[UUID, MemoryStream[Any]] = {}
 
     def load(self, decider: Decider[S], stream: UUID) -> MemoryStream[S]:
-        """The stream as committed, with what this work appended."""
+        """The stream as committed, with what this work appended.
+
+        Raises:
+            NotFound: it is of another kind.
+        """
         if stream not in self._loaded:
             facts = self._log.streams[stream]
+            if facts and not decider.begins(type(facts[0])):
+                raise NotFound
             self._loaded[stream] = MemoryStream(self, decider, stream, facts)
-        return self._loaded[stream]
+        loaded = self._loaded[stream]
+        if loaded.decider is not decider:
+            raise NotFound
+        return loaded
 
     def create(self, decider: Decider[S], stream: UUID) -> MemoryStream[S]:
         """A new stream.
@@ -75,10 +84,9 @@ class MemoryWork:
         Raises:
             InvalidState: it exists.
         """
-        loaded = self.load(decider, stream)
-        if loaded.version:
+        if stream in self._loaded or self._log.streams[stream]:
             raise InvalidState("the stream exists already", stream=str(stream))
-        return loaded
+        return self.load(decider, stream)
 
     def keep(self, row: Struct) -> None:
         """A row written in the same commit."""
@@ -94,11 +102,11 @@ class MemoryStream(Generic[S]):
         self.state = decider.fold(facts)
         self.version = len(facts)
         self._work = work
-        self._decider = decider
+        self.decider = decider
         self._stream = stream
 
     def append(self, *facts: Fact) -> None:
         """Add facts; ``state`` moves on at once."""
-        self.state = self._decider.fold(facts, self.state)
+        self.state = self.decider.fold(facts, self.state)
         self.version += len(facts)
         self._work.appended.extend((self._stream, fact) for fact in facts)

@@ -40,7 +40,7 @@ def evolve(admins: Admins, fact: AdminFact) -> Admins:
             assert_never(fact)
 
 
-ADMINS: Decider[Admins] = Decider("admins", Admins(), evolve)
+ADMINS: Decider[Admins] = Decider("admins", Admins(), evolve, AdminFact)
 
 
 def is_active_admin(user: User | None) -> bool:

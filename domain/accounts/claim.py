@@ -44,7 +44,7 @@ def evolve(_claim: Claim, fact: ClaimFact) -> Claim:
             assert_never(fact)
 
 
-CLAIM: Decider[Claim] = Decider("claim", Claim(), evolve)
+CLAIM: Decider[Claim] = Decider("claim", Claim(), evolve, ClaimFact)
 
 
 def normalised(value: str) -> str:

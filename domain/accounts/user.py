@@ -74,7 +74,7 @@ def evolve(user: User | None, fact: UserFact) -> User:
             assert_never(fact)
 
 
-USER: Decider[User | None] = Decider("user", None, evolve)
+USER: Decider[User | None] = Decider("user", None, evolve, UserFact)
 
 
 def existing(user: User | None) -> User:

@@ -126,7 +126,7 @@ def _with_former(server: Server, boot_id: UUID) -> tuple[UUID, ...]:
     return (*server.former_boots, server.boot_id)[-FORMER_BOOTS_KEPT:]
 
 
-SERVER: Decider[Server | None] = Decider("server", None, evolve)
+SERVER: Decider[Server | None] = Decider("server", None, evolve, ServerFact)
 
 
 def existing(server: Server | None) -> Server:

@@ -85,7 +85,7 @@ def evolve(code: Code | None, fact: CodeFact) -> Code:
             assert_never(fact)
 
 
-CODE: Decider[Code | None] = Decider("recharge_code", None, evolve)
+CODE: Decider[Code | None] = Decider("recharge_code", None, evolve, CodeFact)
 
 
 def issue(

@@ -78,4 +78,4 @@ def _count(facts: int, _fact: AccessFact) -> int:
     return facts + 1
 
 
-ACCESS: Final[Decider[int]] = Decider("access", 0, _count)
+ACCESS: Final[Decider[int]] = Decider("access", 0, _count, AccessFact)

@@ -64,7 +64,9 @@ def changed(configuration: Configuration, after: dict[str, Any]) -> Configuratio
     return msgspec.convert({**msgspec.structs.asdict(configuration), **after}, Configuration)
 
 
-CONFIGURATION: Decider[Configuration] = Decider("configuration", Configuration(), evolve)
+CONFIGURATION: Decider[Configuration] = Decider(
+    "configuration", Configuration(), evolve, SystemFact
+)
 
 
 LEASE_ORDER = (

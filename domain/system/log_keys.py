@@ -39,7 +39,7 @@ def _newest(key: str, fact: LogKeyFact) -> str:
         return key
 
 
-LOG_KEYS: Final[Decider[str]] = Decider("log_keys", "", _newest)
+LOG_KEYS: Final[Decider[str]] = Decider("log_keys", "", _newest, LogKeyFact)
 """The verifier key that signs now; nothing while it is still the first one."""
 
 

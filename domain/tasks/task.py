@@ -177,7 +177,7 @@ def _with_past(task: Task, outcome: Outcome) -> tuple[Past, ...]:
     return (*task.past, Past(task.attempt, task.server_id, outcome))[-PAST_KEPT:]
 
 
-TASK: Decider[Task | None] = Decider("task", None, evolve)
+TASK: Decider[Task | None] = Decider("task", None, evolve, TaskFact)
 
 
 def existing(task: Task | None) -> Task:

@@ -91,7 +91,7 @@ def evolve(wallet: Wallet, fact: WalletFact) -> Wallet:
             assert_never(fact)
 
 
-WALLET: Decider[Wallet] = Decider("wallet", Wallet(), evolve)
+WALLET: Decider[Wallet] = Decider("wallet", Wallet(), evolve, WalletFact)
 
 
 def recharge(
