@@ -52,7 +52,7 @@ FIELDS: Final[dict[str, FieldText]] = {
     ),
     "username": F("用户名", "The username.", "newuser"),
     "full_name": F("姓名", "What the person is called.", "新用户"),
-    "role": F("角色", "What the user may do."),
+    "role": F("角色", "What the user may do.", "user"),
     "is_active": F("是否启用", "Whether the user may log in.", True),
     "last_login": F("最近登录时间", "When the user last logged in; null before that.", _TIME),
     "access_token": F(
@@ -120,8 +120,8 @@ FIELDS: Final[dict[str, FieldText]] = {
     "result": F(
         "任务结果，完成前为空对象", "What came out; empty before the end.", {"scenes": 3}
     ),
-    "status": F("状态", "The status."),
-    "phase": F("更细的状态", "The status in more detail."),
+    "status": F("状态", "The status.", "completed"),
+    "phase": F("更细的状态", "The status in more detail.", "completed"),
     "reason": F("未成功的原因", "Why it was not successful; null else."),
     "fault": F("责任方", "Whose fault it was; null when there is none."),
     "GpuItem.fault": F(
@@ -190,6 +190,7 @@ FIELDS: Final[dict[str, FieldText]] = {
     "ServerItem.status": F(
         "状态：在线、离线、维护（排空）或故障",
         "Online, offline, maintenance (drained) or error.",
+        "online",
     ),
     "current_tasks": F("正在运行的任务数", "How many tasks it runs now.", 2),
     "max_concurrent_tasks": F("最大并发任务数", "How many tasks it may run at once.", 4),
@@ -231,7 +232,7 @@ FIELDS: Final[dict[str, FieldText]] = {
     "nats_urls": F("消息服务器地址", "Where the broker is.", ["nats://farm.example.com:4222"]),
     "changed": F("是否有变化", "Whether anything changed.", True),
     # ── logs ──────────────────────────────────────────────────────────────────────────────────
-    "level": F("日志级别", "The level."),
+    "level": F("日志级别", "The level.", "INFO"),
     "message": F("一句话", "What a person reads.", "操作成功"),
     "source": F("来源：事件或任务输出", "An event of the platform, or the task's own output."),
     "actor": F("操作者", "Who did it, as kind and id.", f"user:{_ID}"),

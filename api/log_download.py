@@ -108,6 +108,14 @@ def faults_of_days(
     return {}
 
 
+def as_far_back_as_may_be(end_date: date) -> date:
+    """The first day of the longest span that ends on this one."""
+    first = date(YEARS[0], 1, 1)
+    if end_date - first < timedelta(days=DAYS_MAX):
+        return min(first, end_date)
+    return end_date - timedelta(days=DAYS_MAX - 1)
+
+
 async def file_of(exchange: Exchange, wanted: Download, form: Format) -> AsyncIterator[bytes]:
     """The file, a part at a time."""
     columns = LINES[wanted.log_type].__struct_fields__

@@ -49,7 +49,23 @@ _EVENTS: Final = "text/event-stream"
 _EVENT: Final[Schema] = {
     "type": "object",
     "description": "每个事件。Each event of the stream.",
-    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+    "properties": {
+        "id": {
+            "type": "string",
+            "description": "事件在日志中的位置。Where the event stands in the log.",
+            "examples": ["4711"],
+        },
+        "event": {
+            "type": "string",
+            "description": "只在结束时出现。Only at the end.",
+            "examples": ["end"],
+        },
+        "data": {
+            "type": "string",
+            "description": "JSON 文本。The event as JSON text.",
+            "examples": ['{"position":4711,"tag":"wallet.hold_placed/1"}'],
+        },
+    },
 }
 _SECURITY: Final = "bearer"
 _METHODS: Final = ("get", "post", "put", "delete")

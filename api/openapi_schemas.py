@@ -30,6 +30,8 @@ def components_of(models: Sequence[Any]) -> tuple[list[Schema], dict[str, Schema
     structs = {struct.__name__: struct for model in models for struct in structs_in(model)}
     for name, schema in components.items():
         _complete(name, schema, structs.get(name))
+    for schema in components.values():
+        _show(schema, components)
     return (
         [_renamed(schema) for schema in schemas],
         {_PAGE.sub(r"\1Page", name): _renamed(each) for name, each in components.items()},
@@ -85,8 +87,39 @@ def _complete(name: str, schema: Schema, struct: type[Struct] | None) -> None:
         if text is None:
             continue
         each.setdefault("description", f"{text.zh}。{text.en}")
-        if text.example is not None and not _TELLING & each.keys():
+        if text.example is None:
+            continue
+        if not _TELLING & each.keys() or text.example in each.get("enum", ()):
             each["examples"] = [text.example]
+
+
+def _show(schema: Schema, components: Mapping[str, Schema]) -> None:
+    """Give each field that tells no example yet the one that its own parts make."""
+    for each in schema.get("properties", {}).values():
+        if "examples" not in each:
+            each["examples"] = [example_of(each, components)]
+
+
+def example_of(schema: Schema, components: Mapping[str, Schema]) -> Any:
+    """A value that the schema describes, made of the examples of its fields."""
+    if "examples" in schema:
+        return schema["examples"][0]
+    if "$ref" in schema:
+        return example_of(components[schema["$ref"].rpartition("/")[2]], components)
+    if "properties" in schema:
+        return {
+            name: example_of(each, components)
+            for name, each in schema["properties"].items()
+            if name in schema["required"] or "examples" in each
+        }
+    if "items" in schema:
+        return [example_of(schema["items"], components)]
+    return simple_example_of(schema)
+
+
+def simple_example_of(schema: Schema) -> Any:
+    """A value that says itself what it may be."""
+    return schema.get("default", schema.get("const", schema.get("enum", [True])[0]))
 
 
 def _lift(schema: Schema) -> None:

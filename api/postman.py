@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from api.openapi_schemas import example_of, simple_example_of
+
 Json = dict[str, Any]
 
 SCHEMA: Final = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
@@ -26,7 +28,7 @@ KEPT: Final[dict[str, Mapping[str, str]]] = {
     },
     "users_change_own_password": {"token": "data.access_token"},
     "tasks_submit": {"task_id": "data.id"},
-    "recharge_issue": {"code_id": "data.codes[0].id", "code": "data.codes[0].code"},
+    "recharge_issue": {"code": "data.codes[0].code", "code_id": "data.codes[1].id"},
     "audit_list_events": {
         "event": "data.items[0].position",
         "stream_id": "data.items[0].stream",
@@ -50,13 +52,15 @@ BY_HAND: Final = frozenset(
     {
         *("users_change_own_password", "fleet_enrol", "artifacts_read_artifact"),
         *("logs_read_task_log", "projections_act", "projections_rebuild"),
-        *("audit_follow_events", "audit_log_read_checkpoint", "audit_log_read_tile"),
+        *("audit_log_read_checkpoint", "audit_log_read_tile"),
         *("audit_log_read_inclusion", "audit_log_read_consistency"),
         "audit_whole_export_bundle",
     }
 )
-"""Not expected to succeed in a row: they end the token, do not end by themselves, or need an
-agent, a file, a signed log, a task that was not deleted."""
+"""Not expected to succeed in a row: they end the token, or need an agent, a file,
+a signed log, a task that was not deleted."""
+QUERIES: Final[dict[str, Mapping[str, str]]] = {"audit_follow_events": {"max_seconds": "2"}}
+"""By operation: what to ask as well, for else it goes on as long as somebody listens."""
 BODIES: Final[dict[str, Json]] = {
     "auth_register": {
         "email": "user-{{$timestamp}}@example.com",
@@ -127,7 +131,7 @@ def _item(path: str, method: str, operation: Json, schemas: Json) -> Json:
         "method": method,
         "description": operation["description"],
         "header": [],
-        "url": _url(path, operation["parameters"]),
+        "url": _url(path, operation["parameters"], QUERIES.get(operation["operationId"], {})),
     }
     if not operation["security"]:
         request["auth"] = {"type": "noauth"}
@@ -149,7 +153,7 @@ def _place(name: str) -> int:
     return 1 + LAST.index(name) if name in LAST else 0
 
 
-def _url(path: str, parameters: list[Json]) -> Json:
+def _url(path: str, parameters: list[Json], wanted: Mapping[str, str]) -> Json:
     inside = path.removeprefix("/api/")
     host = "{{origin}}" if inside == path else "{{baseUrl}}"
     parts = [
@@ -158,9 +162,9 @@ def _url(path: str, parameters: list[Json]) -> Json:
     query = [
         {
             "key": each["name"],
-            "value": str(_example(each)),
+            "value": wanted.get(each["name"], str(_example(each))),
             "description": each["description"],
-            "disabled": not each["required"],
+            "disabled": not (each["required"] or each["name"] in wanted),
         }
         for each in parameters
         if each["in"] == "query"
@@ -170,28 +174,10 @@ def _url(path: str, parameters: list[Json]) -> Json:
     return {"raw": raw, "host": [host], "path": parts} | ({"query": query} if query else {})
 
 
-def example_of(schema: Json, schemas: Json) -> Any:
-    """A value that the schema describes, made of the examples of its fields."""
-    if "$ref" in schema:
-        return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas)
-    if "examples" in schema:
-        return schema["examples"][0]
-    if "properties" in schema:
-        return {
-            name: example_of(each, schemas)
-            for name, each in schema["properties"].items()
-            if name in schema["required"] or "examples" in each
-        }
-    if "items" in schema:
-        return [example_of(schema["items"], schemas)]
-    return _example({"schema": schema})
-
-
 def _example(parameter: Json) -> Any:
-    schema = parameter["schema"]
     if "example" in parameter:
         return parameter["example"]
-    return schema.get("default", schema.get("const", schema.get("enum", [True])[0]))
+    return simple_example_of(parameter["schema"])
 
 
 def _keeping(keeps: Mapping[str, str]) -> Iterator[str]:

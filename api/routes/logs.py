@@ -24,6 +24,7 @@ from api.log_download import (
     Download,
     Format,
     LogType,
+    as_far_back_as_may_be,
     check_days,
     faults_of_days,
     file_of,
@@ -160,7 +161,10 @@ async def download(
         Annotated[Format, QueryParameter(description="One JSON object a line, or CSV.")]
     ] = "ndjson",
 ) -> Stream:
-    """下载日志文件: a log as a file, the oldest line first, at most 92 days of it."""
+    """下载日志文件: a log as a file, the oldest line first, at most 92 days of it.
+
+    Without a day it is today's; with `end_date` alone the 92 days that end with it.
+    """
     filters = {"level": level, "search": search, "user_id": user_id, "task_id": task_id}
     faults = _faults_of_filters(log_type, filters)
     if date is not None:
@@ -169,7 +173,7 @@ async def download(
         elif date.year not in YEARS:
             faults["date"] = [Fault("year")]
     today = exchange.platform.clock().date()
-    first = date or start_date or end_date or today
+    first = date or start_date or (as_far_back_as_may_be(end_date) if end_date else today)
     last = date or end_date or max(first, today)
     if "date" not in faults:
         faults |= faults_of_days(first, last, days_max=DAYS_MAX)

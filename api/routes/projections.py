@@ -96,7 +96,7 @@ async def read_read_model(
     return exchange.reply(ReadModelItem(standing=found[0], orders=orders, as_of=now))
 
 
-@post("/projections/{read_model:str}/rebuilds", opt=ADMIN, status_code=202)
+@post("/projections/{read_model:str}/rebuilds", opt=ADMIN, status_code=200)
 async def rebuild(
     read_model: FromPath[str],
     data: JSONBody[RebuildRequest],
@@ -112,7 +112,7 @@ async def rebuild(
     return await _ordered(exchange, order)
 
 
-@post("/projections/{read_model:str}/{act:str}", opt=ADMIN, status_code=202)
+@post("/projections/{read_model:str}/{act:str}", opt=ADMIN, status_code=200)
 async def act(
     read_model: FromPath[str], act: FromPath[str], exchange: NamedDependency[Exchange]
 ) -> Envelope[OrderReceipt]:

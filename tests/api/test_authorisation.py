@@ -40,7 +40,6 @@ CODES = {
 }
 OTHERWISE = {
     "GET /api/logs/download": 422,  # which log and which day is not said
-    "POST /api/admin/projections/{read_model:str}/{act:str}": 202,  # done by and by
 }
 """What those who may get where it is neither a 200 nor, for a body that is none, a 422."""
 

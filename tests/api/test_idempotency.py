@@ -43,7 +43,8 @@ def cases(
     ended = ok(user.client.post("/api/tasks", json=FREE))["id"]
     ok(user.client.post(f"/api/tasks/{ended}/cancel"))
     waiting = ok(user.client.post("/api/tasks", json=FREE))["id"]
-    code = ok(admin.client.post("/api/recharge/codes", json={"amount": 1}))["codes"][0]
+    twice = {"amount": 1, "max_uses": 2}
+    code = ok(admin.client.post("/api/recharge/codes", json=twice))["codes"][0]
     server = ok(admin.client.post("/api/gpu/servers", json={"name": "one"}))
     own = f"/api/gpu/servers/{server['id']}"
     key = nkeys.from_seed(nkeys.encode_seed(uuid4().bytes * 2, nkeys.PREFIX_BYTE_USER))

@@ -210,6 +210,19 @@ def test_a_deleted_tasks_log_is_read_by_auditors_and_nobody_else(
             assert {"tasks.task_submitted/1", "tasks.task_deleted/1"} <= told
 
 
+def test_a_download_with_its_last_day_alone_goes_as_far_back_as_one_may(
+    reader: httpx.Client,
+) -> None:
+    path = "/api/logs/download?log_type=system&end_date=2024-04-14"
+    answer = reader.get(path)
+    named = answer.headers["Content-Disposition"]
+    assert named == 'attachment; filename="owl-system-2024-01-14-to-2024-04-14.ndjson"'
+    listed = ok(reader.get("/api/logs/system?end_date=2024-04-14"))["items"]
+    assert lines_of(answer) == listed[::-1] != []
+    earliest = reader.get(path.replace("2024-04-14", "2000-01-02"))
+    assert "2000-01-01-to-2000-01-02" in earliest.headers["Content-Disposition"]
+
+
 def test_a_span_is_bounded_in_a_download_alone_and_the_refusal_says_so(
     reader: httpx.Client,
 ) -> None:
