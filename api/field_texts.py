@@ -132,7 +132,11 @@ FIELDS: Final[dict[str, FieldText]] = {
     "attempts": F("各次运行", "Every attempt, the oldest first."),
     "outcome": F("运行结局，进行中为空", "How it ended; null while it lasts.", "completed"),
     "run_seconds": F("实际运行时长，单位秒", "Seconds really run.", 300.0),
-    "error_message": F("错误信息", "What went wrong; null else.", "no such video"),
+    "error_message": F(
+        "错误信息",
+        "Of a task that failed: what is wrong and what to do, in one sentence; null else.",
+        "任务的输入或配置有误，请修正后另建任务（no such video）",
+    ),
     "pending_reason": F("为何等待", "Why it waits; null when it does not."),
     "queue_position": F("排队位置，从 1 开始", "The place in the queue, from 1.", 3),
     "eta": F("预计完成时间", "When it is expected to end; null when unknown.", _TIME),
@@ -311,6 +315,27 @@ FIELDS: Final[dict[str, FieldText]] = {
         "C2SP tlog-proof 文本，未要求时为空",
         "A C2SP tlog-proof; null unless it was asked for.",
         "c2sp.org/tlog-proof@v1\n…",
+    ),
+    "key": F(
+        "校验公钥", "A verifier key, as C2SP writes it.", "owl-factory/1+482267a2+AQOhB7…"
+    ),
+    "since": F(
+        "该密钥签署的首个检查点的大小", "The size of the first checkpoint that it signs.", 4711
+    ),
+    "signs_now": F("是否为当前签名密钥", "Whether it is the one that signs now.", True),
+    "rotation": F(
+        "密钥变更声明，首个密钥为空",
+        "The statement that names it, signed by the key before and by it; null for the first.",
+        "owl-log-key-rotation/1\nafter 4700\n…",
+    ),
+    "signed_at": F("签名时间", "When it was signed.", _TIME),
+    "ListedCheckpoint.root": F("根的哈希，十六进制", "The root's hash, in hex.", _DIGEST),
+    "key_id": F("签名密钥的编号", "The id of the verifier key that signed it.", "482267a2"),
+    "note": F(
+        "检查点原文", "The checkpoint itself, a C2SP signed note.", "owl-factory/1\n5000\n…"
+    ),
+    "next_at": F(
+        "续读位置，读完为空", "Give it as `at` for older ones; null at the end.", 4000
     ),
     "available_fen": F("可用余额，单位分", "What can be spent, in fen.", 24_950),
     "held_fen": F("冻结金额，单位分", "What tasks hold, in fen.", 100),

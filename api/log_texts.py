@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
+from api.failure_texts import failure
 from api.messages import Language, Text
+from api.plain_text import plain
 from domain.money import to_yuan
 from projections.task_logs import LogLine
 
@@ -33,38 +34,34 @@ TEXTS: Final[dict[str, Text]] = {
     "wallet.hold_settled/1": Text("费用已结算", "Cost settled"),
 }
 
-_COLON = Text(":", ": ")
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_COLON = Text("：", ": ")
 
 
 def said(line: LogLine, language: Language) -> str:
     """A line's text: output as data, without terminal escapes; an event as a sentence."""
     if line.text is not None:
-        return _plain(line.text)
+        return plain(line.text)
     text = TEXTS.get(line.tag or "")
     if text is None:
         return str(line.tag)
     sentence = text.in_language(language)
-    if more := _more(line.tag or "", line.data or {}):
+    if more := _more(line.tag or "", line.data or {}, language):
         return f"{sentence}{_COLON.in_language(language)}{more}"
     return sentence
 
 
-def _more(tag: str, data: dict[str, Any]) -> str:
+def _more(tag: str, data: dict[str, Any], language: Language) -> str:
     """What tells this line from the others of its kind."""
     match tag:
         case "tasks.task_progressed/1":
-            return f"{data['progress']:.1f} % {_plain(data.get('note', ''))}".rstrip()
+            return f"{data['progress']:.1f} % {plain(data.get('note', ''))}".rstrip()
         case "wallet.hold_placed/1" | "wallet.hold_extended/1":
             return f"¥{to_yuan(data['amount_fen']):,.2f}"
         case "wallet.hold_settled/1":
             return f"¥{to_yuan(data['charged_fen']):,.2f}"
         case "tasks.task_failed/1":
-            return _plain(data.get("error_message") or data["reason"])
+            return failure(data["reason"], data.get("error_message", ""), language)
+        case "tasks.task_cancelled/1":
+            return failure(data["reason"], "", language)
         case _:
             return ""
-
-
-def _plain(text: str) -> str:
-    return _CONTROLS.sub("", _ESCAPES.sub("", text))

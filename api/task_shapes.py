@@ -9,6 +9,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from api.envelope import shown
+from api.failure_texts import failure
+from api.messages import Language
 from domain.money import to_yuan
 from domain.tasks.events import Reason
 from domain.tasks.lifecycle import FAULT, Fault, Phase, Status
@@ -84,7 +86,7 @@ class TaskDetail(TaskSummary, kw_only=True):
     hold: float
 
 
-def summary_fields(task: ListedTask, now: datetime) -> dict[str, Any]:
+def summary_fields(task: ListedTask, now: datetime, language: Language) -> dict[str, Any]:
     """What a list and the detail have in common."""
     return {
         "id": task.task_id,
@@ -98,7 +100,11 @@ def summary_fields(task: ListedTask, now: datetime) -> dict[str, Any]:
         "priority": task.priority,
         "attempt": task.attempt,
         "gpu_server_id": task.server_id,
-        "error_message": task.error_message or None,
+        "error_message": (
+            failure(task.reason, task.error_message, language)
+            if task.status == "failed" and task.reason is not None
+            else None
+        ),
         "cost": to_yuan(task.cost_at(now)),
         "estimated_duration": task.estimated_duration_min,
         "user_id": task.user_id,
@@ -109,19 +115,21 @@ def summary_fields(task: ListedTask, now: datetime) -> dict[str, Any]:
     }
 
 
-def summary_of(task: ListedTask, now: datetime) -> TaskSummary:
+def summary_of(task: ListedTask, now: datetime, language: Language) -> TaskSummary:
     """A task in a list."""
-    return TaskSummary(**summary_fields(task, now))
+    return TaskSummary(**summary_fields(task, now, language))
 
 
-def detail_of(task: TaskRow, place: QueuePlace | None, now: datetime) -> TaskDetail:
+def detail_of(
+    task: TaskRow, place: QueuePlace | None, now: datetime, language: Language
+) -> TaskDetail:
     """A task by itself; ``place`` is its place in the queue while it waits."""
     return TaskDetail(
-        **summary_fields(task, now),
+        **summary_fields(task, now, language),
         config=task.config,
         result=task.result,
         fault=FAULT[task.reason] if task.reason else None,
-        attempts=[_attempt(attempt) for attempt in task.attempts],
+        attempts=[_attempt(attempt, language) for attempt in task.attempts],
         artifacts=[
             ArtifactItem(
                 name=artifact.name,
@@ -159,7 +167,7 @@ def expected_end(task: TaskRow, place: QueuePlace | None, now: datetime) -> date
     return None if estimate is None else max(now, task.started_at + estimate)
 
 
-def _attempt(attempt: Attempt) -> AttemptItem:
+def _attempt(attempt: Attempt, language: Language) -> AttemptItem:
     return AttemptItem(
         attempt=attempt.attempt,
         gpu_server_id=attempt.server_id,
@@ -168,7 +176,11 @@ def _attempt(attempt: Attempt) -> AttemptItem:
         ended_at=shown(attempt.ended_at),
         outcome=attempt.outcome,
         reason=attempt.reason,
-        error_message=attempt.error_message or None,
+        error_message=(
+            failure(attempt.reason, attempt.error_message, language)
+            if attempt.outcome == "failed" and attempt.reason is not None
+            else None
+        ),
         run_seconds=round(attempt.run_ms / 1000, 3),
         cost=to_yuan(attempt.cost_fen),
     )

@@ -16,6 +16,7 @@ from api.body import RequestBody
 from api.envelope import Envelope, shown
 from api.exchange import Exchange
 from api.fields import Description
+from api.judging import judge_order
 from api.messages import Fault, Text
 from api.names import blank_fault
 from api.pagination import Page, PageNumber, PageSize, page_of
@@ -59,6 +60,7 @@ TaskType: TypeAlias = Annotated[
 class SubmitRequest(RequestBody):
     """An order. ``estimated_duration`` is in minutes and never kills a task."""
 
+    judge = judge_order
     title: Annotated[
         str,
         Meta(min_length=1, max_length=200, examples=["视频分析任务"]),
@@ -170,7 +172,7 @@ async def list_tasks(
     now = exchange.platform.clock()
     async with exchange.reading() as connection:
         found = await task_page(connection, wanted)
-    return exchange.reply(page_of(found, lambda row: summary_of(row, now)))
+    return exchange.reply(page_of(found, lambda row: summary_of(row, now, exchange.language)))
 
 
 @get("/{task_id:uuid}", opt=ANYONE)
@@ -182,7 +184,7 @@ async def read_task(
     async with exchange.reading() as connection:
         task = _found(await task_by_id(connection, task_id, user_id=exchange.user.may_read_of))
         place = await queue_place(connection, task, now=now)
-    return exchange.reply(detail_of(task, place, now))
+    return exchange.reply(detail_of(task, place, now, exchange.language))
 
 
 @post(

@@ -89,7 +89,7 @@ def lose(
     counted = counted or task.declined >= DECLINES_UNCOUNTED
     if counted and task.lost + 1 > budget:
         said = Concluded(
-            outcome="failed", error_message="the platform lost this task too often"
+            outcome="failed", error_message="the platform lost this task and does not try again"
         )
         return _failed(task, said, reason=reason, limit_fen=0, now=now)
     return TaskRequeued(

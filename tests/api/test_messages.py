@@ -5,12 +5,14 @@ import re
 import string
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from litestar.routes import HTTPRoute
 
 from api.app import bare_application
 from api.errors import STATUSES
+from api.failure_texts import FAILURES, failure
 from api.log_texts import TEXTS
 from api.messages import (
     COMPRESSED,
@@ -19,6 +21,7 @@ from api.messages import (
     LABELS,
     REASONS,
     Fault,
+    Language,
     Text,
     language_of,
     sentence,
@@ -28,6 +31,8 @@ from api.refusals import codes_of
 from api.routes import auth, users
 from domain.errors import Refused
 from domain.facts import tag_of
+from domain.tasks.events import Reason
+from domain.tasks.lifecycle import FAULT
 from projections.task_events import LEVELS
 
 DOMAIN = Path(__file__).parents[2] / "domain"
@@ -76,13 +81,42 @@ def test_no_reason_is_kept_that_nobody_gives_any_longer() -> None:
     assert [name for name in REASONS if f'"{name}"' not in source and name not in kinds] == []
 
 
-@pytest.mark.parametrize("table", [ERRORS, REASONS, FAULTS, LABELS, TEXTS])
+@pytest.mark.parametrize("table", [ERRORS, REASONS, FAULTS, LABELS, TEXTS, FAILURES])
 def test_both_languages_fill_the_same_places(table: dict[str, Text]) -> None:
     def places(text: str) -> set[str | None]:
         return {name for _, name, _, _ in string.Formatter().parse(text)} - {None, "label"}
 
     for key, text in table.items():
         assert places(text.zh) == places(text.en), key
+
+
+def test_every_reason_of_an_ending_has_its_sentence() -> None:
+    assert FAILURES.keys() == set(get_args(Reason)) == FAULT.keys()
+
+
+@pytest.mark.parametrize("reason", get_args(Reason))
+def test_what_a_program_said_is_told_of_the_users_own_errors_only(reason: Reason) -> None:
+    asides: dict[Language, tuple[str, str]] = {"zh": ("（", "）"), "en": (" (", ")")}
+    for language, (opened, closed) in asides.items():
+        sentence_alone = FAILURES[reason].in_language(language)
+        assert failure(reason, "", language) == sentence_alone
+        told = failure(reason, " \x1b[2Jno such\x00 video\u202e ", language)
+        if reason in {"user_error", "out_of_memory", "output_quota"}:
+            assert told == f"{sentence_alone}{opened}no such video{closed}"
+        else:
+            assert told == sentence_alone
+
+
+@pytest.mark.parametrize("reason", [reason for reason in FAULT if FAULT[reason] == "platform"])
+def test_what_the_platform_broke_is_said_to_be_free_and_worth_another_run(
+    reason: Reason,
+) -> None:
+    zh, en = FAILURES[reason]
+    assert "不收费" in zh
+    assert "重新运行" in zh
+    assert "free" in en
+    assert "run" in en
+    assert not re.search("多次|often|times", zh + en), "it may have been lost once"
 
 
 # what the contract prints word for word, or a fault whose form its field's description says
@@ -93,7 +127,11 @@ ACTS_IN_ENGLISH = re.compile(
     re.IGNORECASE,
 )
 SAID: dict[str, Text] = {
-    **{f"{kind}": text for table in (ERRORS, REASONS, FAULTS) for kind, text in table.items()},
+    **{
+        kind: text
+        for table in (ERRORS, REASONS, FAULTS, FAILURES)
+        for kind, text in table.items()
+    },
     "login": auth.WRONG,
     "change-password": users.WRONG,
     "compressed": COMPRESSED,

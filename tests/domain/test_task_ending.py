@@ -49,7 +49,7 @@ RUNNING, ASSIGNED, CANCELLING = (
 )
 OUT_OF_MONEY = (*RUNNING, cancel_requested(reason="balance_exhausted"))
 AT: dict[str, Any] = {"budget": 3, "limit_fen": HOLD_FEN, "now": after(60)}
-TOO_OFTEN = "the platform lost this task too often"
+GIVEN_UP = "the platform lost this task and does not try again"
 
 
 def said(outcome: Outcome, run_ms: int = 60_000, **more: Any) -> Concluded:
@@ -162,14 +162,14 @@ def test_the_budget_is_spent_to_the_last_and_then_the_task_fails_free() -> None:
         requeued("gpu_error", attempt=4)
     )
     given(TASK, *lost_before(3)).when(conclude, said("failed", reason="gpu_error"), **AT).then(
-        failed(attempt=4, reason="gpu_error", run_ms=0, cost_fen=0, error_message=TOO_OFTEN)
+        failed(attempt=4, reason="gpu_error", run_ms=0, cost_fen=0, error_message=GIVEN_UP)
     )
 
 
 def test_without_a_budget_the_first_loss_is_the_end() -> None:
     given(TASK, *RUNNING).when(
         lose, reason="agent_lost", counted=True, budget=0, now=after(60)
-    ).then(failed(reason="agent_lost", run_ms=0, cost_fen=0, error_message=TOO_OFTEN))
+    ).then(failed(reason="agent_lost", run_ms=0, cost_fen=0, error_message=GIVEN_UP))
 
 
 def test_a_server_that_declines_uses_up_no_budget() -> None:

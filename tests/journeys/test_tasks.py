@@ -150,7 +150,13 @@ def test_a_failed_task_runs_again_under_the_same_id(rich: Person, server: Server
         "user_error",
         "user",
     )
-    assert failed["error_message"] == "no such video"
+    told = "任务的输入或配置有误，请修正后另建任务（no such video）"
+    assert failed["error_message"] == told
+    assert failed["attempts"][-1]["error_message"] == told
+    (listed,) = ok(rich.client.get("/api/tasks"))["items"]
+    assert listed["error_message"] == told
+    log = ok(rich.client.get(f"/api/logs/tasks/{task_id}"))["items"]
+    assert f"任务失败：{told}" in [line["message"] for line in log]
     standing = ok(rich.client.post(f"/api/tasks/{task_id}/retry"))
     assert (standing["status"], standing["attempt"]) == ("pending", 2)
     again = detail(rich, task_id)
@@ -158,6 +164,27 @@ def test_a_failed_task_runs_again_under_the_same_id(rich: Person, server: Server
     assert len(again["attempts"]) == 1
     ok(rich.client.delete(f"/api/tasks/{task_id}"))
     assert ok(rich.client.get("/api/users/me"))["held_balance"] == 0
+
+
+def test_what_the_platform_broke_is_told_in_ones_language_and_not_in_its_own(
+    rich: Person, server: Server
+) -> None:
+    task_id = submitted(rich)
+    server.take(task_id)
+    server.end(task_id, "failed", reason="internal", error_message="KeyError('/srv/owl')")
+    english = {"Accept-Language": "en"}
+    for headers, told, failed in (
+        ({}, "平台内部错误，任务未能完成，本次不收费，", "任务失败："),
+        (english, "The platform failed, free of charge: run the task again", "Task failed: "),
+    ):
+        task = ok(rich.client.get(f"/api/tasks/{task_id}", headers=headers))
+        (listed,) = ok(rich.client.get("/api/tasks", headers=headers))["items"]
+        log = ok(rich.client.get(f"/api/logs/tasks/{task_id}", headers=headers))["items"]
+        sentence = task["error_message"]
+        assert sentence.startswith(told)
+        assert "KeyError" not in sentence
+        assert sentence == listed["error_message"] == task["attempts"][-1]["error_message"]
+        assert failed + sentence in [line["message"] for line in log]
 
 
 def test_another_users_task_does_not_exist(
