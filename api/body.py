@@ -13,6 +13,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar, Final, get_type_hints
 
 import msgspec
@@ -22,9 +23,10 @@ from litestar.typing import FieldDefinition
 from msgspec import NODEFAULT, Struct
 
 from api.exchange import Exchange
+from api.judging import Judge, no_objection
 from api.messages import COMPRESSED, Fault
 from api.platform import HttpConfig
-from api.rejection import InvalidRequest, Rejection
+from api.rejection import Further, InvalidRequest, Rejection
 from api.validation import (
     Check,
     Faults,
@@ -46,6 +48,9 @@ _UNCLEAN = re.compile(r"\\[^\"\\]|[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\uff
 
 class RequestBody(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """The base of all request bodies."""
+
+    judge: ClassVar[Judge] = no_objection
+    """What the domain says of the good fields of a body that is bad otherwise."""
 
     @classmethod
     def cross_check(
@@ -111,19 +116,20 @@ class BodyReader:
     def _inspected(self, body: bytes, config: HttpConfig) -> bytes:
         """The body with its escapes written out, once every text and key was looked at."""
         value, duplicates = _loaded(body)
-        faults = self._faults(value, duplicates, config)
-        if faults:
-            raise InvalidRequest(faults)
+        refusal = self._refusal_of(value, duplicates, config)
+        if refusal is not None:
+            raise refusal
         return _ENCODER.encode(value)
 
     def _refusal(self, body: bytes, config: HttpConfig) -> InvalidRequest:
-        value, duplicates = _loaded(body)
-        faults = self._faults(value, duplicates, config)
-        return InvalidRequest(faults or {"body": [Fault("body_malformed")]})
+        refusal = self._refusal_of(*_loaded(body), config)
+        return refusal or InvalidRequest({"body": [Fault("body_malformed")]})
 
-    def _faults(self, value: Any, duplicates: set[str], config: HttpConfig) -> Faults:
+    def _refusal_of(
+        self, value: Any, duplicates: set[str], config: HttpConfig
+    ) -> InvalidRequest | None:
         if not isinstance(value, dict):
-            return {"body": [Fault("body_object")]}
+            return InvalidRequest({"body": [Fault("body_object")]})
         faults = faults_of_fields(
             value, self._annotations, required=self._required, strict=True
         )
@@ -138,7 +144,12 @@ class BodyReader:
         for path, fault in self.model.cross_check(good, config):
             if path != "body" or not named:  # what is bad was given, so it is not "nothing"
                 faults.setdefault(path, []).append(fault)
-        return faults
+        return InvalidRequest(faults, self.further(good)) if faults else None
+
+    def further(self, good: Mapping[str, Any]) -> Further | None:
+        """What the domain says of the good fields, if it has anything to say of such a body."""
+        judge = self.model.judge
+        return None if judge is no_objection else partial(judge, good)
 
 
 class Body(AbstractDTO[RequestBody]):
@@ -167,9 +178,11 @@ class Body(AbstractDTO[RequestBody]):
         try:
             read = reader.read(value, exchange.platform.config)
         except InvalidRequest as refusal:
-            raise InvalidRequest(exchange.query_faults | refusal.faults) from None
+            faults = exchange.query_faults | refusal.faults
+            raise InvalidRequest(faults, refusal.further) from None
         if exchange.query_faults:
-            raise InvalidRequest(exchange.query_faults)
+            good = msgspec.structs.asdict(read)
+            raise InvalidRequest(exchange.query_faults, reader.further(good))
         return read
 
     def decode_builtins(self, value: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -20,7 +21,7 @@ from api.platform import HttpConfig
 from api.validation import Faults, checked
 from domain.errors import InvalidInput
 from domain.money import to_yuan
-from domain.system.configuration import LEASE_ORDER, Configuration
+from domain.system.configuration import LEASE_ORDER, Configuration, change
 
 TYPES_MAX: Final = 64
 _TASK_TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -76,8 +77,19 @@ _STEPS = "By how many steps waiting may raise a task's priority."
 _SYSTEM_LOG = "For how many days lines of the system log are kept."
 
 
+def _judge(given: Mapping[str, Any], configuration: Configuration, _now: datetime) -> Faults:
+    """That the times of a lease stand in order, as far as they are times."""
+    try:
+        change(configuration, _inside(given))
+    except InvalidInput as refusal:
+        return faults_of_order(refusal)
+    return {}
+
+
 class ConfigurationRequest(RequestBody):
     """The keys to change; at least one."""
+
+    judge = _judge
 
     max_concurrent_tasks_per_user: (
         Annotated[int, Meta(ge=1, le=1_000, description=_OPEN, examples=[5])] | None
@@ -181,10 +193,14 @@ class ConfigurationItem(Struct, kw_only=True):
 
 def changes_of(request: ConfigurationRequest) -> dict[str, Any]:
     """The named keys as the domain calls them."""
+    return _inside(msgspec.structs.asdict(request))
+
+
+def _inside(given: Mapping[str, Any]) -> dict[str, Any]:
     return {
         inside: _in_fen(value) if outside == "prices_per_minute" else value
         for outside, inside in KEYS.items()
-        if (value := getattr(request, outside)) is not None
+        if (value := given.get(outside)) is not None
     }
 
 

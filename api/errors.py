@@ -6,13 +6,14 @@ nothing else; why it happened stands in the log under that id.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.types import ExceptionHandlersMap
+from litestar.response.base import ASGIResponse
+from litestar.types import ExceptionHandlersMap, Receive, Scope, Send
 
 from api.envelope import Failure
 from api.exchange import Exchange
@@ -20,8 +21,13 @@ from api.logging_setup import logger
 from api.messages import ERRORS, REASONS, Fault, Language, Text, sentence
 from api.passwords import PasswordsBusy
 from api.query import faults_of_query, handler_of
-from api.rejection import InvalidRequest, Rejection
+from api.rejection import Further, InvalidRequest, Rejection
 from api.validation import Faults
+from commands.configuration import (
+    ConfigurationNow,
+    ReadConfiguration,
+    read_configuration,
+)
 from domain.errors import InvalidInput, RateLimited, Refused
 from domain.ports import OutOfReach
 
@@ -98,10 +104,52 @@ def on_rejection(request: Request[Any, Any, Any], error: Rejection) -> Response[
     exchange = Exchange.of(request.scope)
     details = error.details
     if isinstance(error, InvalidRequest):
+        if error.further is not None:
+            return _Judged(exchange, error.faults, error.further)
         details = {"field_errors": shown_faults(error.faults, exchange.language)}
     return failure(
         exchange, error.code, text=error.message, details=details, headers=error.headers
     )
+
+
+class _Judged(Response[Failure]):
+    """A refusal that the domain is heard about first: the log may have to be asked."""
+
+    def __init__(self, exchange: Exchange, faults: Faults, further: Further) -> None:
+        super().__init__(Failure(message="", error_code="VALIDATION_ERROR", details={}))
+        self._exchange, self._faults, self._further = exchange, faults, further
+
+    def to_asgi_response(
+        self, app: Any, request: Request[Any, Any, Any], **options: Any
+    ) -> ASGIResponse:
+        """The answer, which is known when it is sent."""
+
+        async def whole() -> ASGIResponse:
+            known = on_rejection(request, InvalidRequest(await self._all()))
+            return known.to_asgi_response(app, request, **options)
+
+        return _Later(whole)
+
+    async def _all(self) -> Faults:
+        """What is known to be wrong, if the log is out of reach; else all."""
+        exchange = self._exchange
+        try:
+            now = await exchange.ask(read_configuration, ReadConfiguration(), ConfigurationNow)
+        except OutOfReach:
+            return self._faults
+        return self._further(now.configuration, exchange.platform.clock()) | self._faults
+
+
+class _Later(ASGIResponse):
+    """An answer that has to be waited for."""
+
+    def __init__(self, whole: Callable[[], Awaitable[ASGIResponse]]) -> None:
+        super().__init__(status_code=STATUSES["VALIDATION_ERROR"])
+        self._whole = whole
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Wait for it, then send it."""
+        await (await self._whole())(scope, receive, send)
 
 
 def on_refused(request: Request[Any, Any, Any], error: Refused) -> Response[Failure]:

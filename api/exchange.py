@@ -188,9 +188,17 @@ class Exchange:
             await platform.position.wait(committed.position, platform.config.position_wait_s)
         if self.is_replay:
             self.headers.append((b"idempotent-replay", b"true"))
-        if isinstance(committed.result, receipt):
-            return committed.result
-        return msgspec.convert(committed.result, receipt)
+        return _as(receipt, committed)
+
+    async def ask(
+        self, handler: Callable[[C, UnitOfWork], R], command: C, receipt: type[T]
+    ) -> T:
+        """The receipt of a command that records nothing, beside the request's own.
+
+        Raises:
+            OutOfReach: the log did not answer in time.
+        """
+        return _as(receipt, await self._commit(handler, command, None, None, None))
 
     async def note(
         self,
@@ -253,3 +261,9 @@ class Exchange:
         wait_s = self.platform.config.position_wait_s
         if not await self.platform.position.wait(int(position), wait_s):
             raise OutOfReach("the read models have not passed the wanted position")
+
+
+def _as(receipt: type[T], committed: Committed) -> T:
+    if isinstance(committed.result, receipt):
+        return committed.result
+    return msgspec.convert(committed.result, receipt)

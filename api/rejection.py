@@ -6,11 +6,16 @@ both in one envelope.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
 
 from api.messages import Text
 from api.validation import Faults
+from domain.system.configuration import Configuration
+
+Further: TypeAlias = Callable[[Configuration, datetime], Faults]
+"""What the domain has to say about the rest of a request, at a moment."""
 
 
 class Rejection(Exception):
@@ -32,11 +37,12 @@ class Rejection(Exception):
 
 
 class InvalidRequest(Rejection):
-    """Fields are wrong; it names all of them."""
+    """Fields are wrong; it names all of them, ``further`` those that only the domain judges."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, further: Further | None = None) -> None:
         super().__init__("VALIDATION_ERROR")
         self.faults = faults
+        self.further = further
 
 
 class Unauthenticated(Rejection):

@@ -18,6 +18,7 @@ from api.body import RequestBody
 from api.envelope import Envelope, shown
 from api.exchange import Exchange
 from api.fields import Amount, Description, Instant, as_utc, fen_of
+from api.judging import judge_batch
 from api.messages import Fault, Text
 from api.pagination import Page, PageNumber, PageSize, page_of
 from api.platform import Platform
@@ -48,7 +49,6 @@ ISSUED = Text("充值码已生成，请妥善保存", "Codes issued: keep them s
 REDEEMED = Text("充值成功", "Recharged")
 REVOKED = Text("充值码已作废", "Code revoked")
 
-
 _REDEEMING = refuses(
     *("CODE_EXPIRED", "CODE_EXHAUSTED", "CODE_REVOKED", "CODE_ALREADY_REDEEMED"),
     *("RESOURCE_NOT_FOUND", "RATE_LIMITED", "INVALID_STATE"),
@@ -58,6 +58,7 @@ _REDEEMING = refuses(
 class IssueRequest(RequestBody):
     """A batch of like codes."""
 
+    judge = judge_batch
     amount: Amount
     description: Description = ""
     batch_size: Annotated[int, Meta(ge=1, le=1_000, description="How many codes.")] = 1
