@@ -165,7 +165,7 @@ async def _events(
     connection: AsyncConnection[Any], entity: Entity, until: int
 ) -> AsyncIterator[Entry]:
     """The events of all its streams in the log's order, some at a time."""
-    waiting = [_of_stream(connection, stream, until) for stream in entity.streams]
+    waiting = [_of_part(connection, stream, kind, until) for _, stream, kind in entity.parts]
     heads = [(await anext(each, None), each) for each in waiting]
     while known := [(head.position, at) for at, (head, _) in enumerate(heads) if head]:
         _, first = min(known)
@@ -175,15 +175,18 @@ async def _events(
         heads[first] = (await anext(rest, None), rest)
 
 
-async def _of_stream(
-    connection: AsyncConnection[Any], stream: UUID, until: int
+async def _of_part(
+    connection: AsyncConnection[Any], stream: UUID, decider: Decider[Any], until: int
 ) -> AsyncIterator[Entry]:
+    """The events of a stream; none when another kind of thing has the id."""
     version = 0
     while True:
         wanted = {"stream": stream, "version": version, "until": until, "limit": TOGETHER}
         found = await rows(connection, OF_STREAM, wanted)
-        for row in found:
-            yield entry(row)
+        for told in map(entry, found):
+            if told.version == 1 and not decider.begins(type(decode(bytes(told.fact)))):
+                return
+            yield told
         if len(found) < TOGETHER:
             return
         version = found[-1][2]

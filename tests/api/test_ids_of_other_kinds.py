@@ -170,3 +170,25 @@ def test_an_account_is_no_task(fresh_api: LiveApi) -> None:
             refused(user.client.post(path), 404, "RESOURCE_NOT_FOUND")
             ok(admin.client.put(f"/api/admin/users/{user.user_id}", json={"balance": 7}))
             ok(user.client.post("/api/tasks", json=FREE))
+
+
+def test_whoever_reads_by_an_id_of_another_kind_finds_nothing(
+    fresh_api: LiveApi, things: Things
+) -> None:
+    found = []
+    for route in routes_of(fresh_api):
+        method, _, path = route.partition(" ")
+        parameters = [part for part in path.split("/") if part.endswith(":uuid}")]
+        if method != "GET" or len(parameters) != 1:
+            continue
+        kinds = ("user", "task", "server", "code") if "{kind:str}" in path else (None,)
+        for kind in kinds:
+            mine = kind or KIND_OF.get(parameters[0][1:-6])
+            for name, other in things.ids.items():
+                if mine in (name, None) or (mine, name) == ("user", "account"):
+                    continue
+                at = path.replace(parameters[0], str(other)).replace("{name:str}", "a.txt")
+                answer = things.admin.client.get(at.replace("{kind:str}", kind or ""))
+                if answer.status_code != 404:
+                    found.append((route, mine, name, answer.status_code))
+    assert found == []

@@ -16,6 +16,7 @@ from commands.dispatching import LoseAttempt, lose_attempt
 from commands.ingest_tasks import Config, again_after_s
 from domain.envelope import Context
 from domain.fleet.messages import ENCODER, Report, report_subject
+from domain.ids import CONFIGURATION_STREAM, account_stream
 from domain.ports import CommandWriter, Committed, OutOfReach, UnitOfWork
 from domain.tasks.events import StaleReportRefused, TaskCompleted, TaskFailed, TaskStarted
 from domain.tasks.submission import TaskOrder
@@ -100,6 +101,25 @@ async def test_a_report_in_anothers_name_is_dropped_and_counted(plant: Plant) ->
     assert plant.task(both[0].task_id).phase == "assigned"
     await honest.stop()
     await liar.stop()
+
+
+async def test_a_report_on_what_is_no_task_is_let_go_of_and_hurts_nobody(plant: Plant) -> None:
+    worker = await plant.start_worker()
+    agent = await ScriptedAgent(plant.client, await plant.server(), obedient=False).start()
+    user_id = await plant.user(balance_fen=5_000)
+    task_id = await plant.submit(user_id, VIDEO)
+    work = (await eventually(lambda: agent.assigned))[0]
+    others = (user_id, account_stream(user_id), agent.server_id, CONFIGURATION_STREAM, uuid4())
+    for other in others:
+        lie = replace(work, task_id=other)
+        said: list[Report] = [agent.began(lie), agent.advanced(lie, 50), agent.ended(lie)]
+        await asyncio.gather(*(agent.insist(report) for report in said))
+    assert len(worker.loop("ingest.tasks")._defects) == 0
+    await agent.insist(agent.began(work))
+    await agent.insist(agent.ended(work))
+    assert plant.task(task_id).phase == "completed"
+    assert plant.wallet(user_id).held_fen == 0
+    await agent.stop()
 
 
 async def test_what_cannot_be_read_is_dropped_and_blocks_nobody(plant: Plant) -> None:
