@@ -128,6 +128,8 @@ def test_ctrl_c_is_quiet(
     mine = {"OWL_API_URL": api.url, "OWL_API_TOKEN": user.token}
     mine |= {"XDG_CONFIG_HOME": str(tmp_path)}
     pty, terminal = os.openpty()
+    # a suite that runs in the background ignores Ctrl-C, and so would whatever it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     program = subprocess.Popen(
         [sys.executable, "-m", "api.cli", *words],
         env=os.environ
