@@ -41,6 +41,13 @@ COMPRESSED: Final = Text(
     "A compressed body is not taken: send it without Content-Encoding",
 )
 
+NOT_ASCII: Final = Text(
+    "地址中有未编码的非 ASCII 字符，请按 UTF-8 做百分号编码后重试，"
+    "例如 ?search=%E9%98%9F%E5%88%97",
+    "The address has characters beyond ASCII: percent-encode them as UTF-8,"
+    " such as ?search=%E9%98%9F%E5%88%97",
+)
+
 ERRORS: Final[dict[str, Text]] = {
     "INVALID_CREDENTIALS": Text(
         "无效的认证凭据，请重新登录", "Invalid credentials: log in again"

@@ -7,20 +7,24 @@ Sources: RFC 9112 §3 and §6 (what is no message), CWE-400 (slow and endless re
 
 from __future__ import annotations
 
+import re
 import secrets
+import sys
 from asyncio import TimerHandle, Transport
 from typing import Final
 
 import msgspec
+from httptools import HttpParserInvalidURLError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.envelope import Failure
 from api.hanging_up import ABORT, EXTENSION
-from api.messages import ERRORS
+from api.messages import ERRORS, NOT_ASCII, language_of
 
 REQUEST_S: Final = 30.0
 HEAD_BYTES_MAX: Final = 64 * 1024
 _CODE: Final = "BAD_REQUEST"
+_LANGUAGE = re.compile(rb"^accept-language:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -29,6 +33,7 @@ class BoundedProtocol(HttpToolsProtocol):
     request_s = REQUEST_S
     _head_bytes = 0
     _in_head = False
+    _heard = b""
     _due: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
@@ -43,7 +48,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came, unless the head has no end."""
+        self._heard = data
         super().data_received(data)
+        self._heard = b""
         if not self._in_head or self.transport.is_closing():
             return
         self._head_bytes += len(data)
@@ -69,9 +76,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Say that it is no request, and hang up: what follows on the line means nothing."""
-        body = msgspec.json.encode(
-            Failure(message=ERRORS[_CODE].zh, error_code=_CODE, details={})
-        )
+        failure = Failure(message=self._reason(), error_code=_CODE, details={})
+        body = msgspec.json.encode(failure)
         head = (
             "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\nX-Request-ID: {secrets.token_hex(16)}\r\n"
@@ -80,6 +86,13 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
+
+    def _reason(self) -> str:
+        """What to do about it; where the address is at fault for its letters, that."""
+        is_address = isinstance(sys.exc_info()[1], HttpParserInvalidURLError)
+        text = NOT_ASCII if is_address and not self._heard.isascii() else ERRORS[_CODE]
+        wanted = _LANGUAGE.search(self._heard)  # nothing was parsed, so there are no headers
+        return text.in_language(language_of(wanted[1].decode("latin-1") if wanted else ""))
 
     def _expect_request(self) -> None:
         self._expect_nothing()

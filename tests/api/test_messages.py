@@ -19,6 +19,7 @@ from api.messages import (
     ERRORS,
     FAULTS,
     LABELS,
+    NOT_ASCII,
     REASONS,
     Fault,
     Language,
@@ -135,6 +136,7 @@ SAID: dict[str, Text] = {
     "login": auth.WRONG,
     "change-password": users.WRONG,
     "compressed": COMPRESSED,
+    "not_ascii": NOT_ASCII,
 }
 
 

@@ -68,6 +68,25 @@ def test_what_is_no_http(api: LiveApi, request_: bytes) -> None:
         refused_on_the_wire(said(connection))
 
 
+@pytest.mark.parametrize("cut", [0, 40])
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [(b"", "百分号编码"), (b"Accept-Language: en\r\n", "percent-encode")],
+)
+def test_an_address_beyond_ascii_is_told_to_be_encoded(
+    api: LiveApi, language: bytes, words: str, cut: int
+) -> None:
+    """C1.22"""
+    target = "/api/logs/system?level=ERROR&search=队列".encode()
+    whole = b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n" + language + b"\r\n"
+    with line(api) as connection:
+        connection.sendall(whole[:cut])
+        connection.sendall(whole[cut:])
+        answer = json.loads(said(connection).partition(b"\r\n\r\n")[2])
+    assert answer["error_code"] == "BAD_REQUEST"
+    assert words in answer["message"]
+
+
 @pytest.mark.parametrize("chunk", [b"zz\r\n{}\r\n0\r\n\r\n", b"f" * 19 + b"\r\n", b"-1\r\n"])
 def test_chunks_that_are_none(api: LiveApi, chunk: bytes) -> None:
     """C1.22"""
