@@ -27,6 +27,7 @@ from api.routes import (
     audit,
     audit_entities,
     audit_log,
+    audit_signed,
     audit_whole,
     auth,
     configuration,
@@ -56,6 +57,7 @@ _CHAPTERS = (
     audit,
     audit_entities,
     audit_log,
+    audit_signed,
     audit_whole,
     projections,
 )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 
+from domain.audit.checkpoint import KEY_ID_BYTES, Checkpoint, parts
+from domain.audit.rotation import KeyChain
 from projections.audit.entity import ChangedStream, Step
+from projections.audit.stored import SignedThen
 from projections.audit.story import Entry
 from projections.audit.trace import Traced
 
@@ -82,3 +87,60 @@ class ConsistencyProof(Struct, kw_only=True):
     proof: list[str]
     old_root: str
     root: str
+
+
+class ListedKey(Struct, frozen=True, kw_only=True):
+    """``since``: the size of the first checkpoint that it signs.
+
+    From there on ``rotation`` is in the log: the statement that names this key, signed by the
+    one before it and by this one, a C2SP note; null for the log's first key.
+    """
+
+    key: str
+    since: int
+    signs_now: bool
+    rotation: str | None
+
+
+def listed_keys(chain: KeyChain) -> list[ListedKey]:
+    """The keys of a log, oldest first."""
+    notes = [None, *(link.note for link in chain.links)]
+    return [
+        ListedKey(key=str(key), since=since, signs_now=key == chain.newest, rotation=note)
+        for (since, key), note in zip(chain.keys, notes, strict=True)
+    ]
+
+
+class ListedCheckpoint(Struct, frozen=True, kw_only=True):
+    """``key_id`` is that of the verifier key that signed it; ``note`` is what it signed."""
+
+    size: int
+    signed_at: datetime
+    root: str
+    key_id: str
+    note: str
+
+
+class CheckpointPage(Struct, kw_only=True):
+    """Signed checkpoints, the newest last; older ones with ``at=next_at`` until it is null."""
+
+    items: list[ListedCheckpoint]
+    next_at: int | None
+
+
+def listed_checkpoints(newest_first: Sequence[SignedThen], limit: int) -> CheckpointPage:
+    """The newest ``limit`` of those that were found, which are one more if there are more."""
+    items = []
+    for each in reversed(newest_first[:limit]):
+        text, signatures = parts(each.note)
+        items.append(
+            ListedCheckpoint(
+                size=each.size,
+                signed_at=each.signed_at,
+                root=Checkpoint.parse(text).root.hex(),
+                key_id=signatures[0][1][:KEY_ID_BYTES].hex(),
+                note=each.note,
+            )
+        )
+    more = len(newest_first) > limit
+    return CheckpointPage(items=items, next_at=newest_first[limit].size if more else None)

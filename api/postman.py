@@ -53,6 +53,7 @@ BY_HAND: Final = frozenset(
         *("users_change_own_password", "fleet_enrol", "artifacts_read_artifact"),
         *("logs_read_task_log", "projections_act", "projections_rebuild"),
         *("audit_log_read_checkpoint", "audit_log_read_tile"),
+        *("audit_signed_read_receipt", "audit_signed_read_receipt_by_id"),
         *("audit_log_read_inclusion", "audit_log_read_consistency"),
         "audit_whole_export_bundle",
     }

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 
 from commands.event_log.log import EventLog
+from commands.signatures import SigningKey
 from domain.audit.refold import Refold
 from domain.envelope import Recorded
 from domain.ports import EventFeed
@@ -30,31 +31,34 @@ from tests.stack import LiveStack
 
 
 @contextmanager
-def proved_database(stack: LiveStack) -> Iterator[str]:
-    """A fresh database; what was written into it is proved before it goes."""
+def proved_database(stack: LiveStack, *keys: SigningKey) -> Iterator[str]:
+    """A fresh database; what was written into it is proved before it goes.
+
+    With ``keys``, any of them may sign it by then; the first one is held.
+    """
     database_url = stack.create_database()
     try:
         yield database_url
-        prove(database_url)
+        prove(database_url, *keys)
     finally:
         stack.drop_database(database_url)
 
 
-def prove(database_url: str) -> int:
+def prove(database_url: str, *keys: SigningKey) -> int:
     """Everything that can be proved of the log; how many events that was about."""
     with StoredLog.open(database_url) as log:
         head = log.head()
     if not head:
         return 0
-    prove_the_log(database_url, head)
+    prove_the_log(database_url, head, *keys)
     prove_the_read_models(database_url)
     prove_the_money(database_url, head)
     return head
 
 
-def prove_the_log(database_url: str, head: int) -> None:
+def prove_the_log(database_url: str, head: int, *keys: SigningKey) -> None:
     """Whole, unaltered since it was signed, and every rule held at every event."""
-    assert asyncio.run(sign_all(database_url, events_max=4096)) == head
+    assert asyncio.run(sign_all(database_url, *keys, events_max=4096)) == head
     key = verifier_key(database_url)
     with StoredLog.open(database_url) as log:
         found = Verification(log, key=key, refold=Refold()).run()

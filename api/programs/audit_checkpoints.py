@@ -6,25 +6,15 @@ from datetime import datetime
 from typing import Any
 
 import click
-from msgspec import Struct
 
+from api.audit_shapes import listed_checkpoints
 from api.programs.audit_asking import MOMENT
 from api.programs.audit_log import as_json, opened_log, print_json
 from api.programs.failing import ProgramFailed
 from api.programs.options import with_database
-from domain.audit.checkpoint import Checkpoint, parts
 
 LISTED = 20
 at_moment = click.option("--at", type=MOMENT, help="As it was at this position or time.")
-
-
-class ListedCheckpoint(Struct, frozen=True, kw_only=True):
-    """``key_id`` is that of the verifier key that signed it."""
-
-    size: int
-    signed_at: datetime
-    root: str
-    key_id: str
 
 
 @click.command()
@@ -57,19 +47,12 @@ def checkpoints(
     """List what the notary has signed, the newest last; `checkpoint --at` prints one whole."""
     with opened_log(options) as (_, log):
         found = log.checkpoints_upto(at, limit + 1)
-    listed = []
-    for each in reversed(found[:limit]):
-        text, signatures = parts(each.note)
-        root = Checkpoint.parse(text).root.hex()
-        key_id = signatures[0][1][:4].hex()
-        listed.append(
-            ListedCheckpoint(size=each.size, signed_at=each.signed_at, root=root, key_id=key_id)
-        )
+    listed = listed_checkpoints(found, limit)
     if as_json:
-        print_json(listed)
+        print_json(listed.items)
         return
-    for one in listed:
+    for one in listed.items:
         signed_at = one.signed_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         click.echo(f"{one.size:>10}  {signed_at}  {one.root}  key {one.key_id}")
-    if len(found) > limit:
-        click.echo(f"the newest {limit}; older ones: --at {found[limit].size}", err=True)
+    if listed.next_at is not None:
+        click.echo(f"the newest {limit}; older ones: --at {listed.next_at}", err=True)

@@ -7,8 +7,8 @@ import getpass
 from typing import Any
 
 import click
-from msgspec import Struct
 
+from api.audit_shapes import listed_keys
 from api.database import prepare_database
 from api.keys import load_keys, next_audit_seed, take_next_audit_seed
 from api.logging_setup import set_up_logging
@@ -34,25 +34,13 @@ def keys() -> None:
     """List the keys that have signed the log; change the one that signs."""
 
 
-class ListedKey(Struct, frozen=True, kw_only=True):
-    """``since``: the size of the first checkpoint that it signs."""
-
-    key: str
-    since: int
-    signs_now: bool
-
-
 @keys.command(name="list")
 @as_json
 @with_database
 def list_keys(as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """List every key that has signed the log, oldest first: one of them held is enough."""
     with opened_log(options) as (settings, log):
-        chain = log_keys(settings, log)
-    found = [
-        ListedKey(key=str(key), since=since, signs_now=key == chain.newest)
-        for since, key in chain.keys
-    ]
+        found = listed_keys(log_keys(settings, log))
     if as_json:
         print_json(found)
         return

@@ -24,7 +24,6 @@ from api.policy import READER
 from api.refusals import refuses
 from api.rejection import InvalidRequest, Rejection
 from domain.audit.canonical import envelope_of
-from domain.audit.checkpoint import VerifierKey
 from domain.audit.merkle import HASH_BYTES, Hash
 from domain.audit.tiles import WIDTH, TilesMissing
 from domain.errors import NotFound
@@ -53,16 +52,15 @@ Size = Annotated[
 ]
 
 
-@get("/key", opt=READER | {"media_types": (TEXT,)})
+@get("/key", opt=READER | refuses("INVALID_STATE") | {"media_types": (TEXT,)})
 async def read_key(exchange: NamedDependency[Exchange]) -> Response[bytes]:
-    """获取日志公钥: the key that checkpoints and bundles are signed with, one line.
+    """获取日志公钥: the key that checkpoints and bundles are signed with now, one line.
 
     Keep it, and compare it with what you were given elsewhere: whoever serves it could lie.
     """
     await accessed(exchange)
-    key = exchange.platform.notary_keys.own.public_key
-    name = await _asked(exchange, lambda log: log.origin())
-    return _plain(f"{VerifierKey(name, key)}\n".encode(), TEXT)
+    keys = await exchange.desk.stored.keys(within_s=exchange.deadline_s)
+    return _plain(f"{keys.newest}\n".encode(), TEXT)
 
 
 @get("/checkpoint", opt=READER | refuses("RESOURCE_NOT_FOUND") | {"media_types": (TEXT,)})

@@ -145,6 +145,7 @@ def test_every_answer_of_the_audit_interface_is_one_event(
         "{kind}": "user",
         "{entity_id}": user,
         "{cause}": "1",
+        "{account}": user,
         "{level}": "0",
         "{number}": "000.p/1",
     }
