@@ -25,7 +25,9 @@ from domain.fleet.messages import (
     RunningTask,
 )
 from domain.ids import READ_MODELS_STREAM, account_stream
+from domain.system.accesses import AuditAccessed, AuditTailEnded, LoginRefused, LogRead
 from domain.system.events import ReadModelSwitched
+from domain.system.log_keys import LogKeyRotated
 from domain.tasks.task import TASK
 from domain.telemetry.events import HeartbeatReceived, TaskOutputReceived
 from domain.wallet.wallet import WALLET, adjust
@@ -43,6 +45,29 @@ class RandomFarm(Farm):
         for _ in range(steps):
             self._anything()
         return self.events
+
+    def _look(self, user: UUID) -> None:
+        """Somebody looks, or knocks: each time a stream of its own."""
+        asked = self.random.choice(("/api/logs/system?level=ERROR", "/api/logs/user-actions"))
+        fact = self.random.choice(
+            (
+                AuditAccessed(user_id=user, asked="/api/audit/events", after=3, until=9),
+                AuditTailEnded(user_id=user, upto=9, sent=2, reason="left"),
+                LogRead(user_id=user, asked=asked, search="夜"),
+                LoginRefused(
+                    account=self.fresh(), address=self.fresh(), reason="unknown", untold=2
+                ),
+                LoginRefused(
+                    account=self.fresh(),
+                    address=self.fresh(),
+                    reason="wrong_password",
+                    user_id=user,
+                    closed_until=self.now,
+                ),
+                LogKeyRotated(note="a statement\n\n- by two\n"),
+            )
+        )
+        self.say(self.fresh(), fact)
 
     def _anything(self) -> None:
         random = self.random
@@ -108,6 +133,7 @@ class RandomFarm(Farm):
                     at_position=len(self.events),
                 ),
             ),
+            lambda: self._look(user),
             *[lambda: self._let_pass(timedelta(seconds=100))] * 2,
             lambda: self.register() if len(self.users) < 5 else None,
             lambda: self.issue(

@@ -94,14 +94,14 @@ def killed_often(url: str, kills: int, seed: int, *, longest_s: float) -> set[st
     return steps
 
 
-def test_killed_at_twenty_random_points_it_ends_with_the_rows_of_the_live_ones(
+def test_killed_at_eight_random_points_it_ends_with_the_rows_of_the_live_ones(
     database_url: str,
 ) -> None:
     prepare(database_url)
     with psycopg.connect(database_url) as connection:
         insert(connection, played(7, EVENTS).stored())
     project_live(database_url)
-    steps = killed_often(database_url, 20, seed=7, longest_s=0.8)
+    steps = killed_often(database_url, 8, seed=7, longest_s=0.8)
     assert "folding" in steps
     for rebuilt in rebuild_all(database_url):
         assert (rebuilt.compared, rebuilt.differing) == (True, ())

@@ -60,7 +60,7 @@ def test_live_and_rebuilt_rows_are_those_of_the_naive_fold(
 
 
 def test_the_random_histories_reach_every_fact_that_a_fold_knows() -> None:
-    histories = [RandomFarm(seed).happen(400) for seed in range(12)]
+    histories = [RandomFarm(seed).happen(400) for seed in range(24)]
     happened = {
         type(event.fact) for events in (*histories, telemetry(0, 50)) for event in events
     }
