@@ -2,11 +2,10 @@
 
     python owl_verify.py BUNDLE KEY [CHECKPOINT]
 
-KEY is a verifier key of the log (`owl audit key`), as text or a file, the newest or an older one;
-CHECKPOINT an older one that you kept: then the bundle must go on from the history that you have
-seen. Exit code 0: all is as it was signed. 1: something is not, and which event. 2: wrong usage.
-Needs Python 3.9 and `cryptography`; shares no code with the program that made the bundle. Sources:
-RFC 6962 (the tree), C2SP signed-note and tlog-checkpoint (what is signed).
+KEY is a verifier key of the log (`owl audit key`), new or old, as text or a file; CHECKPOINT one
+that you kept, from which the bundle must go on. Exit code 0: all is as it was signed. 1: something
+is not, and which event. 2: wrong usage. Needs Python 3.9 and `cryptography`; shares no code with
+the program. Sources: RFC 6962 (the tree), C2SP signed-note and tlog-checkpoint (what is signed).
 """
 
 import base64
@@ -33,17 +32,13 @@ def sha256(*data):
 
 
 def unbase64(text):
-    data = base64.b64decode(text, validate=True)
-    need(base64.b64encode(data).decode() == text, "not canonical base64")
+    need(base64.b64encode(data := base64.b64decode(text)).decode() == text, "not canonical base64")
     return data
 
 
-def packed(value):
-    """MessagePack, shortest forms, of the few kinds that an envelope holds."""
-    if value is None:
-        return b"\xc0"
-    if isinstance(value, bytes):
-        return b"\xc4" + bytes([len(value)]) + value
+def packed(value):  # MessagePack, shortest forms, of the few kinds that an envelope holds
+    if value is None or isinstance(value, bytes):
+        return b"\xc0" if value is None else b"\xc4" + bytes([len(value)]) + value
     data = value.encode() if (text := isinstance(value, str)) else b""
     number, kind, short, fix = (len(data), 0xD9, 32, 0xA0) if text else (value, 0xCC, 128, 0)
     if number < short:
@@ -52,8 +47,7 @@ def packed(value):
     return bytes([kind + step]) + number.to_bytes(1 << step, "big") + data
 
 
-def leaf_of(line, position):
-    """The leaf of an event, from its line in the bundle."""
+def leaf_of(line, position):  # the leaf of an event, from its line in the bundle
     event = json.loads(line)
     state, digest = event.pop("state", None), event.pop("state_sha256", None)
     need((state is None) != (digest is None) and set(event) == set(FIELDS), "not an event")
@@ -127,8 +121,7 @@ def checkpoint_of(note, keys):
     return origin, int(size), unbase64(root)
 
 
-def members(file):
-    """Offset and size of each file of a bundle, which has one canonical form."""
+def members(file):  # offset and size of each file of a bundle, which has one canonical form
     found = {}
     for name in FILES:
         head, info = file.read(512), tarfile.TarInfo(name)
@@ -163,7 +156,7 @@ def verify_bundle(file, events, key, held):
     first, last, tree = manifest["first"], manifest["last"], Tree()
     said = (manifest["form"], manifest["size"]) == (1 + (len(keys) > 1), size)
     need(said and 1 <= first <= last <= size, "the manifest is of another checkpoint")
-    _, met, seen = checkpoint_of(held, keys) if held else (origin, first - 1, None)
+    _, met, seen = checkpoint_of(held, keys) if held is not None else (origin, first - 1, None)
     need(first - 1 <= met <= last, "the bundle does not meet your checkpoint")
     bad = [name for name in FILES[:-1] if not is_whole(file, at[name], manifest["files"][name])]
     need(not set(bad) - {"events.jsonl"}, f"damaged: {bad}")
@@ -189,9 +182,16 @@ def verify_bundle(file, events, key, held):
 def main(bundle, key, checkpoint=None):
     try:
         key = (Path(key).read_text(encoding="utf-8") if Path(key).exists() else key).strip()
-        held = checkpoint and Path(checkpoint).read_text(encoding="utf-8")
-        with open(bundle, "rb") as file, open(bundle, "rb") as events:
-            print(verify_bundle(file, events, key, held))
+        need(key.count("+") > 1, f"{key[:60]!r} is no verifier key, nor a file that holds one")
+        held = None if checkpoint is None else Path(checkpoint).read_text(encoding="utf-8")
+        need(held is None or held.count("\n") > 3, f"{checkpoint} is no checkpoint")
+        file, events = open(bundle, "rb"), open(bundle, "rb")
+        is_parquet = b"events.parquet\0" in events.read(1 << 16)
+        need(not is_parquet, "this is a Parquet bundle: owl audit verify-bundle")
+    except (OSError, ValueError) as why:
+        sys.exit(print(why, file=sys.stderr) or 2)
+    try:
+        print(verify_bundle(file, events, key, held))
     except Exception as why:
         sys.exit(f"WRONG: {str(why) or 'a signature is not by this key'}")
 

@@ -1,0 +1,41 @@
+"""What the single-file verifier cannot read it names, as the program does; it accuses nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.audit.conftest import Notarised, Owl
+from tests.audit.test_bundle import bundled, script
+
+
+def test_what_the_single_file_cannot_read_is_named_and_accuses_nobody(
+    notarised: Notarised, tmp_path: Path
+) -> None:
+    key, empty = str(notarised.key), tmp_path / "empty"
+    path = bundled(notarised, tmp_path / "b.owlb", 301, 320)
+    columns = bundled(notarised, tmp_path / "p.owlb", 301, 320, form="parquet")
+    empty.write_text("")
+    for said, words in (
+        (script(path, key, str(empty)), "empty is no checkpoint"),
+        (script(path, key, ""), "directory"),
+        (script(path, key, "nowhere"), "No such file"),
+        (script(path, str(empty)), "is no verifier key"),
+        (script(path, "no key"), "is no verifier key, nor a file"),
+        (script(tmp_path / "nowhere", key), "No such file"),
+        (script(columns, key), "this is a Parquet bundle: owl audit verify-bundle"),
+    ):
+        assert (said.returncode, said.stdout) == (2, "")
+        assert words in said.stderr
+        assert "WRONG" not in said.stderr
+        assert "Traceback" not in said.stderr
+
+
+def test_an_empty_checkpoint_is_refused_by_both_programs(
+    owl: Owl, notarised: Notarised, tmp_path: Path
+) -> None:
+    """What a failed download leaves must not turn the comparison off."""
+    path, empty = bundled(notarised, tmp_path / "b.owlb", 301, 320), tmp_path / "empty"
+    empty.write_text("")
+    bundle = (str(path), "--pub", str(notarised.key), "--prev", str(empty))
+    assert str(empty) in owl("verify-bundle", *bundle, code=2).stderr
+    assert script(path, str(notarised.key), str(empty)).returncode == 2
