@@ -15,6 +15,7 @@ import psycopg
 import structlog
 
 from api.rebuilding import Operating
+from api.verified_words import sentence
 from commands.event_log.log import EventLog
 from domain.envelope import Actor, Recorded
 from domain.ids import READ_MODELS_STREAM
@@ -26,7 +27,7 @@ from projections.exclusive import BeingRebuilt
 from projections.fingerprint import fingerprint
 from projections.read_model import ReadModel
 from projections.switching import NoWayBack
-from projections.verifying import NothingBeside, Verified
+from projections.verifying import NothingBeside
 from projections.versions import superseded
 
 LOG = structlog.get_logger(__name__)
@@ -121,7 +122,7 @@ class Ordering:
                 _insist(await operating.cancel(model), "nothing is being built of it")
                 return "what was built is thrown away"
             case "verify":
-                return _sentence(await operating.verify(model))
+                return sentence(await operating.verify(model))
             case "switch":
                 switched = await operating.switch(model)
                 return f"generation {switched.before_generation} → {switched.after_generation}"
@@ -186,11 +187,3 @@ def actor_of(written: str) -> Actor:
 def _insist(possible: bool, why_not: str) -> None:  # noqa: FBT001 - the condition itself
     if not possible:
         raise NotObeyed(why_not)
-
-
-def _sentence(found: Verified) -> str:
-    sides = f"generations {found.live_generation} and {found.other_generation}"
-    if found.differing:
-        tables = ", ".join(found.differing)
-        return f"{sides} differ in {tables} at position {found.at_position}"
-    return f"{sides} are equal at position {found.at_position}, checksum {found.checksum}"

@@ -20,6 +20,7 @@ from projections.comparing import (
     live_snapshot,
     shown,
 )
+from projections.contrasting import Contrast, contrast
 from projections.exclusive import sole
 from projections.fingerprint import fingerprint
 from projections.following import Follower
@@ -46,17 +47,24 @@ RESUME: Final = """
     RETURNING was.stopped_at
 """
 TRIES: Final = 100
+TRIES_UNFED: Final = 20
+"""Live rows by other folds may stand still: no program that runs here may have them."""
 PAUSE_S: Final = 0.05
 BATCH_EVENTS: Final = 2_000
 ROWS_KEPT: Final = 50_000
 
 
 class NothingBeside(Exception):
-    """There is no other generation by the same folds to compare with, or to show."""
+    """There is no other generation to compare with, or to show."""
 
 
 class Verified(Struct, frozen=True, kw_only=True):
-    """``differing`` names for each table that differs the buckets, of 256, that do."""
+    """``differing`` names for each table that differs the buckets, of 256, that do.
+
+    Where other folds made the live rows, ``contrast`` says how the two differ; there are no
+    buckets and no checksum then. ``live_position`` is where those rows stand: behind
+    ``at_position`` only if no program that runs has the folds that made them.
+    """
 
     read_model: str
     live_generation: int
@@ -65,6 +73,8 @@ class Verified(Struct, frozen=True, kw_only=True):
     checksum: str
     differing: dict[str, tuple[int, ...]]
     differences: tuple[Difference, ...]
+    live_position: int
+    contrast: Contrast | None
     seconds: float
 
 
@@ -74,21 +84,31 @@ def verify(
     """Compare as of one position; ``limit`` is how many rows that differ are looked up.
 
     Raises:
-        NothingBeside: there is no other generation by the live one's folds.
+        NothingBeside: there is no other generation.
         BeingRebuilt: somebody builds it just now.
     """
     began = time.monotonic()
     with sole(conninfo, [read_model]), _sides(conninfo, feed, read_model) as sides:
-        live, other, position = sides
-        found = compare(live, other, read_model)
+        live, other = sides.live, sides.other
+        found: Contrast | None = None
+        differing: dict[str, tuple[int, ...]]
+        if sides.of_other_folds:
+            found, rows = contrast(live, other, read_model, limit)
+            checksum, differing = "", dict.fromkeys(found.differing, ())
+        else:
+            comparison = compare(live, other, read_model)
+            rows = differences(live, other, read_model, comparison, limit)
+            checksum, differing = comparison.checksum, comparison.differing
         return Verified(
             read_model=read_model.name,
             live_generation=live.generation,
             other_generation=other.generation,
-            at_position=position,
-            checksum=found.checksum,
-            differing=found.differing,
-            differences=differences(live, other, read_model, found, limit),
+            at_position=sides.at_position,
+            checksum=checksum,
+            differing=differing,
+            differences=rows,
+            live_position=sides.live_position,
+            contrast=found,
             seconds=time.monotonic() - began,
         )
 
@@ -147,34 +167,43 @@ def resume(connection: psycopg.Connection[Any], read_model: str) -> int | None:
     return None if row is None else int(row[0])
 
 
+class _Sides(Struct, frozen=True, kw_only=True):
+    live: Side
+    other: Side
+    at_position: int
+    live_position: int
+    of_other_folds: bool = False
+
+
 @contextmanager
-def _sides(
-    conninfo: str, feed: EventFeed, read_model: ReadModel
-) -> Iterator[tuple[Side, Side, int]]:
+def _sides(conninfo: str, feed: EventFeed, read_model: ReadModel) -> Iterator[_Sides]:
     generation = _built(conninfo, read_model)
     if generation is None:
         with _kept(conninfo, read_model) as sides:
             yield sides
         return
-    for _ in range(TRIES):
+    for tried in range(TRIES):
         with live_snapshot(conninfo, read_model) as (live, at):
-            if at.fingerprint != fingerprint(read_model):
-                raise NothingBeside(
-                    f"the live rows of {read_model.name} were made by other folds: nothing to"
-                    " compare; owl projections switch shows what was built"
-                )
-            if at.position >= generation.position:
+            is_other = at.fingerprint != fingerprint(read_model)
+            stands_still = is_other and (at.stopped or tried >= TRIES_UNFED)
+            if at.position >= generation.position or stands_still:
                 with closing(_follower(conninfo, feed, generation)) as follower:
                     follower.follow(at.position)
                 with shown(conninfo, generation.generation) as other:
-                    yield live, other, at.position
+                    yield _Sides(
+                        live=live,
+                        other=other,
+                        at_position=generation.position,
+                        live_position=at.position,
+                        of_other_folds=is_other,
+                    )
                 return
         time.sleep(PAUSE_S)
     raise NothingBeside(f"the live rows of {read_model.name} lag behind what was built")
 
 
 @contextmanager
-def _kept(conninfo: str, read_model: ReadModel) -> Iterator[tuple[Side, Side, int]]:
+def _kept(conninfo: str, read_model: ReadModel) -> Iterator[_Sides]:
     """Both of one snapshot; they are fed together, so mostly stand at one position."""
     for _ in range(TRIES):
         with live_snapshot(conninfo, read_model) as (live, at):
@@ -185,7 +214,12 @@ def _kept(conninfo: str, read_model: ReadModel) -> Iterator[tuple[Side, Side, in
                     f" owl projections rebuild {read_model.name} --switch manual makes one"
                 )
             if kept[1] == at.position:
-                yield live, Side(live.connection, kept[0]), at.position
+                yield _Sides(
+                    live=live,
+                    other=Side(live.connection, kept[0]),
+                    at_position=at.position,
+                    live_position=at.position,
+                )
                 return
         time.sleep(PAUSE_S)
     raise NothingBeside(f"the kept generation of {read_model.name} does not keep up")

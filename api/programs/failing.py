@@ -32,6 +32,10 @@ class CalledWrongly(ProgramFailed):
     exit_code = 2
 
 
+class NotCompared(CalledWrongly):
+    """There is nothing to compare: that must not look like a difference."""
+
+
 class Unreachable(ProgramFailed):
     """The database, the broker or a key is not there."""
 

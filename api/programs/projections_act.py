@@ -9,7 +9,7 @@ import click
 import msgspec
 from rich.table import Table
 
-from api.programs.failing import ProgramFailed
+from api.programs.failing import NotCompared, ProgramFailed
 from api.programs.options import with_database
 from api.programs.projections_open import (
     as_json,
@@ -18,8 +18,10 @@ from api.programs.projections_open import (
     opened,
     print_table,
 )
+from api.verified_words import sentence
 from projections.comparing import Difference
-from projections.verifying import Verified
+from projections.exclusive import BeingRebuilt
+from projections.verifying import NothingBeside, Verified
 
 SHOWN = 20
 
@@ -31,7 +33,10 @@ def _verified(options: dict[str, Any], name: str, limit: int) -> Verified:
             async with opening.operating() as operating:
                 return await operating.verify(model_named(name), limit)
 
-        return asyncio.run(compare())
+        try:
+            return asyncio.run(compare())
+        except (NothingBeside, BeingRebuilt) as error:
+            raise NotCompared(str(error)) from error
 
 
 @click.command()
@@ -39,18 +44,22 @@ def _verified(options: dict[str, Any], name: str, limit: int) -> Verified:
 @as_json
 @with_database
 def verify(name: str, *, as_json: bool, **options: Any) -> None:
-    """Compare NAME's other generation with the live one, as of one position, by 256 checksums.
+    """Compare NAME's other generation with the live one, as of one position.
 
-    The other one is what was built and waits, or what is kept for the way back. Exit code 1
-    when they differ.
+    The other one is what was built and waits, or what is kept for the way back. By the same
+    folds 256 checksums a table must be equal; by other folds it is told how many rows differ,
+    and in which columns. Exit codes: 0 nothing differs, 1 rows, columns or tables do, 2 wrong
+    usage or nothing to compare with.
     """
     found = _verified(options, name, 0)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
     else:
-        click.echo(_sentence(found))
+        click.echo(sentence(found))
     if found.differing:
-        raise ProgramFailed(f"rows differ: owl projections diff {name} names them")
+        of_other_folds = found.contrast is not None
+        what = "rows by other folds differ" if of_other_folds else "rows differ"
+        raise ProgramFailed(f"{what}: owl projections diff {name} names them")
 
 
 @click.command()
@@ -61,16 +70,20 @@ def verify(name: str, *, as_json: bool, **options: Any) -> None:
 @as_json
 @with_database
 def diff(name: str, *, limit: int, as_json: bool, **options: Any) -> None:
-    """Name the rows of NAME that differ, and in which columns; exit code 1 if any do."""
+    """Name the rows of NAME that differ, and in which columns; of other folds' rows some.
+
+    Exit codes: 0 nothing differs, 1 rows, columns or tables do, 2 wrong usage or nothing to
+    compare with.
+    """
     found = _verified(options, name, limit)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
     elif not found.differing:
-        click.echo(_sentence(found))
+        click.echo(sentence(found))
     else:
         print_table(_table(found.differences))
     if found.differing:
-        raise ProgramFailed(_sentence(found))
+        raise ProgramFailed(sentence(found))
 
 
 @click.command()
@@ -120,18 +133,6 @@ def drop_old(name: str, **options: Any) -> None:
     if not dropped:
         raise ProgramFailed(f"of {name} nothing is kept")
     click.echo(f"{name}: dropped generation {', '.join(map(str, dropped))}")
-
-
-def _sentence(found: Verified) -> str:
-    sides = f"generations {found.live_generation} (live) and {found.other_generation}"
-    at = f"at position {found.at_position:,}"
-    if not found.differing:
-        return f"{found.read_model}: {sides} are equal {at}, checksum {found.checksum}"
-    tables = ", ".join(
-        f"{table} (bucket {', '.join(map(str, buckets[:5]))})"
-        for table, buckets in found.differing.items()
-    )
-    return f"{found.read_model}: {sides} differ {at} in {tables}"
 
 
 def _table(differences: tuple[Difference, ...]) -> Table:
