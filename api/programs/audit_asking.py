@@ -18,6 +18,7 @@ from msgspec import Struct
 from api.client.wording import clean
 from api.programs.audit_log import print_json
 from api.programs.failing import Unreachable, in_words
+from api.programs.missing_tables import in_words_of
 from api.programs.options import database_of, settings_from
 from domain.money import FEN_PER_YUAN
 from projections.audit.entity import Entity, NoEntity
@@ -119,7 +120,7 @@ def asked(options: dict[str, Any], read: Callable[[Connection], Awaitable[R]]) -
         except psycopg.OperationalError as error:
             raise Unreachable(f"the database is out of reach: {error}") from error
         except psycopg.errors.UndefinedTable as error:
-            raise Unreachable(f"the database holds no log: {error}") from error
+            raise Unreachable(in_words_of(error)) from error
         except KeyboardInterrupt:
             sys.exit(0)
 

@@ -13,6 +13,7 @@ import psycopg
 
 from api.keys import KeysMissing, load_keys
 from api.programs.failing import CalledWrongly, Unreachable, in_words
+from api.programs.missing_tables import in_words_of
 from api.programs.options import database_of, settings_from
 from api.settings import Settings
 from commands.signatures import KeysAtHand, SigningKey, SigningKeyMissing
@@ -43,7 +44,7 @@ def opened_log(options: dict[str, Any]) -> Iterator[tuple[Settings, StoredLog]]:
         except psycopg.OperationalError as error:
             raise Unreachable(f"the database is out of reach: {error}") from error
         except psycopg.errors.UndefinedTable as error:
-            raise Unreachable(f"the database holds no log: {error}") from error
+            raise Unreachable(in_words_of(error)) from error
 
 
 def log_keys(settings: Settings, log: StoredLog) -> KeyChain:
@@ -116,8 +117,8 @@ def given_key(text: str) -> VerifierKey:
         raise CalledWrongly(f"{text}: {error}") from error
 
 
-def held_checkpoint(path: Path, keys: KeyChain) -> Checkpoint:
-    """A checkpoint that was kept outside.
+def held_checkpoint(path: Path, keys: KeyChain, *, hint: str = "") -> Checkpoint:
+    """A checkpoint that was kept outside; ``hint``: what to do where it is by another key.
 
     Raises:
         CalledWrongly: it is not signed by the key of its size.
@@ -125,7 +126,7 @@ def held_checkpoint(path: Path, keys: KeyChain) -> Checkpoint:
     try:
         return keys.checkpoint_in(_text_of(path), is_signed)
     except NoteInvalid as error:
-        raise CalledWrongly(f"{path}: {error}") from error
+        raise CalledWrongly(f"{path}: {error}{hint}") from error
 
 
 def print_json(answer: object) -> None:

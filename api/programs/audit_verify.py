@@ -18,17 +18,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from api.programs.audit_log import (
     as_json,
     chain_of,
+    given_key,
     held_checkpoint,
     opened_log,
     print_json,
     pub,
     trusted_key,
 )
+from api.programs.failing import CalledWrongly
 from api.programs.options import with_database
-from domain.audit.checkpoint import Checkpoint
+from domain.audit.checkpoint import Checkpoint, VerifierKey
 from domain.audit.refold import Refold
 from domain.audit.rotation import KeyChain
 from projections.audit.verify import Verification, Verified
+
+_HINT = "; kept of the log that this one was imported from? its key is --checkpoint-pub KEY"
 
 
 @click.command()
@@ -44,12 +48,19 @@ from projections.audit.verify import Verification, Verified
     type=click.Path(path_type=Path),
     help="A checkpoint that you kept: the log must have grown out of it.",
 )
+@click.option(
+    "--checkpoint-pub",
+    metavar="KEY",
+    help="The key that what you kept is signed by, as text or a file, where it is another than"
+    " the log's: that of the log which this one was imported from.",
+)
 @pub
 @as_json
 @with_database
 def verify(
     since: str | None,
     checkpoint: Path | None,
+    checkpoint_pub: str | None,
     pub: str | None,
     as_json: bool,  # noqa: FBT001
     **options: Any,
@@ -61,8 +72,12 @@ def verify(
     """
     with opened_log(options) as (settings, log):
         key = trusted_key(pub, log, settings)
-        keys = chain_of(key, log)
-        held = [held_checkpoint(path, keys) for path in (checkpoint,) if path is not None]
+        keys = chain_of(_key_of_held(checkpoint_pub, key), log)
+        held = [
+            held_checkpoint(path, keys, hint=_HINT)
+            for path in (checkpoint,)
+            if path is not None
+        ]
         size = _beginning(since, keys, held)
         if any(each.size < size for each in held):
             raise click.UsageError(f"the checkpoint covers less than --since, {size} events")
@@ -83,6 +98,14 @@ def verify(
         sys.exit(1)
 
 
+def _key_of_held(given: str | None, key: VerifierKey) -> VerifierKey:
+    """What checkpoints held outside are signed by: a copy of a log signs by another key."""
+    held = key if given is None else given_key(given)
+    if held.name != key.name:
+        raise CalledWrongly(f"--checkpoint-pub is of {held.name}, the log is {key.name}")
+    return held
+
+
 def _beginning(since: str | None, keys: KeyChain, held: list[Checkpoint]) -> int:
     """After how many events to begin; a checkpoint given as a file is held as well."""
     if since is None:
@@ -91,7 +114,7 @@ def _beginning(since: str | None, keys: KeyChain, held: list[Checkpoint]) -> int
         return int(since)
     if not Path(since).is_file():
         raise click.UsageError(f"--since: {since} is neither a number nor a checkpoint's file")
-    held.append(held_checkpoint(Path(since), keys))
+    held.append(held_checkpoint(Path(since), keys, hint=_HINT))
     return held[-1].size
 
 

@@ -18,6 +18,7 @@ from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
 from api.programs.failing import ProgramFailed, Unreachable, in_words
+from api.programs.missing_tables import in_words_of
 from api.programs.options import database_of, settings_from
 from api.rebuilding import Operating
 from api.settings import Settings
@@ -85,6 +86,8 @@ def opened(options: dict[str, Any]) -> Iterator[Opening]:
                 yield Opening(settings, log)
             except (BeingRebuilt, NothingBeside, NoWayBack) as error:
                 raise ProgramFailed(str(error)) from error
+            except psycopg.errors.UndefinedTable as error:
+                raise Unreachable(in_words_of(error)) from error
             except psycopg.OperationalError as error:
                 why = str(error).strip().partition("\n")[0]
                 raise Unreachable(

@@ -1,4 +1,4 @@
-"""What the single-file verifier cannot read it names, as the program does; it accuses nobody."""
+"""What the single-file verifier cannot read it names, as the program does, accusing nobody."""
 
 from __future__ import annotations
 
