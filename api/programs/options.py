@@ -15,6 +15,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _ELSEWHERE = "go to the folder in which `owl up` runs, or name its data with OWL_DATA_DIR"
 _DATABASE = f"the database is not named: {_ELSEWHERE}; of servers, set OWL_DATABASE_URL"
+_NOT_ITS_BROKER = (
+    "the database named by OWL_DATABASE_URL or --database-url is not that of the `owl up` here,"
+    " whose broker is none of its own: name the right one with OWL_NATS_URL"
+)
 _BROKER = f"the broker is not named: {_ELSEWHERE}; of servers, set OWL_NATS_URL"
 
 
@@ -47,16 +51,21 @@ def database_of(settings: Settings) -> str:
 
 
 def servers_of(settings: Settings) -> tuple[str, str]:
-    """The URLs of database and broker; as above.
+    """The URLs of database and broker; as above, both of one platform.
+
+    A copy of a log that was started beside a live ``owl up`` would write into its streams.
 
     Raises:
-        click.UsageError: one is not set and nothing runs there.
+        click.UsageError: one is not set and nothing runs there, or only what runs there is of
+            another database.
     """
     if settings.nats_url is not None:
         return database_of(settings), settings.nats_url
     running = running_endpoints(Path(settings.data_dir))
     if running is None or running.nats_url is None:
         raise click.UsageError(_BROKER)
+    if settings.database_url not in {None, running.database_url}:
+        raise click.UsageError(_NOT_ITS_BROKER)
     return database_of(settings), running.nats_url
 
 
