@@ -51,8 +51,8 @@ def erase(
     """Destroy the key of USER: nobody can read any more who that was. There is no way back.
 
     E-mail address, names and addresses of logins become unreadable in the log, in the read
-    models, in every bundle and every backup of the log. Money, tasks and proofs stay. A backup
-    of the keys themselves is yours to destroy.
+    models and in every bundle. Money, tasks and proofs stay. Physical backups and archives of
+    the WAL hold until they expire what read models showed, and the key: destroy them in time.
     """
     if not yes:
         click.confirm(f"forget user {user} for ever?", abort=True, err=True)
