@@ -365,6 +365,7 @@ FIELDS: Final[dict[str, FieldText]] = {
     "nats": F("消息服务状态", "Whether NATS answers; requests are served without."),
     "read_model_lag": F("读模型落后的事件数", "Events that the slowest read model lags.", 0),
     "stopped_read_models": F("停止的读模型", "Read models that could not go on.", []),
+    "outdated_read_models": F("其他版本的读模型", "Their rows are another version's.", []),
     # ── requests ──────────────────────────────────────────────────────────────────────────────
     "UserRequest.role": F("角色", "What the user may do.", "admin"),
     "UserRequest.is_active": F("是否启用", "Whether the user may log in.", False),

@@ -34,6 +34,7 @@ class Picture(NamedTuple):
 
     read_model_lag: int
     stopped_read_models: int
+    outdated_read_models: int
     queue_length: int
     running_tasks: int
     online_servers: int
@@ -44,6 +45,7 @@ class Picture(NamedTuple):
 _GAUGES: Final = {
     "read_model_lag": "Events that the slowest live read model has yet to fold.",
     "stopped_read_models": "Read models that met an event which they cannot fold.",
+    "outdated_read_models": "Read models whose rows other folds made than this version's.",
     "queue_length": "Tasks that wait.",
     "running_tasks": "Tasks that run.",
     "online_servers": "GPU servers that are online.",

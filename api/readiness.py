@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import cache
 from typing import Any, Final
 
 from msgspec import Struct
 from psycopg import AsyncConnection
 
+from projections.catalogue import READ_MODELS
+from projections.fingerprint import fingerprint
+
 STANDING: Final = """
 SELECT
-    coalesce(max(head.position - checkpoint.position), 0) AS behind,
-    coalesce(array_agg(read_model ORDER BY read_model) FILTER (WHERE stopped_at IS NOT NULL),
-        '{}') AS stopped
-FROM owl_read.checkpoints AS checkpoint,
+    coalesce(max(head.position - checkpoint.position)
+        FILTER (WHERE source = 'business'), 0) AS behind,
+    coalesce(array_agg(read_model ORDER BY read_model)
+        FILTER (WHERE source = 'business' AND stopped_at IS NOT NULL), '{}') AS stopped,
+    coalesce(array_agg(read_model ORDER BY read_model)
+        FILTER (WHERE fingerprint <> mine), '{}') AS outdated
+FROM owl_read.checkpoints AS checkpoint
+    LEFT JOIN unnest(%(names)s::text[], %(fingerprints)s::text[]) AS program (read_model, mine)
+        USING (read_model),
     (SELECT coalesce(max(notification_id), 0) AS position FROM owl_log.events) AS head
-WHERE state = 'live' AND source = 'business'
+WHERE state = 'live'
 """
 
 
 class Standing(Struct, frozen=True, kw_only=True):
-    """``behind`` counts the events that the slowest read model has yet to fold."""
+    """``behind`` counts the events that the slowest read model has yet to fold.
+
+    ``outdated`` were made by other folds than this program's, and stand still here.
+    """
 
     behind: int
     stopped: tuple[str, ...]
+    outdated: tuple[str, ...]
 
 
 async def read_model_standing(connection: AsyncConnection[Any]) -> Standing:
-    """Where the live read models of the business log stand."""
-    row = await (await connection.execute(STANDING)).fetchone()
+    """Where the live read models stand; how far behind, those of the business log."""
+    prints = await asyncio.to_thread(_fingerprints)
+    program = {"names": list(prints), "fingerprints": list(prints.values())}
+    row = await (await connection.execute(STANDING, program)).fetchone()
     assert row is not None, "an aggregate gives one row"
-    return Standing(behind=row[0], stopped=tuple(row[1]))
+    return Standing(behind=row[0], stopped=tuple(row[1]), outdated=tuple(row[2]))
+
+
+@cache
+def _fingerprints() -> dict[str, str]:
+    return {model.name: fingerprint(model) for model in READ_MODELS}

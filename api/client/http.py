@@ -86,6 +86,10 @@ class ApiClient:
         wanted = {name: value for name, value in query.items() if value is not None}
         return await self.call("GET", path, params=wanted)
 
+    async def get_as_it_is(self, path: str) -> Any:
+        """The same without waiting for what this session has written: it may be older."""
+        return await self.call("GET", path, headers={"Owl-Min-Position": "0"})
+
     async def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """The ``data`` of a POST, which happens once however often it is sent."""
         headers = {"Idempotency-Key": str(uuid4())}

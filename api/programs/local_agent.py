@@ -78,8 +78,12 @@ class LocalAgent:
         if not identity.exists():
             return False
         server_id = msgspec.json.decode(identity.read_bytes())["server_id"]
+        path = f"/gpu/servers/{server_id}"
         try:
-            await _patient(lambda: client.get(f"/gpu/servers/{server_id}"))
+            try:
+                await client.get_as_it_is(path)
+            except ApiRefused:  # perhaps not yet: a server is only let go of for certain
+                await _patient(lambda: client.get(path))
         except ApiRefused as refused:
             if refused.status != HTTPStatus.NOT_FOUND:
                 raise
@@ -107,13 +111,29 @@ class LocalAgent:
         """
         async with ApiClient(self._plan.api_url) as client:
             await client.log_in(viewer.email, viewer.password)
-            deadline = asyncio.get_running_loop().time() + ONLINE_WITHIN_S
-            while asyncio.get_running_loop().time() < deadline:
-                servers = await _patient(lambda: client.get("/gpu/servers"))
-                if any(server["status"] == "online" for server in servers):
-                    return
-                await asyncio.sleep(POLL_S / 5)
+            if await self._is_online(client):
+                return
+            # its rows may be those that are being built: only then is it too late
+            await _patient(lambda: client.get("/gpu/servers"))
+            if await self._is_online(client):
+                return
         raise AgentNotOnline(f"no server came online: see {self.log_path}")
+
+    async def _is_online(self, client: ApiClient) -> bool:
+        """Whether it is seen in time; other read models are not waited for."""
+        deadline = asyncio.get_running_loop().time() + ONLINE_WITHIN_S
+        while asyncio.get_running_loop().time() < deadline:
+            servers = await client.get_as_it_is("/gpu/servers")
+            if any(server["status"] == "online" for server in servers):
+                return True
+            await asyncio.sleep(POLL_S / 5)
+        return False
+
+    async def current(self, viewer: Credentials) -> None:
+        """Return when no read model has to be built any more."""
+        async with ApiClient(self._plan.api_url) as client:
+            await client.log_in(viewer.email, viewer.password)
+            await _patient(lambda: client.get("/gpu/servers"))
 
     async def last_words(self, viewer: Credentials) -> str:
         """What is said before it is stopped: what becomes of the tasks that run."""

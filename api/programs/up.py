@@ -26,6 +26,7 @@ from api.embedded.stack import EmbeddedStack, NatsOptions, PostgresOptions, Stac
 from api.embedded.watch import Incident
 from api.keys import Keys, load_keys
 from api.logging_setup import set_up_logging
+from api.outdated_rows import OutdatedRows, outdated_rows
 from api.programs.failing import ProgramFailed, in_words
 from api.programs.http_server import listen
 from api.programs.local_agent import AgentNotOnline, AgentPlan, LocalAgent
@@ -138,6 +139,7 @@ class _Up:
         self._wanted = wanted
         self._console = page
         self._directory = directory
+        self._outdated = OutdatedRows()
         host, port = listener.getsockname()[:2]
         self._api_url = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}/api"
 
@@ -150,6 +152,9 @@ class _Up:
         with _step(self._console, "database"):
             if not await prepare_database(database_url, stop=asked, tell=self._say):
                 return 0
+        self._outdated = await asyncio.to_thread(outdated_rows, database_url)
+        for told in self._outdated.sentences():
+            self._say(told)
         async with AsyncExitStack() as opened:
             core = await opened.enter_async_context(
                 open_core(
@@ -213,10 +218,13 @@ class _Up:
         try:
             with _step(self._console, "agent"):
                 await agent.online(ADMIN)
-            if self._wanted.demo:
+            if self._wanted.demo and not self._outdated.left_alone:
+                await agent.current(ADMIN)
                 outcome = await self._show()
                 if self._wanted.once:
                     return outcome.exit_code
+            elif self._wanted.once:
+                raise ProgramFailed("nothing is analysed before that is done")
             self._say_where()
             await asyncio.Event().wait()
         except AgentNotOnline as error:

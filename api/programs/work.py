@@ -6,16 +6,20 @@ import asyncio
 from typing import Any
 
 import click
+import structlog
 
 from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
+from api.outdated_rows import outdated_rows
 from api.programs.failing import in_words
 from api.programs.long_running import run_long
 from api.programs.options import servers_of, settings_from, with_servers
 from api.programs.stopping import run_until, stop_event
 from api.settings import Settings
 from api.wiring import Core, open_core, open_loops
+
+LOG = structlog.get_logger(__name__)
 
 
 @click.command()
@@ -37,6 +41,8 @@ async def _work(settings: Settings) -> None:
     stop = stop_event()
     if not await prepare_database(database_url, stop=stop):
         return
+    for told in (await asyncio.to_thread(outdated_rows, database_url)).sentences():
+        LOG.warning("read_model.of_another_version", told=told)
     async with open_core(
         settings, keys, database_url=database_url, nats_url=nats_url, name="owl work"
     ) as core:

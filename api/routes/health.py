@@ -34,7 +34,9 @@ class Readiness(Struct, kw_only=True):
     """How the process is able to serve.
 
     ``read_model_lag`` counts the events that the slowest read model has yet to fold;
-    ``stopped_read_models`` met an event that they cannot fold, and show what was before it.
+    ``stopped_read_models`` met an event that they cannot fold, and show what was before it;
+    ``outdated_read_models`` hold rows by other folds than this version's, and stand still
+    until they are built anew.
     """
 
     status: Literal["ready"] = "ready"
@@ -42,6 +44,7 @@ class Readiness(Struct, kw_only=True):
     nats: Literal["up", "down"]
     read_model_lag: int
     stopped_read_models: list[str]
+    outdated_read_models: list[str]
 
 
 @get("/live", opt=PUBLIC)
@@ -66,6 +69,7 @@ async def ready(exchange: NamedDependency[Exchange]) -> Envelope[Readiness]:
             nats=nats,
             read_model_lag=standing.behind,
             stopped_read_models=list(standing.stopped),
+            outdated_read_models=list(standing.outdated),
         )
     )
 

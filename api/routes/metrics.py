@@ -35,6 +35,7 @@ async def _picture(exchange: Exchange) -> Picture | None:
     return Picture(
         read_model_lag=standing.behind,
         stopped_read_models=len(standing.stopped),
+        outdated_read_models=len(standing.outdated),
         queue_length=farm.queue_length,
         running_tasks=farm.total_running_tasks,
         online_servers=farm.online_servers,
