@@ -21,7 +21,7 @@ from api.programs.audit_log import (
     signing_key,
 )
 from api.programs.audit_verify import progress_bar
-from api.programs.failing import ProgramFailed, Unreachable, in_words
+from api.programs.failing import CalledWrongly, ProgramFailed, Unreachable, in_words
 from api.programs.options import database_of, settings_from, with_database
 from commands.event_log.migrate import migrate
 from commands.log_import import LogNotEmpty, import_log
@@ -63,10 +63,16 @@ def export(
 
     The same stretch gives the same bytes, whenever it is exported.
     """
+    if last is not None and last < first:
+        raise click.UsageError(f"--to {last} is before --from {first}")
     unfinished = output.with_name(output.name + ".part")
     with opened_log(options) as (settings, log), in_bundle_words():
         keys = log_keys(settings, log)
         signer = signing_key(settings, keys.newest)
+        if max(first, last or 0) > (head := log.head()):
+            raise CalledWrongly(
+                f"the log ends at event {head}, so there is none to export there"
+            )
         stretch = Stretch(
             first=first,
             last=log.signed_size() if last is None else last,

@@ -27,6 +27,7 @@ from api.policy import READER
 from api.refusals import refuses
 from api.rejection import InvalidRequest, Rejection
 from domain.errors import NotFound
+from projections.audit import story
 from projections.audit.account import AccountReconciled, reconcile_account
 
 WHOLE_LOOKS_AT_ONCE: Final = 1
@@ -80,6 +81,7 @@ async def export_bundle(
     """
     async with exchange.reading() as connection:
         after, last = await stretch(connection, since, until)
+        head = await story.head(connection)
     signed = await exchange.desk.stored.ask(
         lambda log: log.signed_size(), within_s=exchange.deadline_s
     )
@@ -88,6 +90,7 @@ async def export_bundle(
     upto = signed if last is None else min(last, signed) if is_time else last
     if upto > after + EXPORT_MAX:
         raise InvalidRequest({"from": [Fault("too_many_events", {"limit": EXPORT_MAX})]})
+    _check_positions(moment("from", since), moment("to", until), head)
     if not after < upto <= signed:
         raise Rejection("INVALID_STATE", message=NOT_SIGNED)
     work = Export(
@@ -98,6 +101,17 @@ async def export_bundle(
         output=-1,
     )
     return await _answer(exchange, "export", work, after=after, until=upto)
+
+
+def _check_positions(
+    first: int | datetime | None, last: int | datetime | None, head: int
+) -> None:
+    """Of positions what is wrong is seen at once, and would not come right by waiting."""
+    for name, given in (("from", first), ("to", last)):
+        if isinstance(given, int) and given > head:
+            raise InvalidRequest({name: [Fault("at_most", {"limit": head})]})
+    if isinstance(first, int) and isinstance(last, int) and last < first:
+        raise InvalidRequest({"to": [Fault("at_least", {"limit": first})]})
 
 
 @get(

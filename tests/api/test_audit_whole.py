@@ -118,8 +118,14 @@ def test_a_download_that_broke_off_goes_on(auditor: Person, story: str) -> None:
 def test_what_cannot_be_handed_over_is_said_in_words(
     api: LiveApi, auditor: Person, story: str
 ) -> None:
-    refused(auditor.client.get(f"{EXPORTS}?to=999999"), 409, "INVALID_STATE")
-    refused(auditor.client.get(f"{EXPORTS}?from=9&to=8"), 409, "INVALID_STATE")
+    with StoredLog.open(api.database_url) as log:
+        beyond = log.head() + 1_000
+    for name in ("from", "to"):
+        wrong = field_errors(auditor.client.get(f"{EXPORTS}?{name}={beyond}"))
+        assert beyond - 1_000 <= int("".join(filter(str.isdigit, wrong[name][0]))) < beyond
+    assert "9" in field_errors(auditor.client.get(f"{EXPORTS}?from=9&to=8"))["to"][0]
+    later = auditor.client.get(f"{EXPORTS}?from=2099-01-01T00:00:00Z")
+    refused(later, 409, "INVALID_STATE")
     assert set(field_errors(auditor.client.get(f"{EXPORTS}?to=1000001"))) == {"from"}
     assert set(field_errors(auditor.client.get(f"{EXPORTS}?withhold=a b"))) == {"withhold"}
     assert set(field_errors(auditor.client.get(f"{EXPORTS}?format=zip"))) == {"format"}

@@ -39,3 +39,15 @@ def test_an_empty_checkpoint_is_refused_by_both_programs(
     bundle = (str(path), "--pub", str(notarised.key), "--prev", str(empty))
     assert str(empty) in owl("verify-bundle", *bundle, code=2).stderr
     assert script(path, str(notarised.key), str(empty)).returncode == 2
+
+
+def test_a_stretch_that_cannot_be_is_wrong_usage(owl: Owl, tmp_path: Path) -> None:
+    output = tmp_path / "b.owlb"
+    for stretch, words in (
+        (("--from", "9", "--to", "5"), "--to 5 is before --from 9"),
+        (("--to", "1001"), "the log ends at event 1000"),
+        (("--from", "1001"), "the log ends at event 1000"),
+    ):
+        said = owl("export", *stretch, "-o", str(output), code=2)
+        assert words in said.stderr
+    assert list(tmp_path.glob("b.owlb*")) == []
