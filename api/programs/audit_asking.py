@@ -85,15 +85,20 @@ class EventType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has n
     name = "position|stream/version"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> EventName:
-        stream, _, version = str(value).rpartition("/")
-        number = int(version) if version.isascii() and version.isdecimal() else 0
-        try:
-            named = number if not stream else EventId(UUID(stream), number)
-        except ValueError:
-            named = 0
-        if not number or not named:
+        named = event_named(str(value))
+        if named is None:
             self.fail(f"{value!r} is neither a position nor an event's id", param, ctx)
         return named
+
+
+def event_named(text: str) -> EventName | None:
+    """The event that a text names; ``None`` when it names none."""
+    stream, _, version = text.rpartition("/")
+    number = int(version) if version.isascii() and version.isdecimal() else 0
+    try:
+        return (EventId(UUID(stream), number) if stream else number) if number else None
+    except ValueError:
+        return None
 
 
 EVENT = EventType()

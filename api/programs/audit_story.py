@@ -23,6 +23,7 @@ from api.programs.audit_asking import (
     Connection,
     EventName,
     asked,
+    event_named,
     print_line,
 )
 from api.programs.audit_log import as_json, opened_log, print_json
@@ -43,6 +44,7 @@ FOLLOW_EVERY_S = 0.5
 @click.option("--to", "until", type=MOMENT, help="Up to this position or time.")
 @click.option("--type", "tag", metavar="TAG", help="Such as wallet.* or tasks.task_failed/1.")
 @click.option("--entity", type=ENTITY, help="In the streams of user:ID, task:ID, …")
+@click.option("--stream", type=click.UUID, help="In this stream alone.")
 @click.option("--actor", help="Such as admin:* or agent:ID.")
 @click.option("--account", metavar="USER", type=click.UUID, help="About this user, anywhere.")
 @click.option("--correlation", metavar="ID", help="Of this request.")
@@ -56,6 +58,7 @@ def log(
     until: int | datetime | None,
     tag: str | None,
     entity: Entity | None,
+    stream: UUID | None,
     actor: str | None,
     account: UUID | None,
     correlation: str | None,
@@ -72,11 +75,14 @@ def log(
 
     async def read(connection: Connection) -> None:
         after, last = await story.bounds(connection, since, until)
+        streams = None if entity is None else tuple(entity.streams)
+        if stream is not None:
+            streams = (stream,) if streams is None or stream in streams else ()
         wanted = Filter(
             after=after,
             until=last,
             tag=tag,
-            streams=None if entity is None else tuple(entity.streams),
+            streams=streams,
             actor=actor,
             correlation=correlation,
             user_id=account,
@@ -172,7 +178,7 @@ def receipt(event: EventName, output: Path | None, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("what", metavar="POSITION|CORRELATION")
+@click.argument("what", metavar="POSITION|STREAM/VERSION|CORRELATION")
 @click.option(
     "--format",
     "form",
@@ -182,12 +188,21 @@ def receipt(event: EventName, output: Path | None, **options: Any) -> None:
 )
 @with_database
 def trace(what: str, form: str, **options: Any) -> None:
-    """Draw all that one request led to, each event under what caused it."""
+    """Draw all that one request led to, each event under what caused it.
+
+    The request is named by any of its events, by position or id, or by its own id.
+    """
+    event = event_named(what)
 
     async def read(connection: Connection) -> Trace:
-        if what.isdecimal():
-            return await trace_position(connection, int(what))
-        return await trace_correlation(connection, what)
+        if event is None:
+            return await trace_correlation(connection, what)
+        if isinstance(event, int):
+            return await trace_position(connection, event)
+        found = await story.entry_of(connection, event.stream, event.version)
+        if found is None:
+            return Trace([], is_complete=True)
+        return await trace_position(connection, found.position)
 
     trace = asked(options, read)
     found = trace.events

@@ -236,3 +236,16 @@ def test_a_request_is_drawn(owl: Owl, form: str) -> None:
     assert "wallet." in owl("trace", "request-20", "--format", form).stdout
     assert "wallet." in owl("trace", "300", "--format", form).stdout
     assert "no event" in owl("trace", "request-none", code=1).stderr
+
+
+def test_what_an_event_led_to_is_found_by_its_id_and_a_stream_is_listed_alone(
+    owl: Owl, notarised: Notarised
+) -> None:
+    event = notarised.events[299]
+    stream = UUID(bytes=event.stream)
+    by_position = owl("trace", "300").stdout
+    assert owl("trace", f"{stream}/{event.version}").stdout == by_position
+    assert "no event" in owl("trace", f"{stream}/99999", code=1).stderr
+    shown = owl("log", "--stream", str(stream), "--limit", "1000").stdout.splitlines()
+    mine = [n for n, each in enumerate(notarised.events, 1) if each.stream == event.stream]
+    assert [int(line.split()[0]) for line in shown] == mine
