@@ -35,7 +35,7 @@ def _of_other_folds(found: Verified, contrast: Contrast, at: str) -> str:
     if found.live_position < found.at_position:
         parts.append(
             f"the live rows stand at position {found.live_position:,} and nothing feeds them,"
-            " so what came since differs too"
+            " so what came since may differ too"
         )
     return f"{sides}: {'; '.join(parts)}"
 

@@ -57,9 +57,11 @@ def verify(name: str, *, as_json: bool, **options: Any) -> None:
     else:
         click.echo(sentence(found))
     if found.differing:
-        of_other_folds = found.contrast is not None
-        what = "rows by other folds differ" if of_other_folds else "rows differ"
-        raise ProgramFailed(f"{what}: owl projections diff {name} names them")
+        if found.contrast is not None:
+            hint = f"owl projections diff {name} shows some, switch {name} takes them"
+            click.echo(hint, err=as_json)
+            raise SystemExit(ProgramFailed.exit_code)  # that is what other folds are for
+        raise ProgramFailed(f"rows differ: owl projections diff {name} names them")
 
 
 @click.command()
@@ -78,10 +80,13 @@ def diff(name: str, *, limit: int, as_json: bool, **options: Any) -> None:
     found = _verified(options, name, limit)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
-    elif not found.differing:
+    elif not found.differing and found.contrast is None:
         click.echo(sentence(found))
-    else:
+    elif found.differences:
         print_table(_table(found.differences))
+    if found.contrast is not None:
+        click.echo(sentence(found), err=as_json)
+        raise SystemExit(ProgramFailed.exit_code if found.differing else 0)
     if found.differing:
         raise ProgramFailed(sentence(found))
 
