@@ -24,7 +24,7 @@ async def read_openapi(document: NamedDependency[Document]) -> Response[bytes]:
 async def read_docs() -> Response[bytes]:
     """Show the document as a page to try things on."""
     headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
-    return Response(content_of(PAGE), media_type="text/html; charset=utf-8", headers=headers)
+    return Response(content_of(PAGE), media_type="text/html", headers=headers)
 
 
 @get("/docs/{name:str}", opt=PUBLIC, include_in_schema=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import pytest
 
 from api import docs
 from api.app import bare_application
@@ -43,6 +44,14 @@ def test_the_document_is_served(api: LiveApi) -> None:
         answer = client.get("/openapi.json")
     assert answer.headers["content-type"] == "application/json"
     assert answer.json() == DOCUMENT
+
+
+@pytest.mark.parametrize("path", ["/docs", "/metrics", "/openapi.json"])
+def test_a_content_type_names_its_charset_once_at_most(api: LiveApi, path: str) -> None:
+    with api.client() as client:
+        answer = client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].count("charset") <= 1
 
 
 def test_every_printed_request_is_described() -> None:
