@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import structlog
 from msgspec import Struct
@@ -143,7 +143,7 @@ class Supervised:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _end(tasks)
+            await end(tasks)
             LOG.info("team.stops", team=self.name, epoch=fence.epoch)
 
     async def _renew(self, lease: Lease, fence: Fence) -> None:
@@ -197,13 +197,26 @@ class Supervised:
         self.status.epoch = None if fence is None else fence.epoch
 
 
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel until all have ended: a library may swallow one cancellation."""
-    left = set(tasks)
-    while left:
+async def end(
+    tasks: Iterable[asyncio.Future[Any]], *, insist_after_s: float = INSIST_AFTER_S
+) -> None:
+    """Cancel until all have ended: a library may swallow one cancellation.
+
+    So does ``asyncio.wait_for`` before CPython 3.12, and psycopg waits with it.
+    """
+    every, is_cancelled = frozenset(tasks), False
+    while left := {task for task in every if not task.done()}:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=INSIST_AFTER_S)
+        try:
+            await asyncio.wait(left, timeout=insist_after_s)
+        except asyncio.CancelledError:  # whoever waits for us insists too: all still end
+            is_cancelled = True
+    for task in every:
+        if not task.cancelled():
+            task.exception()  # looked at: nobody is told that it was not
+    if is_cancelled:
+        raise asyncio.CancelledError
 
 
 def jittered(pause_s: float) -> float:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Coroutine
-from contextlib import suppress
-from typing import Any
+from typing import Any, Final
+
+from commands.loop import end
+
+INSIST_AFTER_S: Final = 10.0
+"""Whatever takes longer to stop has not heard that it shall."""
 
 
 def stop_event() -> asyncio.Event:
@@ -29,10 +33,6 @@ async def run_until(stop: asyncio.Event, *works: Coroutine[Any, Any, Any]) -> No
     try:
         done, _ = await asyncio.wait({*tasks, waiting}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (*tasks, waiting):
-            task.cancel()
-        for task in (*tasks, waiting):
-            with suppress(asyncio.CancelledError, Exception):
-                await task
+        await end((*tasks, waiting), insist_after_s=INSIST_AFTER_S)
     for task in done - {waiting}:
         task.result()

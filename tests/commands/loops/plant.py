@@ -21,7 +21,7 @@ from commands.configuration import ChangeConfiguration, change_configuration
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
 from commands.fleet import EnrolServer, RegisterServer, enrol_server, register_server
-from commands.loop import Config, Supervised
+from commands.loop import Config, Supervised, end
 from commands.recharge import IssueCodes, NewCode, RedeemCode, issue_codes, redeem_code
 from commands.signals import LocalSignal
 from commands.tasks import CancelTask, SubmitTask, cancel_task, submit_task
@@ -88,9 +88,7 @@ class RunningWorker:
 
     async def stop(self) -> None:
         """End in order: leases are released."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks, insist_after_s=5)
 
     async def die(self) -> None:
         """End as by ``kill -9``: nothing is released and nothing is said any more."""
