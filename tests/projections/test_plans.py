@@ -50,7 +50,7 @@ FILL = f"""
         CASE WHEN n % 400 = 0 THEN 'pending' WHEN n % 9 = 0 THEN 'failed' ELSE 'completed' END,
         CASE WHEN n % 400 = 0 THEN 'pending' WHEN n % 9 = 0 THEN 'failed' ELSE 'completed' END,
         NULL, 0, 1, '[]', lpad(to_hex(n % 5), 32, '0')::uuid, '[]', 0, '{{}}', '', '[]',
-        now() - n * interval '1 second', NULL, NULL, now() - n * interval '1 second',
+        now() - n * interval '1 second', NULL, NULL, NULL, now() - n * interval '1 second',
         now() - (n % 977) * interval '1 second', NULL
     FROM generate_series(1, {ROWS}) AS n;
     INSERT INTO rm_tasks_g1.task_counts
