@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from litestar.types import Receive, Scope, Send
 
+from commands.loop import end
+
 EXTENSION: Final = "owl.hang_up"
 ABORT: Final = "abort"
 
@@ -26,9 +28,7 @@ async def until_left(work: Awaitable[None], receive: Receive) -> None:
     try:
         done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for part in parts:
-            part.cancel()
-        await asyncio.gather(*parts, return_exceptions=True)
+        await end(parts)
     for part in done:
         part.result()
 

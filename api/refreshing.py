@@ -20,6 +20,7 @@ from psycopg.errors import LockNotAvailable
 from api.ordering import Ordering, actor_of
 from api.rebuilding import Operating, Orders
 from commands.event_log.log import EventLog
+from commands.loop import end
 from domain.envelope import Actor, Fence
 from domain.ports import CommandWriter, Ids
 from projections.building import Stopped
@@ -82,7 +83,7 @@ class Refreshing:
                 await asyncio.wait([orders], timeout=LOOK_EVERY_S)
             orders.result()
         finally:
-            orders.cancel()
+            await end([orders])
 
     async def _run_orders(self) -> None:
         """Beside a rebuild, which may have to be paused."""

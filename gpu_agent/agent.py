@@ -43,6 +43,7 @@ from gpu_agent.workload import Here, Workload
 
 LEASE_CHECK_S: Final = 0.5
 LAST_RECEIPTS_S: Final = 5.0
+INSIST_AFTER_S: Final = 1.0
 """How long a stopping agent waits for what it said to be confirmed; the rest stays spooled."""
 _LOG = structlog.get_logger(__name__)
 
@@ -269,6 +270,8 @@ def _passwords(nats_urls: Sequence[str]) -> list[str]:
 async def _cancel(tasks: list[asyncio.Task[bool] | asyncio.Task[None]]) -> None:
     """Cancel in order, each to its end; a loop that broke is raised again."""
     for task in tasks:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        while not task.done():  # a library may swallow one cancellation
+            task.cancel()
+            await asyncio.wait({task}, timeout=INSIST_AFTER_S)
+        if not task.cancelled():
+            task.result()

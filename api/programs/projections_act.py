@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -18,25 +19,35 @@ from api.programs.projections_open import (
     opened,
     print_table,
 )
+from api.rebuilding import Operating
 from api.verified_words import sentence
 from projections.comparing import Difference
 from projections.exclusive import BeingRebuilt
 from projections.verifying import NothingBeside, Verified
 
+T = TypeVar("T")
 SHOWN = 20
 
 
-def _verified(options: dict[str, Any], name: str, limit: int) -> Verified:
+def _done(options: dict[str, Any], act: Callable[[Operating], Awaitable[T]]) -> T:
+    """What an operator's act gives, done to its end."""
     with opened(options) as opening:
 
-        async def compare() -> Verified:
+        async def operate() -> T:
             async with opening.operating() as operating:
-                return await operating.verify(model_named(name), limit)
+                return await act(operating)
 
+        return asyncio.run(operate())
+
+
+def _verified(options: dict[str, Any], name: str, limit: int) -> Verified:
+    async def compare(operating: Operating) -> Verified:
         try:
-            return asyncio.run(compare())
+            return await operating.verify(model_named(name), limit)
         except (NothingBeside, BeingRebuilt) as error:
             raise NotCompared(str(error)) from error
+
+    return _done(options, compare)
 
 
 @click.command()
@@ -96,14 +107,8 @@ def diff(name: str, *, limit: int, as_json: bool, **options: Any) -> None:
 @with_database
 def switch(name: str, **options: Any) -> None:
     """Let queries see what was built of NAME and waits; in one commit, when it is current."""
-    with opened(options) as opening:
-
-        async def show() -> str:
-            async with opening.operating() as operating:
-                done = await operating.switch(model_named(name))
-            return f"{done.before_generation} → {done.after_generation}"
-
-        shown = asyncio.run(show())
+    done = _done(options, lambda operating: operating.switch(model_named(name)))
+    shown = f"{done.before_generation} → {done.after_generation}"
     click.echo(f"{name}: generation {shown}; owl projections rollback {name} is the way back")
 
 
@@ -112,14 +117,8 @@ def switch(name: str, **options: Any) -> None:
 @with_database
 def rollback(name: str, **options: Any) -> None:
     """Let queries see the generation of NAME again that was kept; at once."""
-    with opened(options) as opening:
-
-        async def back() -> str:
-            async with opening.operating() as operating:
-                done = await operating.roll_back(model_named(name))
-            return f"{done.before_generation} → {done.after_generation}"
-
-        shown = asyncio.run(back())
+    done = _done(options, lambda operating: operating.roll_back(model_named(name)))
+    shown = f"{done.before_generation} → {done.after_generation}"
     click.echo(f"{name}: generation {shown}; the other one is kept")
 
 
@@ -128,13 +127,7 @@ def rollback(name: str, **options: Any) -> None:
 @with_database
 def drop_old(name: str, **options: Any) -> None:
     """Drop what is kept of NAME for the way back, to save disk and work."""
-    with opened(options) as opening:
-
-        async def drop() -> tuple[int, ...]:
-            async with opening.operating() as operating:
-                return await operating.drop_kept(model_named(name))
-
-        dropped = asyncio.run(drop())
+    dropped = _done(options, lambda operating: operating.drop_kept(model_named(name)))
     if not dropped:
         raise ProgramFailed(f"of {name} nothing is kept")
     click.echo(f"{name}: dropped generation {', '.join(map(str, dropped))}")

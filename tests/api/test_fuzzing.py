@@ -45,7 +45,7 @@ EXAMPLES = int(LONG or 2)
 STEPS = 16
 STORIES = {"admin": 8, "user": 16, "auditor": 4, "anonymous": 2}
 ROLES = tuple(STORIES)
-USED = {"admin": 2, "user": 1, "auditor": 0, "anonymous": 0}
+USED = {"admin": 2, "user": 1}
 """Operations on one thing that a role's stories got through to, at the least.
 
 What a story draws changes with the document; ``test_links.py`` shows that each link leads on.
@@ -207,7 +207,8 @@ def test_a_story_along_the_links_keeps_to_its_descriptions(
         Story.run(settings=settings(SETTINGS, max_examples=stories, stateful_step_count=STEPS))
     assert statuses.total() > stories
     used = {label for label, status in statuses if status == 200 and "{" in label}
-    assert len(used) >= USED[role], f"nothing that was made was used: {statuses}"
+    if role in USED:  # the others make nothing
+        assert len(used) >= USED[role], f"nothing that was made was used: {statuses}"
 
 
 def enveloped(response: Response) -> None:
