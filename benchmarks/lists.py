@@ -234,6 +234,8 @@ def main(chosen: Options) -> None:
         ratios = []
         for who, path in questions():
             name = f"{'admin' if who == ADMIN else 'user'} {path}"
+            if chosen.only not in name:
+                continue
             asked = {
                 farm: request("GET", path.format(**ids[farm]), issued[who]) for farm in ports
             }
@@ -250,6 +252,8 @@ def main(chosen: Options) -> None:
             ratios.append(ratio)
             contestants |= {ratio.other: pair.small, ratio.ours: pair.large}
         for path in DEEP:
+            if chosen.only not in path:
+                continue
             question = request("GET", path, issued[ADMIN])
             contestants[f"{path}, ms at 10⁶"] = lambda question=question: took_ms(  # type: ignore[misc]
                 lines["large"], question
@@ -265,4 +269,5 @@ def took_ms(line: Line, question: bytes) -> float:
 
 
 if __name__ == "__main__":
-    main(options(__doc__ or "", rounds=5, seconds=0.4))
+    only = "only the endpoints whose address has this text"
+    main(options(__doc__ or "", rounds=5, seconds=0.4, only=only))

@@ -25,6 +25,7 @@ class Options(Struct, frozen=True, kw_only=True):
     seconds: float
     as_json: bool
     events: int = 0
+    only: str = ""
 
 
 class Ratio(Struct, frozen=True, kw_only=True):
@@ -62,11 +63,17 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def options(
-    description: str, *, rounds: int = 5, seconds: float = 2.0, events: int | None = None
+    description: str,
+    *,
+    rounds: int = 5,
+    seconds: float = 2.0,
+    events: int | None = None,
+    only: str | None = None,
 ) -> Options:
     """Read the command line; ``rounds`` of fewer than five prove little.
 
     ``events``: how long the history is, where the benchmark lets one choose.
+    ``only``: what its contestants are called, where it can measure some of them.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds, help="default %(default)s")
@@ -78,6 +85,8 @@ def options(
     )
     if events is not None:
         parser.add_argument("--events", type=int, default=events, help="default %(default)s")
+    if only is not None:
+        parser.add_argument("--only", metavar="TEXT", default="", help=only)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     chosen = parser.parse_args()
     return Options(
@@ -85,6 +94,7 @@ def options(
         seconds=chosen.seconds,
         as_json=chosen.json,
         events=getattr(chosen, "events", 0),
+        only=getattr(chosen, "only", ""),
     )
 
 

@@ -209,6 +209,7 @@ KEPT = {
     "users": user_lists.PAGES[False, None],
     "codes": recharge_codes.STATEMENTS[None],
     "expired codes": recharge_codes.STATEMENTS["expired"],
+    "codes that can be used": recharge_codes.STATEMENTS["active"],
 }
 
 
