@@ -21,9 +21,14 @@ from api.platform import HttpConfig
 from api.validation import Faults, checked
 from domain.errors import InvalidInput
 from domain.money import to_yuan
-from domain.system.configuration import LEASE_ORDER, Configuration, change
+from domain.system.configuration import (
+    LEASE_ORDER,
+    TOO_MANY_TYPES,
+    TYPES_MAX,
+    Configuration,
+    change,
+)
 
-TYPES_MAX: Final = 64
 _TASK_TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _affordable = yuan_between("0.00", "10000.00")
 
@@ -49,10 +54,11 @@ KEYS: Final[dict[str, str]] = {
 _PUBLISHED: Final = {inside: outside for outside, inside in KEYS.items()}
 
 
-def _prices(prices: Mapping[str, Decimal]) -> Fault | None:
+def _prices(prices: Mapping[str, Decimal | None]) -> Fault | None:
     if not all(_TASK_TYPE.fullmatch(task_type) for task_type in prices):
         return Fault("task_types")
-    return next((fault for price in prices.values() if (fault := _affordable(price))), None)
+    given = (price for price in prices.values() if price is not None)
+    return next((fault for price in given if (fault := _affordable(price))), None)
 
 
 Price: TypeAlias = Annotated[Decimal, Meta(extra_json_schema=money_schema(0, 10_000))]
@@ -61,7 +67,10 @@ Minutes: TypeAlias = Annotated[int, Meta(ge=1, le=1_440)]
 _OPEN = "How many open tasks a user may have at once."
 _TIMEOUT = "Seconds after which a task is killed that names no timeout of its own."
 _MAINTENANCE = "While true, only admins write; reading, login and cancelling go on."
-_PRICES = "Yuan per minute of each enabled task type; the given table replaces the old one."
+_PRICES = (
+    "Yuan per minute of the task types that are named; the others keep their price, and a type"
+    " whose price is null is not taken any more."
+)
 _HOLD = "Minutes that are set aside for a task without an estimate."
 _EXTENSION = "Minutes by which the hold of a running task is extended."
 _HEARTBEAT = "Seconds between two heartbeats of a server."
@@ -78,11 +87,11 @@ _SYSTEM_LOG = "For how many days lines of the system log are kept."
 
 
 def _judge(given: Mapping[str, Any], configuration: Configuration, _now: datetime) -> Faults:
-    """That the times of a lease stand in order, as far as they are times."""
+    """That the times of a lease stand in order, as far as they are, and a price is left."""
     try:
         change(configuration, _inside(given))
     except InvalidInput as refusal:
-        return faults_of_order(refusal)
+        return faults_of_whole(refusal)
     return {}
 
 
@@ -102,12 +111,12 @@ class ConfigurationRequest(RequestBody):
     ) = None
     prices_per_minute: (
         Annotated[
-            dict[str, Price],
+            dict[str, Price | None],
             Meta(
                 min_length=1,
                 max_length=TYPES_MAX,
                 description=_PRICES,
-                examples=[{"video_analysis": 1.05, "test": 0}],
+                examples=[{"video_analysis": 1.05}],
             ),
             checked(_prices),
             yuan_text("0.00", "10000.00"),
@@ -217,14 +226,23 @@ def configuration_of(configuration: Configuration) -> ConfigurationItem:
     )
 
 
-def faults_of_order(refusal: InvalidInput) -> Faults:
-    """Which times would stand in the wrong order; each range was checked before."""
-    later = {key: LEASE_ORDER[place - 1] for place, key in enumerate(LEASE_ORDER) if place}
+def faults_of_whole(refusal: InvalidInput) -> Faults:
+    """What would be wrong with the configuration as a whole; each range was checked before."""
+    errors = refusal.details["field_errors"]
+    return {_PUBLISHED[key]: [_fault_of_whole(key, error)] for key, error in errors.items()}
+
+
+def _fault_of_whole(key: str, error: str) -> Fault:
+    if key in LEASE_ORDER:
+        shorter = LEASE_ORDER[LEASE_ORDER.index(key) - 1]
+        return Fault("longer_than", {"other": _PUBLISHED[shorter]})
+    if error == TOO_MANY_TYPES:
+        return Fault("too_many", {"limit": TYPES_MAX})
+    return Fault("no_price_left")
+
+
+def _in_fen(prices: Mapping[str, Decimal | None]) -> dict[str, int | None]:
     return {
-        _PUBLISHED[key]: [Fault("longer_than", {"other": _PUBLISHED[later[key]]})]
-        for key in refusal.details["field_errors"]
+        task_type: None if price is None else fen_of(price)
+        for task_type, price in prices.items()
     }
-
-
-def _in_fen(prices: Mapping[str, Decimal]) -> dict[str, int]:
-    return {task_type: fen_of(price) for task_type, price in prices.items()}

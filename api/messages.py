@@ -396,6 +396,10 @@ FAULTS: Final[dict[str, Text]] = {
         "任务类型只能包含小写字母、数字和下划线，并以字母开头",
         "A task type has lower-case letters, digits and underscores, a letter first",
     ),
+    "no_price_left": Text(
+        "至少保留一种任务类型的价格，否则无法提交任务",
+        "Keep the price of one type of task at least: without it no task can be submitted",
+    ),
     "nothing": Text("请至少填写一个字段", "Give at least one field"),
     "invalid": Text(
         "{label}无效，请参照接口文档修改",

@@ -17,7 +17,7 @@ from api.configuration_shapes import (
     ConfigurationRequest,
     changes_of,
     configuration_of,
-    faults_of_order,
+    faults_of_whole,
 )
 from api.envelope import Envelope
 from api.exchange import Exchange
@@ -47,7 +47,7 @@ async def read_config(exchange: NamedDependency[Exchange]) -> Envelope[Configura
 async def change_config(
     data: JSONBody[ConfigurationRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[ConfigurationItem]:
-    """更新系统配置: change the keys that are named, all or none.
+    """更新系统配置: change the keys that are named, all or none; of the prices the types named.
 
     Open tasks keep the price that they were submitted at.
     """
@@ -55,7 +55,7 @@ async def change_config(
     try:
         now = await exchange.run(change_configuration, command, ConfigurationNow)
     except InvalidInput as refusal:
-        raise InvalidRequest(faults_of_order(refusal)) from None
+        raise InvalidRequest(faults_of_whole(refusal)) from None
     return exchange.reply(configuration_of(now.configuration), CHANGED)
 
 

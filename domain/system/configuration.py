@@ -1,13 +1,14 @@
 """The configuration that operators may change while the platform runs.
 
-Every key has a default, a range and a unit; a change is one fact with before and after. The
-times of a lease must stand in order, or agents that are well would be given up.
+Every key has a default, a range and a unit; a change is one fact with before and after. Prices
+are changed type by type: a type that is not named keeps its own. The times of a lease must
+stand in order, or agents that are well would be given up.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Any, assert_never
+from typing import Annotated, Any, Final, assert_never
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -18,6 +19,10 @@ from domain.money import Fen
 from domain.system.events import ConfigurationChanged, ReadModelSwitched, SystemFact
 
 Seconds = Annotated[int, Meta(ge=1, le=86_400)]
+TYPES_MAX: Final = 64
+NO_TYPE_LEFT: Final = "the price of one type must be left"
+TOO_MANY_TYPES: Final = f"at most {TYPES_MAX} types can have a price"
+_PRICES: Final = "prices_fen_per_minute"
 
 
 class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,10 +88,15 @@ def change(
 ) -> tuple[ConfigurationChanged, ...]:
     """Replace the keys of ``changes``, all or none; nothing happens when none differs.
 
+    Of the prices only those of the named types; one whose price is ``None`` is taken no more.
+
     Raises:
         InvalidInput: an unknown key or a value out of range; ``details["field_errors"]`` says
             what is wrong with each.
     """
+    if _PRICES in changes:
+        prices = _priced(configuration.prices_fen_per_minute, changes[_PRICES])
+        changes = changes | {_PRICES: prices}
     errors = {key: error for key, value in changes.items() if (error := _error(key, value))}
     if errors:
         raise InvalidInput("the configuration does not allow this", field_errors=errors)
@@ -109,9 +119,20 @@ def change(
     )
 
 
+def _priced(now: dict[str, Fen], named: Any) -> Any:
+    """The whole table after a change of the ``named`` types."""
+    if not isinstance(named, dict):
+        return named
+    return {kind: price for kind, price in {**now, **named}.items() if price is not None}
+
+
 def _error(key: str, value: Any) -> str | None:
     try:
         msgspec.convert({key: value}, Configuration)
     except msgspec.ValidationError as error:
         return str(error)
+    if key == _PRICES and not value:
+        return NO_TYPE_LEFT
+    if key == _PRICES and len(value) > TYPES_MAX:
+        return TOO_MANY_TYPES
     return None

@@ -10,6 +10,7 @@ from domain.errors import InvalidInput
 from domain.system.configuration import (
     CONFIGURATION,
     LEASE_ORDER,
+    TYPES_MAX,
     Configuration,
     change,
 )
@@ -32,9 +33,42 @@ def test_a_change_says_before_and_after_of_what_differs() -> None:
                 "maintenance_mode": False,
                 "prices_fen_per_minute": {"video_analysis": 105, "test": 0},
             },
-            after={"maintenance_mode": True, "prices_fen_per_minute": PRICES},
+            after={
+                "maintenance_mode": True,
+                "prices_fen_per_minute": {"video_analysis": 200, "test": 0},
+            },
         )
     )
+
+
+@pytest.mark.parametrize(
+    ("named", "left"),
+    [
+        ({"test": 7}, {"video_analysis": 105, "test": 7}),
+        ({"encoding": 3}, {"video_analysis": 105, "test": 0, "encoding": 3}),
+        ({"test": None}, {"video_analysis": 105}),
+        ({"test": None, "video_analysis": 1}, {"video_analysis": 1}),
+        ({"unheard_of": None}, {"video_analysis": 105, "test": 0}),
+    ],
+)
+def test_a_price_is_changed_by_its_type_and_the_others_stay(
+    named: dict[str, int | None], left: dict[str, int]
+) -> None:
+    facts = change(Configuration(), {"prices_fen_per_minute": named})
+    assert CONFIGURATION.fold(facts).prices_fen_per_minute == left
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"test": None, "video_analysis": None},
+        {f"t{number}": 1 for number in range(TYPES_MAX - 1)},
+    ],
+)
+def test_the_farm_keeps_a_type_and_not_too_many(named: dict[str, int | None]) -> None:
+    decided = given(CONFIGURATION).when(change, {"prices_fen_per_minute": named})
+    assert isinstance(decided.refusal, InvalidInput)
+    assert set(decided.refusal.details["field_errors"]) == {"prices_fen_per_minute"}
 
 
 def test_a_change_takes_effect() -> None:

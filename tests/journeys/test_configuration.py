@@ -43,6 +43,52 @@ def test_the_configuration_is_read_and_changed(boss: Person) -> None:
     assert ok(boss.client.get(PATH)) == after
 
 
+def test_one_price_is_changed_and_the_others_stay(boss: Person) -> None:
+    def changed(prices: dict[str, Any]) -> dict[str, float]:
+        answer = ok(boss.client.put(PATH, json={"prices_per_minute": prices}))
+        left: dict[str, float] = answer["prices_per_minute"]
+        assert ok(boss.client.get(PATH))["prices_per_minute"] == left
+        return left
+
+    assert changed({"test": "0.30"}) == {"video_analysis": 1.05, "test": 0.3}
+    assert changed({"encoding": 3}) == {"video_analysis": 1.05, "test": 0.3, "encoding": 3}
+    assert changed({"test": None, "encoding": None}) == {"video_analysis": 1.05}
+    refused(boss.client.post("/api/tasks", json=FREE), 422, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize(
+    ("prices", "said"),
+    [
+        (
+            {"test": None, "video_analysis": None},
+            [
+                "至少保留一种任务类型的价格，否则无法提交任务",
+                "Keep the price of one type of task",
+            ],
+        ),
+        (
+            {f"t{number}": 1 for number in range(63)},
+            ["每分钟价格最多64项", "Each price per minute must have at most 64 items"],
+        ),
+    ],
+)
+def test_the_last_price_stays_and_there_are_not_too_many(
+    admin: Person, prices: dict[str, Any], said: list[str]
+) -> None:
+    before = ok(admin.client.get(PATH))
+    for others in ({}, {"requeue_budget": 99}):  # by the command, and beside another fault
+        for language, sentence in zip(("zh", "en"), said, strict=True):
+            answer = admin.client.put(
+                PATH,
+                json={"prices_per_minute": prices, **others},
+                headers={"Accept-Language": language},
+            )
+            errors = refused(answer, 422, "VALIDATION_ERROR")["field_errors"]
+            assert errors.keys() == {"prices_per_minute", *others}
+            assert errors["prices_per_minute"][0].startswith(sentence)
+    assert ok(admin.client.get(PATH)) == before
+
+
 def test_each_change_is_an_event_with_before_and_after(
     fresh_api: LiveApi, boss: Person
 ) -> None:
