@@ -178,11 +178,11 @@ class Body(AbstractDTO[RequestBody]):
         try:
             read = reader.read(value, exchange.platform.config)
         except InvalidRequest as refusal:
-            faults = exchange.query_faults | refusal.faults
+            faults = exchange.head_faults | refusal.faults
             raise InvalidRequest(faults, refusal.further) from None
-        if exchange.query_faults:
+        if exchange.head_faults:
             good = msgspec.structs.asdict(read)
-            raise InvalidRequest(exchange.query_faults, reader.further(good))
+            raise InvalidRequest(exchange.head_faults, reader.further(good))
         return read
 
     def decode_builtins(self, value: dict[str, Any]) -> Any:

@@ -49,8 +49,8 @@ class Exchange:
 
     ``place`` is what it has in the crowd until it is over. ``body`` is what was sent.
     ``recorded_at`` and ``command_id`` are of the last command, and of the one that it repeats
-    if ``is_replay``: what an answer is made of beside the receipt. ``query_faults`` wait for
-    those of the body, to be named with them.
+    if ``is_replay``: what an answer is made of beside the receipt. ``head_faults`` (of headers
+    and query) wait for those of the body, to be named with them.
     """
 
     def __init__(self, desk: Desk, scope: HTTPScope) -> None:
@@ -65,7 +65,7 @@ class Exchange:
         self.recorded_at: datetime | None = None
         self.command_id = _NO_COMMAND
         self.is_replay = False
-        self.query_faults: Faults = {}
+        self.head_faults: Faults = {}
         self.headers: list[tuple[bytes, bytes]] = []
         given = self.header("x-request-id")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else platform.ids().hex
@@ -109,6 +109,18 @@ class Exchange:
                 return key
             case _:
                 raise InvalidRequest({"Idempotency-Key": [Fault("idempotency_key")]})
+
+    @property
+    def min_position(self) -> int:
+        """The position that a read must have passed; 0 for any.
+
+        Raises:
+            InvalidRequest: it is no position.
+        """
+        wanted = self.header("owl-min-position") if self.scope["method"] == "GET" else ""
+        if wanted and not _POSITION.fullmatch(wanted):
+            raise InvalidRequest({"Owl-Min-Position": [Fault("want_int")]})
+        return int(wanted or 0)
 
     @property
     def client_address(self) -> str | None:
@@ -249,17 +261,14 @@ class Exchange:
         """The success envelope in the client's language."""
         return Envelope(message=message.in_language(self.language), data=data)
 
-    async def wait_for(self, position: str) -> None:
+    async def wait_for(self, position: int) -> None:
         """Wait until the read models have passed what the client has seen.
 
         Raises:
-            InvalidRequest: it is no position.
             OutOfReach: they have not passed it in time.
         """
-        if not _POSITION.fullmatch(position):
-            raise InvalidRequest({"Owl-Min-Position": [Fault("want_int")]})
         wait_s = self.platform.config.position_wait_s
-        if not await self.platform.position.wait(int(position), wait_s):
+        if not await self.platform.position.wait(position, wait_s):
             raise OutOfReach("the read models have not passed the wanted position")
 
 

@@ -16,9 +16,10 @@ from litestar.handlers import BaseRouteHandler
 from api.credentials import Standing
 from api.crowding import at_once_of
 from api.exchange import Exchange
-from api.query import check_path, check_query
+from api.query import check_path, check_query, faults_of_query
 from api.rejection import InvalidRequest, Rejection, Unauthenticated
 from api.security import Principal, bearer
+from api.validation import Faults
 from domain.accounts.events import Role
 from domain.errors import Unavailable
 
@@ -100,26 +101,35 @@ async def gate(
         raise Unavailable
     if most := at_once_of(handler.opt):
         exchange.place = exchange.desk.crowd.enter(exchange.caller, most)
-    _ = exchange.idempotency_key
     check_path(scope)
-    if scope["query_string"]:
-        _judge_query(exchange, connection, handler)
-    if scope.get("method") == "GET" and (wanted := exchange.header("owl-min-position")):
+    _judge_head(exchange, connection, handler)
+    if wanted := exchange.min_position:
         await exchange.wait_for(wanted)
 
 
-def _judge_query(
+def _judge_head(
     exchange: Exchange,
     connection: ASGIConnection[Any, Any, Any, Any],
     handler: BaseRouteHandler,
 ) -> None:
-    """Refuse a wrong query at once, or with the body's faults where there is a body."""
+    """Refuse wrong headers and a wrong query, with the body's faults where there is a body.
+
+    Raises:
+        InvalidRequest: there is no body, so this is everything that is wrong.
+    """
+    faults: Faults = {}
     try:
-        check_query(connection, handler)
-    except InvalidRequest as refusal:
-        if "data" not in handler.parsed_fn_signature.parameters:
-            raise
-        exchange.query_faults = refusal.faults
+        _ = exchange.idempotency_key, exchange.min_position
+    except InvalidRequest as refusal:  # one of them: the one is of writes, the other of reads
+        faults = refusal.faults | faults_of_query(connection, handler)
+    if not faults and connection.scope["query_string"]:
+        try:
+            check_query(connection, handler)
+        except InvalidRequest as refusal:
+            faults = refusal.faults
+    if faults and "data" not in handler.parsed_fn_signature.parameters:
+        raise InvalidRequest(faults)
+    exchange.head_faults = faults
 
 
 async def standing_of(exchange: Exchange, *, void_too: bool = False) -> Standing:

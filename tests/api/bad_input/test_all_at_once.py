@@ -59,11 +59,13 @@ def test_every_bad_field_of_a_body_is_named_with_the_querys(admin: Person, route
     """C1.07"""
     fields = fields_of(ROUTES[route])
     body = {name: of_no_kind(kind) for name, kind in fields.items()} | {"surplus": 1}
+    method = route.split(maxsplit=1)[0]
+    headers = {"Idempotency-Key": "not one key"}
     answer = admin.client.request(
-        route.split(maxsplit=1)[0], f"{address_of(route)}?strange=1", json=body
+        method, f"{address_of(route)}?strange=1", json=body, headers=headers
     )
-    found = field_errors(answer)
-    assert found.keys() == fields.keys() | {"surplus", "strange"}
+    named = {"surplus", "strange"} | ({"Idempotency-Key"} if method == "POST" else set())
+    assert field_errors(answer).keys() == fields.keys() | named
 
 
 @pytest.mark.parametrize("route", WITH_QUERY)
@@ -71,5 +73,20 @@ def test_every_bad_parameter_of_a_query_is_named(admin: Person, route: str) -> N
     """C1.07"""
     names = parameters_of(ROUTES[route])
     query = dict.fromkeys(names, "a\x00b") | {"strange": "1"}
-    answer = admin.client.get(address_of(route), params=query)
-    assert field_errors(answer).keys() == names.keys() | {"strange"}
+    headers = {"Owl-Min-Position": "soon"}
+    answer = admin.client.get(address_of(route), params=query, headers=headers)
+    assert field_errors(answer).keys() == names.keys() | {"strange", "Owl-Min-Position"}
+
+
+def test_a_bad_header_is_named_with_what_is_out_of_range_in_the_query(user: Person) -> None:
+    """C1.07"""
+    headers = {"Owl-Min-Position": "soon"}
+    answer = user.client.get("/api/tasks", params={"page": 0}, headers=headers)
+    assert field_errors(answer).keys() == {"page", "Owl-Min-Position"}
+
+
+def test_a_bad_key_is_named_where_there_is_no_body(user: Person) -> None:
+    """C1.07"""
+    headers = {"Idempotency-Key": ""}
+    answer = user.client.post(f"/api/tasks/{uuid4()}/cancel?strange=1", headers=headers)
+    assert field_errors(answer).keys() == {"strange", "Idempotency-Key"}
