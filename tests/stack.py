@@ -15,6 +15,7 @@ from pathlib import Path
 import nats
 import nkeys
 import psycopg
+from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 from psycopg import sql
 
@@ -143,6 +144,16 @@ def postgres15_binaries() -> PostgresBinaries | None:
     """PostgreSQL 15 of this machine, if it has one."""
     found = postgres_in(POSTGRES15_DIRECTORY) or postgres_on_path("/usr/local/bin:/usr/bin")
     return found if found is not None and found.major == 15 else None
+
+
+async def heard(client: Client) -> None:
+    """The broker knows what this client has said so far: what it listens to, before all.
+
+    The library's ``flush`` writes its ping before what is still buffered, so that the answer
+    may come ahead of a subscription; by then all was written, and a second ping is behind it.
+    """
+    await client.flush()
+    await client.flush()
 
 
 async def delete_streams(url: str) -> None:

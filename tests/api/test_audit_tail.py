@@ -207,7 +207,7 @@ def test_a_reader_that_does_not_read_is_cut_off(
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         wire.connect((address.hostname, address.port))
         wire.sendall(request.encode())
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 30
         while "slow" not in reasons(api):
             assert time.monotonic() < deadline, "it was not cut off"
             ok(admin.client.post("/api/recharge/codes", json=big))
@@ -227,12 +227,11 @@ def reasons(api: LiveApi) -> list[str]:
 def test_a_server_that_stops_says_so_and_stops_at_once(database_url: str) -> None:
     with LiveApi(database_url) as live, live.someone("auditor") as auditor:
         with following(auditor) as follower:
-            began = time.monotonic()
+            live._server.config.timeout_graceful_shutdown = 3600  # nobody is cut off by it
             live._server.should_exit = True
             assert follower.rest()[-1] == {"end": "shutdown"}
-            live._thread.join(10)
+            live._thread.join(30)
             assert not live._thread.is_alive()
-        assert time.monotonic() - began < 4
         assert reasons(live) == ["shutdown"]
 
 

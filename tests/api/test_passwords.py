@@ -1,7 +1,6 @@
 """Passwords are hashed off the loop, a bounded number at a time."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -43,13 +42,12 @@ async def test_the_product_hashes_at_owasps_minimum() -> None:
 async def test_the_loop_goes_on_while_passwords_are_hashed() -> None:
     passwords = Passwords()
     hashing = [asyncio.ensure_future(passwords.hash("x")) for _ in range(4)]
-    longest_s = 0.0
+    turns = 0
     while not all(future.done() for future in hashing):
-        began = time.perf_counter()
         await asyncio.sleep(0)
-        longest_s = max(longest_s, time.perf_counter() - began)
+        turns += 1
     passwords.close()
-    assert longest_s < 0.5
+    assert turns > 100, "hashed by the loop itself, four passwords take it a few turns"
 
 
 async def test_more_than_may_wait_are_told_so() -> None:

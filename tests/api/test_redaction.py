@@ -121,4 +121,4 @@ def test_nothing_is_too_deep_or_too_odd() -> None:
 def test_no_text_takes_long(part: str) -> None:
     began = time.perf_counter()
     redacted(part * 200_000)
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 10  # a quadratic search takes hours

@@ -19,7 +19,7 @@ from nats.errors import TimeoutError as NatsTimeout
 from api.embedded.failure import StackFailed
 from api.embedded.nats import ACCOUNT, NatsAuth, is_free
 from api.embedded.stack import EmbeddedStack, NatsOptions, StackConfig
-from tests.stack import LiveStack, data_directory
+from tests.stack import LiveStack, data_directory, heard
 
 TOKEN = "join-token"
 
@@ -86,7 +86,7 @@ async def callout(stack: LiveStack) -> AsyncIterator[Client]:
         await message.respond(signed(claims, verdict, stack.callout_seed).encode())
 
     await platform.subscribe("$SYS.REQ.USER.AUTH", cb=judge)
-    await platform.flush()
+    await heard(platform)
     try:
         yield platform
     finally:
@@ -113,11 +113,11 @@ async def test_an_agent_comes_in_by_callout_and_only_to_its_own_subjects(
     async with callout(session_stack) as platform:
         own = await platform.subscribe("owl.reports.one.heartbeat")
         foreign = await platform.subscribe("owl.reports.two.heartbeat")
-        await platform.flush()
+        await heard(platform)
         agent = await connected(session_stack.nats_address, token=TOKEN)
         await agent.publish("owl.reports.two.heartbeat", b"stolen")
         await agent.publish("owl.reports.one.heartbeat", b"alive")
-        assert (await own.next_msg(5)).data == b"alive"
+        assert (await own.next_msg(15)).data == b"alive"
         with pytest.raises(NatsTimeout):
             await foreign.next_msg(0.05)
         await agent.close()

@@ -31,7 +31,7 @@ def offspring() -> list[psutil.Process]:
     return [*servers, *(below for one in servers for below in one.children(recursive=True))]
 
 
-async def until(met: Callable[[], bool], within_s: float = 10.0) -> None:
+async def until(met: Callable[[], bool], within_s: float = 30.0) -> None:
     async with asyncio.timeout(within_s):
         while not met():  # noqa: ASYNC110 - what is waited for is another process
             await asyncio.sleep(0.005)

@@ -94,7 +94,7 @@ class Platform:
             and (assigned is None or getattr(report, "task_id", None) == assigned.task_id)
         ]
 
-    async def until(self, met: Callable[[], Any], within_s: float = 15.0) -> None:
+    async def until(self, met: Callable[[], Any], within_s: float = 30.0) -> None:
         """Return once what was heard meets a condition."""
         async with asyncio.timeout(within_s):
             while not met():

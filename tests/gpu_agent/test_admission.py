@@ -104,7 +104,7 @@ async def test_an_agent_that_is_not_enrolled_goes_on_knocking_and_is_let_in_late
         answering(platform, session_stack, keys),
         living(session_stack.nats_address, server_id, tmp_path),
     ):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await keys.asked_thrice.wait()
         assert platform.of(Heartbeat) == []
         keys[server_id] = public_key_of(SEED)

@@ -28,7 +28,11 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 @asynccontextmanager
 async def server(
-    handler: Handler, tls: ssl.SSLContext | None = None
+    handler: Handler,
+    tls: ssl.SSLContext | None = None,
+    *,
+    total_s: float = 60.0,
+    stall_s: float = 60.0,
 ) -> AsyncIterator[tuple[FetchPolicy, int, list[str]]]:
     """A local HTTP server, a policy that reaches it, and the requests it got."""
     requests: list[str] = []
@@ -50,8 +54,8 @@ async def server(
         ports=frozenset({port}),
         allow_networks=(LOOPBACK,),
         max_bytes=100_000,
-        total_s=2.0,
-        stall_s=0.3,
+        total_s=total_s,
+        stall_s=stall_s,
     )
     async with listening:
         yield policy, port, requests
@@ -141,7 +145,7 @@ async def test_a_server_that_falls_silent_is_given_up(tmp_path: Path) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\nsome")
         await reader.read()
 
-    async with server(silent) as (policy, port, _):
+    async with server(silent, stall_s=0.3) as (policy, port, _):
         with pytest.raises(FetchRefused, match="nothing came"):
             await fetch(policy, f"http://127.0.0.1:{port}/", tmp_path / "x")
 
@@ -154,8 +158,8 @@ async def test_a_server_that_drips_is_given_up_at_the_deadline(tmp_path: Path) -
             await writer.drain()
             await asyncio.sleep(0.05)
 
-    async with server(drip) as (policy, port, _):
-        with pytest.raises(FetchRefused, match="longer than 2 s"):
+    async with server(drip, total_s=0.5) as (policy, port, _):
+        with pytest.raises(FetchRefused, match=r"longer than 0\.5 s"):
             await fetch(policy, f"http://127.0.0.1:{port}/", tmp_path / "x")
 
 

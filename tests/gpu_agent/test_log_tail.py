@@ -20,6 +20,7 @@ from gpu_agent.telemetry.simulated import SimulatedSampler
 from tests.commands.loops.plant import now
 from tests.gpu_agent.platform import Platform, platform_at
 from tests.gpu_agent.test_agent import identity_of, settings_in
+from tests.stack import heard
 
 pytestmark = pytest.mark.anyio
 
@@ -113,16 +114,16 @@ async def test_a_running_agent_tells_its_warnings(platform: Platform, tmp_path: 
     tail = LogTail(Config(every_s=0.05))
     set_up_logging("json", tail)
     lines: list[Logged] = []
-    heard = asyncio.Event()
+    was_told = asyncio.Event()
 
     async def hear(message: Any) -> None:
         report = REPORT_DECODER.decode(message.data)
         assert isinstance(report, Logged)
         lines.append(report)
-        heard.set()
+        was_told.set()
 
     await platform.client.subscribe(f"owl.reports.{platform.server_id}.log", cb=hear)
-    await platform.client.flush()
+    await heard(platform.client)
     world = World(
         clock=now, monotonic=time.monotonic, ids=uuid4, gpus=SimulatedSampler(1, time.monotonic)
     )
@@ -131,7 +132,7 @@ async def test_a_running_agent_tells_its_warnings(platform: Platform, tmp_path: 
     life = asyncio.create_task(agent.run())
     try:
         structlog.get_logger("x").warning("disk_full", free_mib=3)
-        await asyncio.wait_for(heard.wait(), 15)
+        await asyncio.wait_for(was_told.wait(), 30)
     finally:
         structlog.reset_defaults()
         agent.stop()

@@ -132,5 +132,5 @@ def test_a_killed_agent_leaves_no_process_of_a_task_behind(walls: str, tmp_path:
         family = psutil.Process(agent.pid).children(recursive=True)
         assert len(family) >= 2
         agent.kill()
-    _, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []

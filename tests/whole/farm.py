@@ -15,6 +15,7 @@ import httpx
 import psycopg
 
 from api.keys import make_keys
+from tests.api.live import NO_TLS
 from tests.stack import LiveStack, data_directory
 from tests.whole.processes import Process, wait_for
 
@@ -38,6 +39,7 @@ class Client:
             headers=headers,
             timeout=20.0,
             trust_env=False,
+            verify=NO_TLS,
             event_hooks={"response": [self._note]},
         )
         if position:
@@ -232,7 +234,8 @@ def new_name() -> str:
 
 
 def _answers(port: int) -> bool:
-    return httpx.get(f"http://127.0.0.1:{port}/health/live", trust_env=False).is_success
+    url = f"http://127.0.0.1:{port}/health/live"
+    return httpx.get(url, trust_env=False, verify=NO_TLS).is_success
 
 
 def _free_port() -> int:

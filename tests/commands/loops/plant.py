@@ -36,7 +36,7 @@ from domain.tasks.task import TASK, Task
 from domain.wallet.wallet import WALLET, Wallet
 
 SECRETS = Secrets(pepper=b"p" * 32, sealing_key=b"s" * 32)
-SOON_S = 15.0
+SOON_S = 30.0
 QUICK = Config(
     lease_ttl_s=1.0,
     standby_poll_s=0.05,

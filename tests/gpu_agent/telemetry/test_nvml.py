@@ -101,7 +101,7 @@ def test_a_device_that_falls_off_the_bus_is_unhealthy_and_the_rest_go_on(
 
 def test_a_call_that_hangs_does_not_hang_the_agent_and_is_reported(install: Install) -> None:
     lib = FakeLib(FakeGpu("GPU-a"))
-    sampler = install(lib, timeout_s=0.1)
+    sampler = install(lib, timeout_s=0.5)
     assert sampler.sample().fault is None
     lib.hang = threading.Event()
     began = time.monotonic()
@@ -110,19 +110,19 @@ def test_a_call_that_hangs_does_not_hang_the_agent_and_is_reported(install: Inst
     assert [(g.uuid, g.healthy) for report in reports for g in report.gpus] == (
         [("GPU-a", False)] * 20
     )
-    assert time.monotonic() - began < 1, "only the first call may wait out its timeout"
+    assert time.monotonic() - began < 5, "only the first call may wait out its timeout"
     assert lib.calls["nvmlDeviceGetUtilizationRates"] == 2, "one thread hangs, not twenty"
     lib.hang.set()
 
 
 def test_a_driver_that_recovers_is_heard_again(install: Install) -> None:
     lib = FakeLib(FakeGpu("GPU-a"))
-    sampler = install(lib, timeout_s=0.1)
+    sampler = install(lib, timeout_s=0.5)
     lib.hang = threading.Event()
     assert sampler.sample().fault is not None
     hung, lib.hang = lib.hang, None
     hung.set()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while sampler.sample().fault and time.monotonic() < deadline:
         pass
     assert sampler.sample().gpus[0].usage_percent == 42.0
@@ -177,7 +177,7 @@ def test_a_partitioned_gpu_is_seen_as_its_instances(install: Install) -> None:
 
 def test_a_critical_error_makes_its_device_unhealthy_for_good(install: Install) -> None:
     sampler = install(FakeLib(FakeGpu("GPU-a", xids=[48]), FakeGpu("GPU-b")))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while sampler.sample().gpus[0].healthy and time.monotonic() < deadline:
         pass
     broken, well = sampler.sample().gpus
@@ -188,7 +188,7 @@ def test_a_critical_error_makes_its_device_unhealthy_for_good(install: Install) 
 def test_an_error_of_the_users_program_leaves_the_device_well(install: Install) -> None:
     lib = FakeLib(FakeGpu("GPU-a", xids=[31]), FakeGpu("GPU-b", xids=[79]))
     sampler = install(lib)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while sampler.sample().gpus[1].healthy and time.monotonic() < deadline:
         pass
     assert [gpu.fault for gpu in sampler.sample().gpus] == [None, "xid 79"]
