@@ -6,6 +6,8 @@ from its secret store. None is ever given on a command line or put into an event
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import secrets
 from pathlib import Path
@@ -56,6 +58,11 @@ class Keys(Struct, frozen=True, kw_only=True):
         names = (_AUDIT, _AUDIT_NEXT, _AUDIT_BEFORE)
         there = [name for name in names if (self.directory / name).exists()]
         return [self.audit_seed, *(_read(self.directory, name)[:_BYTES] for name in there)]
+
+    @property
+    def snapshots(self) -> bytes:
+        """What seals the states that are kept for auditors' questions."""
+        return hmac.digest(self.pepper, b"snapshots", hashlib.sha256)
 
     @property
     def issuer_public_key(self) -> str:

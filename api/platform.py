@@ -20,6 +20,7 @@ from commands.throttle import Throttle
 from domain.accounts.claim import ClaimKind
 from domain.ports import Clock, CommandWriter, Ids, Signal
 from domain.public_addresses import Network
+from projections.audit.snapshots import Snapshots
 
 ReadPool = AsyncConnectionPool[AsyncConnection[Any]]
 
@@ -90,7 +91,8 @@ class HttpConfig(Struct, frozen=True, kw_only=True):
 class Platform(Struct, frozen=True, kw_only=True):
     """What routes need. ``broker_connected`` and ``writer_counts`` are only shown.
 
-    ``committed`` is a hint that the log has grown; ``notary_keys`` sign what is handed out.
+    ``committed`` is a hint that the log has grown; ``notary_keys`` sign what is handed out;
+    ``snapshots`` are states that were folded before, where they are kept.
     """
 
     writer: CommandWriter
@@ -107,3 +109,4 @@ class Platform(Struct, frozen=True, kw_only=True):
     notary_keys: KeysAtHand
     writer_counts: WriterCounts
     broker_connected: Callable[[], bool]
+    snapshots: Snapshots | None = None

@@ -63,10 +63,19 @@ def _of_files(ddl: Path) -> str:
         return sha256(f"{ast.unparse(module)}\n{called}\n{tables}".encode()).hexdigest()[:16]
 
 
+def fingerprint_of(place: tuple[str, str]) -> str:
+    """The same of what one definition in the domain reaches: its module, and its name there."""
+    with _ONE_AT_A_TIME:
+        return sha256(_reached([place]).encode()).hexdigest()[:16]
+
+
 def _called(folds: ast.Module, imports: dict[str, tuple[str, str]]) -> str:
     """The definitions in the domain that the folds reach, in the order of their names."""
+    return _reached([imports[name] for name in _names(folds) if name in imports])
+
+
+def _reached(ahead: list[tuple[str, str]]) -> str:
     reached: dict[tuple[str, str], str] = {}
-    ahead = [imports[name] for name in _names(folds) if name in imports]
     while ahead:
         place = ahead.pop()
         if place in reached:

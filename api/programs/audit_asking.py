@@ -16,12 +16,14 @@ import psycopg
 from msgspec import Struct
 
 from api.client.wording import clean
+from api.keys import KeysMissing, load_keys
 from api.programs.audit_log import print_json
 from api.programs.failing import Unreachable, in_words
 from api.programs.missing_tables import in_words_of
 from api.programs.options import database_of, settings_from
 from domain.money import FEN_PER_YUAN
 from projections.audit.entity import Entity, NoEntity
+from projections.audit.snapshots import Snapshots
 from projections.audit.story import Entry, moment_in
 
 R = TypeVar("R")
@@ -128,6 +130,16 @@ def asked(options: dict[str, Any], read: Callable[[Connection], Awaitable[R]]) -
             raise Unreachable(in_words_of(error)) from error
         except KeyboardInterrupt:
             sys.exit(0)
+
+
+def snapshots_of(options: dict[str, Any]) -> Snapshots | None:
+    """The states that this platform keeps; none that count where its keys are not at hand."""
+    with in_words():
+        settings = settings_from(**options)
+        try:
+            return Snapshots(load_keys(settings.secrets_path, make=False).snapshots)
+        except KeysMissing:
+            return None
 
 
 def print_line(each: Entry, *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from api.programs.audit_asking import (
     asked,
     print_changes,
     print_line,
+    snapshots_of,
     text_of,
 )
 from api.programs.audit_log import as_json, print_json
@@ -48,20 +49,26 @@ def history(entity: Entity, as_json: bool, **options: Any) -> None:  # noqa: FBT
 @click.command()
 @click.argument("entity", type=ENTITY)
 @click.option("--at", type=MOMENT, help="After this position, or at this time; else now.")
+@click.option("--whole", is_flag=True, help="From its first event on, by the log alone.")
 @as_json
 @with_database
 def state(
     entity: Entity,
     at: int | datetime | None,
+    whole: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     **options: Any,
 ) -> None:
-    """Show what ENTITY was at any moment, folded from its own events."""
+    """Show what ENTITY was at any moment, folded from its own events.
+
+    From the last state that the platform has kept and sealed; --whole believes none.
+    """
+    kept = None if whole else snapshots_of(options)
 
     async def read(connection: Connection) -> tuple[int, entities.Shape]:
         position = await story.position_of(connection, at)
         position = await story.head(connection) if position is None else position
-        return position, await entities.state(connection, entity, position)
+        return position, await entities.state(connection, entity, position, snapshots=kept)
 
     position, shape = asked(options, read)
     if as_json:
@@ -86,6 +93,7 @@ def diff(
     **options: Any,
 ) -> None:
     """Show what changed between two positions or times."""
+    kept = None if entity is None else snapshots_of(options)
 
     async def read(connection: Connection) -> Any:
         first = await story.position_of(connection, before) or 0
@@ -93,8 +101,8 @@ def diff(
         if entity is None:
             return await entities.changed_streams(connection, first, last)
         return entities.differences(
-            await entities.state(connection, entity, first),
-            await entities.state(connection, entity, last),
+            await entities.state(connection, entity, first, snapshots=kept),
+            await entities.state(connection, entity, last, snapshots=kept),
         )
 
     found = asked(options, read)

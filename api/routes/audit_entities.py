@@ -69,7 +69,12 @@ async def read_history(
     upto = access.upto(None)
     async with exchange.reading() as connection:
         steps = await entities.history(
-            connection, entity, upto, after=after or 0, limit=limit + 1
+            connection,
+            entity,
+            upto,
+            after=after or 0,
+            limit=limit + 1,
+            snapshots=exchange.platform.snapshots,
         )
     if not steps and not after:
         raise NotFound
@@ -93,7 +98,9 @@ async def read_state(
     access = await accessed(exchange, until=until)
     upto = access.upto(until)
     async with exchange.reading() as connection:
-        shape = await entities.state(connection, entity, upto)
+        shape = await entities.state(
+            connection, entity, upto, snapshots=exchange.platform.snapshots
+        )
     if not shape:
         raise NotFound
     found = EntityState(entity=f"{kind}:{entity_id}", position=upto, state=shape)
@@ -122,9 +129,10 @@ async def read_difference(
         if named is None:
             found.streams = await entities.changed_streams(connection, low, upto)
         else:
+            kept = exchange.platform.snapshots
             found.changes = entities.differences(
-                await entities.state(connection, named, low),
-                await entities.state(connection, named, upto),
+                await entities.state(connection, named, low, snapshots=kept),
+                await entities.state(connection, named, upto, snapshots=kept),
             )
     return exchange.reply(found)
 

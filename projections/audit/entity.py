@@ -1,7 +1,7 @@
 """One user, task, server or code through time: what happened to it, and what it was when.
 
-A state is the fold of the entity's own streams, read by their index: it takes as long as the
-entity is old, however long the log is.
+A state is the fold of the entity's own streams, read by their index, from the last state that
+was kept (``snapshots``): it takes neither longer for a long log nor for an old entity.
 """
 
 from __future__ import annotations
@@ -15,15 +15,11 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 from psycopg.sql import SQL
 
-from domain.accounts.user import USER
 from domain.catalogue import decode
-from domain.decider import Decider
-from domain.fleet.server import SERVER
 from domain.ids import account_stream
-from domain.recharge.code import CODE
 from domain.recharge.redeemers import Redeemers
-from domain.tasks.task import TASK
-from domain.wallet.wallet import WALLET
+from projections.audit.folds import OF_ACCOUNT, OF_CODE, OF_SERVER, OF_TASK, OF_USER, Fold
+from projections.audit.snapshots import FIRST, TOGETHER, Snapshots, fold_upto
 from projections.audit.story import COLUMNS, Entry, entry, rows
 
 Kind = Literal["user", "task", "server", "code"]
@@ -32,10 +28,8 @@ Shape: TypeAlias = dict[str, Any]
 OF_STREAM: Final = SQL("""
     SELECT {columns} FROM owl_log.events
     WHERE originator_id = %(stream)s AND originator_version > %(version)s
-        AND notification_id <= %(until)s
     ORDER BY originator_version LIMIT %(limit)s
 """).format(columns=COLUMNS)
-TOGETHER: Final = 1_000
 CHANGED: Final = """
     SELECT originator_id, min(originator_version), max(originator_version),
         max(notification_id), min(split_part(topic, '.', 1))
@@ -70,22 +64,22 @@ class Entity(Struct, frozen=True):
             raise NoEntity(f"{text!r} is none of {kinds}") from None
 
     @property
-    def parts(self) -> tuple[tuple[str, UUID, Decider[Any]], ...]:
-        """The streams that it is made of: what each is called, and how it folds."""
+    def parts(self) -> tuple[tuple[UUID, Fold], ...]:
+        """The streams that it is made of, and how each folds."""
         match self.kind:
             case "user":
-                return (("user", self.id, USER), ("account", account_stream(self.id), WALLET))
+                return ((self.id, OF_USER), (account_stream(self.id), OF_ACCOUNT))
             case "task":
-                return (("task", self.id, TASK),)
+                return ((self.id, OF_TASK),)
             case "server":
-                return (("server", self.id, SERVER),)
+                return ((self.id, OF_SERVER),)
             case "code":
-                return (("code", self.id, CODE),)
+                return ((self.id, OF_CODE),)
 
     @property
     def streams(self) -> list[UUID]:
         """The ids of its streams."""
-        return [stream for _, stream, _ in self.parts]
+        return [stream for stream, _ in self.parts]
 
 
 class Step(Struct, frozen=True):
@@ -112,35 +106,39 @@ async def history(
     *,
     after: int = 0,
     limit: int | None = None,
+    snapshots: Snapshots | None = None,
 ) -> list[Step]:
     """All that happened to an entity up to a position, or the first of it above ``after``."""
-    parts = {stream: (name, decider) for name, stream, decider in entity.parts}
-    states = {stream: decider.initial for _, stream, decider in entity.parts}
-    shapes: dict[UUID, Shape] = {stream: {} for stream in parts}
+    told: dict[UUID, _Told] = {}
+    for stream, fold in entity.parts:
+        before = after and await fold_upto(connection, fold, stream, after, snapshots)
+        told[stream] = (
+            _Told(fold, before.place.version, before.state) if before else _Told(fold)
+        )
     steps: list[Step] = []
-    async for event in _events(connection, entity, until):
-        name, decider = parts[event.stream]
-        states[event.stream] = decider.evolve(states[event.stream], decode(bytes(event.fact)))
-        before, shape = shapes[event.stream], _shape(name, states[event.stream])
-        shapes[event.stream] = shape
-        if event.position > after:
-            steps.append(Step(event, differences(before, shape)))
+    async for event in _events(connection, told, until):
+        steps.append(Step(event, told[event.stream].take(event)))
         if len(steps) == limit:
             break
     return steps
 
 
-async def state(connection: AsyncConnection[Any], entity: Entity, at: int) -> Shape:
-    """What an entity was after the event at position ``at``; empty before it was there."""
-    parts = {stream: (name, decider) for name, stream, decider in entity.parts}
-    states: dict[UUID, Any] = {}
-    async for event in _events(connection, entity, at):
-        _, decider = parts[event.stream]
-        folded = states.get(event.stream, decider.initial)
-        states[event.stream] = decider.evolve(folded, decode(bytes(event.fact)))
+async def state(
+    connection: AsyncConnection[Any],
+    entity: Entity,
+    at: int,
+    *,
+    snapshots: Snapshots | None = None,
+) -> Shape:
+    """What an entity was after the event at position ``at``; empty before it was there.
+
+    Without ``snapshots`` it is folded from its first event, by the log alone.
+    """
     shape: Shape = {}
-    for stream, folded in states.items():
-        shape |= _shape(parts[stream][0], folded)
+    for stream, fold in entity.parts:
+        folded = await fold_upto(connection, fold, stream, at, snapshots)
+        if folded is not None:
+            shape |= _shape(fold.name, folded.state)
     return shape
 
 
@@ -161,11 +159,27 @@ def differences(before: Shape, after: Shape) -> dict[str, tuple[Any, Any]]:
     }
 
 
+class _Told:
+    """A stream that is told: how far, and what it was by then."""
+
+    def __init__(self, fold: Fold, version: int = 0, state: Any = None) -> None:
+        self.fold = fold
+        self.version = version
+        self._state = state if version else fold.decider.initial
+        self._shape = _shape(fold.name, state) if version else {}
+
+    def take(self, event: Entry) -> dict[str, tuple[Any, Any]]:
+        """Fold the next event; what it changed."""
+        self._state = self.fold.decider.evolve(self._state, decode(bytes(event.fact)))
+        before, self._shape = self._shape, _shape(self.fold.name, self._state)
+        return differences(before, self._shape)
+
+
 async def _events(
-    connection: AsyncConnection[Any], entity: Entity, until: int
+    connection: AsyncConnection[Any], told: dict[UUID, _Told], until: int
 ) -> AsyncIterator[Entry]:
-    """The events of all its streams in the log's order, some at a time."""
-    waiting = [_of_part(connection, stream, kind, until) for _, stream, kind in entity.parts]
+    """The next events of all its streams in the log's order, some at a time."""
+    waiting = [_of_part(connection, stream, each, until) for stream, each in told.items()]
     heads = [(await anext(each, None), each) for each in waiting]
     while known := [(head.position, at) for at, (head, _) in enumerate(heads) if head]:
         _, first = min(known)
@@ -176,20 +190,23 @@ async def _events(
 
 
 async def _of_part(
-    connection: AsyncConnection[Any], stream: UUID, decider: Decider[Any], until: int
+    connection: AsyncConnection[Any], stream: UUID, told: _Told, until: int
 ) -> AsyncIterator[Entry]:
-    """The events of a stream; none when another kind of thing has the id."""
-    version = 0
+    """The next events of a stream; none when another kind of thing has the id."""
+    version, limit = told.version, FIRST
     while True:
-        wanted = {"stream": stream, "version": version, "until": until, "limit": TOGETHER}
+        wanted = {"stream": stream, "version": version, "limit": limit}
         found = await rows(connection, OF_STREAM, wanted)
-        for told in map(entry, found):
-            if told.version == 1 and not decider.begins(type(decode(bytes(told.fact)))):
+        for each in map(entry, found):
+            begins = told.fold.decider.begins
+            if each.position > until or (
+                not version and each.version == 1 and not begins(type(decode(bytes(each.fact))))
+            ):
                 return
-            yield told
-        if len(found) < TOGETHER:
+            yield each
+        if len(found) < limit:
             return
-        version = found[-1][2]
+        version, limit = found[-1][2], TOGETHER
 
 
 def _shape(name: str, folded: Any) -> Shape:
