@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-import uvloop
 from litestar import Litestar, get
 
 from api import logging_setup
@@ -37,6 +36,7 @@ from api.passwords import CHEAP, Passwords
 from api.platform import HttpConfig, Platform
 from api.policy import ANYONE, gate
 from api.programs.http_server import HttpServer, listen
+from api.programs.long_running import run_long
 from api.reading import open_pool
 from api.registration import registration
 from api.security import Tokens
@@ -183,7 +183,7 @@ def serve(
                 server.should_exit = True
                 await answering
 
-        uvloop.run(run())
+        run_long(run())
 
 
 def project(database_url: str, nats_url: str, ready: Connection) -> None:
@@ -199,7 +199,7 @@ def project(database_url: str, nats_url: str, ready: Connection) -> None:
                 following.cancel()
                 await asyncio.wait([following])
 
-    uvloop.run(run())
+    run_long(run())
 
 
 async def furnish(database_url: str, nats_url: str) -> list[str]:
