@@ -45,6 +45,7 @@ class WriterConfig(Struct, frozen=True, kw_only=True):
     deadline_s: float = 3.0
     waiting_max: int = 10_000
     round_max: int = 256
+    round_first: int = 64  # with more waiting, the disk gets the first half of them at once
     loads_max: int = 16  # how often one handler may ask for what it had not asked for before
     states_kept: int = 50_000
     pause_s: float = 0.05
@@ -183,7 +184,10 @@ class Writer:
             return 0
         if self._waiting.next_is_alone and not self._rounds.idle:
             return 0
-        return self._config.round_max - len(self._rounds.open.decided)
+        room = self._config.round_max - len(self._rounds.open.decided)
+        if self._rounds.idle:
+            return min(room, max(self._config.round_first, (len(self._waiting) + 1) // 2))
+        return room
 
     async def _decide(self, waiting: list[Pending]) -> None:
         for _ in range(self._config.loads_max):

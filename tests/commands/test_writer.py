@@ -97,6 +97,20 @@ async def test_commands_that_wait_together_see_each_other(database_url: str) -> 
     assert sorted(committed.position for committed in done) == list(range(1, 301))
 
 
+async def test_the_disk_has_the_first_half_while_the_second_is_decided(
+    database_url: str,
+) -> None:
+    account = uuid4()
+    async with writing(database_url) as writer:
+        for waiting, rounds in ((64, 1), (100, 3), (256, 5)):
+            command = Credit(account=account)
+            await asyncio.gather(
+                *(writer.run(credit, command, context()) for _ in range(waiting))
+            )
+            assert writer.counts.rounds == rounds
+        assert writer.counts.commands == 64 + 100 + 256
+
+
 async def test_a_refused_command_leaves_no_trace_and_hurts_no_other(database_url: str) -> None:
     account = uuid4()
     async with writing(database_url) as writer:
