@@ -28,11 +28,15 @@ REACHED: Final = """
 
 
 class PositionConfig(Struct, frozen=True, kw_only=True):
-    """The pause between two polls doubles from the first to the longest."""
+    """The pause between two polls doubles from the first to the longest.
+
+    While signals come, they are trusted for longer: then no poll repeats what they say.
+    """
 
     poll_first_s: float = 0.005
     poll_longest_s: float = 0.1
     poll_deadline_s: float = 0.5
+    trusted_s: float = 0.05
 
 
 class ReadPosition:
@@ -52,7 +56,8 @@ class ReadPosition:
         self._projected = projected
         self._config = config or PositionConfig()
         self._known = 0
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._heard = False
+        self._waiting: dict[asyncio.Future[bool], int] = {}
         self._watch: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
 
@@ -69,13 +74,19 @@ class ReadPosition:
 
     async def wait(self, position: int, timeout_s: float) -> bool:
         """Whether the read models have passed ``position``, within the time."""
+        if self._known >= position:
+            return True
+        loop = asyncio.get_running_loop()
+        passed: asyncio.Future[bool] = loop.create_future()
+        self._waiting[passed] = position
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._follow())
+        timer = loop.call_later(timeout_s, _give_up, passed)
         try:
-            async with asyncio.timeout(timeout_s):
-                while self._known < position:
-                    await self._news()
-        except TimeoutError:
-            return False
-        return True
+            return await passed
+        finally:
+            timer.cancel()
+            self._waiting.pop(passed, None)
 
     async def close(self) -> None:
         """Stop looking; whoever still waits gives up in its own time."""
@@ -85,31 +96,24 @@ class ReadPosition:
         tasks = [task for task in (self._watch, self._asking) if task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _news(self) -> None:
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
-        if self._watch is None or self._watch.done():
-            self._watch = asyncio.create_task(self._follow())
-        try:
-            await future
-        finally:
-            self._waiting.discard(future)
-
     async def _follow(self) -> None:
         """Until nobody waits: hear of the next position, or ask for it."""
-        pause_s = self._config.poll_first_s
+        config = self._config
+        pause_s = config.poll_first_s
         try:
             while self._waiting:
                 known = self._known
-                self._passed(await self._projected.wait(known, pause_s))
-                if self._known == known:
+                trusted_s = config.trusted_s if self._heard else 0.0
+                self._passed(await self._projected.wait(known, max(pause_s, trusted_s)))
+                self._heard = self._known > known
+                if not self._heard:
                     await self._poll()
                 if self._known > known:
-                    pause_s = self._config.poll_first_s
+                    pause_s = config.poll_first_s
                 else:
-                    pause_s = min(2 * pause_s, self._config.poll_longest_s)
+                    pause_s = min(2 * pause_s, config.poll_longest_s)
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
-            self._tell(error)
+            self._fail(error)
 
     async def _poll(self) -> None:
         """Ask, unless a question is under way, and listen until it is answered."""
@@ -136,16 +140,23 @@ class ReadPosition:
         self._passed(int(row[0]))
 
     def _passed(self, position: int) -> None:
-        if position > self._known:
-            self._known = position
-            self._tell(None)
+        """Wake those alone whose position it is, however many others wait."""
+        if position <= self._known:
+            return
+        self._known = position
+        waiting = self._waiting
+        for future in [each for each, wanted in waiting.items() if wanted <= position]:
+            del waiting[future]
+            if not future.done():
+                future.set_result(True)
 
-    def _tell(self, error: Exception | None) -> None:
+    def _fail(self, error: Exception) -> None:
         for future in self._waiting:
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(None)
-            else:
+            if not future.done():
                 future.set_exception(error)
         self._waiting.clear()
+
+
+def _give_up(passed: asyncio.Future[bool]) -> None:
+    if not passed.done():
+        passed.set_result(False)

@@ -75,6 +75,36 @@ def test_a_signal_ends_the_wait(read_url: str) -> None:
     asyncio.run(scene())
 
 
+def test_while_signals_come_the_checkpoints_are_not_asked_for_the_same(read_url: str) -> None:
+    async def scene() -> None:
+        signal = LocalSignal()
+        async with position_of(read_url, signal, PositionConfig(trusted_s=60)) as position:
+            wait = asyncio.create_task(position.wait(1, 20))
+            await asyncio.sleep(0)
+            signal.notify(1)
+            assert await wait
+            await asyncio.to_thread(reach, read_url, 5)
+            assert not await position.wait(5, 0.2)
+            signal.notify(5)
+            assert await position.wait(5, 20)
+
+    asyncio.run(scene())
+
+
+def test_a_signal_that_is_lost_is_made_up_for_by_asking(read_url: str) -> None:
+    async def scene() -> None:
+        signal = LocalSignal()
+        async with position_of(read_url, signal) as position:
+            wait = asyncio.create_task(position.wait(1, 20))
+            await asyncio.sleep(0)
+            signal.notify(1)
+            assert await wait
+            await asyncio.to_thread(reach, read_url, 5)
+            assert await position.wait(5, 20)
+
+    asyncio.run(scene())
+
+
 def test_without_any_signal_the_checkpoints_are_asked(read_url: str) -> None:
     async def scene() -> None:
         async with position_of(read_url, LocalSignal()) as position:
