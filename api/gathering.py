@@ -7,7 +7,7 @@ than the request is ever shown. Alone, a look-up leaves at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -29,7 +29,7 @@ class Gathering(Generic[V]):
         self._pool = pool
         self._find = find
         self._deadline_s = deadline_s
-        self._waiting: dict[UUID, asyncio.Future[V | None]] = {}
+        self._waiting: dict[UUID, list[asyncio.Future[V | None]]] = {}
         self._flight: asyncio.Task[None] | None = None
 
     async def get(self, key: UUID) -> V | None:
@@ -38,13 +38,12 @@ class Gathering(Generic[V]):
         Raises:
             OutOfReach: Postgres did not answer in time.
         """
-        answer = self._waiting.get(key)
-        if answer is None:
-            answer = asyncio.get_running_loop().create_future()
-            self._waiting[key] = answer
-            if self._flight is None:
-                self._flight = asyncio.create_task(self._fly())
-        return await asyncio.shield(answer)
+        # everybody waits by their own future: one who goes away takes nobody along
+        answer: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, []).append(answer)
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._fly())
+        return await answer
 
     async def _fly(self) -> None:
         try:
@@ -60,14 +59,23 @@ class Gathering(Generic[V]):
         finally:
             self._flight = None
 
-    async def _answer(self, asked: dict[UUID, asyncio.Future[V | None]]) -> None:
+    async def _answer(self, asked: dict[UUID, list[asyncio.Future[V | None]]]) -> None:
         try:
             async with reading(self._pool, self._deadline_s) as connection:
                 found = await self._find(connection, list(asked))
         except Exception as error:  # noqa: BLE001 - handed to those who asked
-            for answer in asked.values():
+            for answer in _still_waiting(asked.values()):
                 answer.set_exception(error)
-                answer.exception()  # whoever asked may have gone
+                answer.exception()  # whoever asked may be leaving
         else:
-            for key, answer in asked.items():
-                answer.set_result(found.get(key))
+            for key, answers in asked.items():
+                value = found.get(key)
+                for answer in answers:
+                    if not answer.done():
+                        answer.set_result(value)
+
+
+def _still_waiting(
+    answers: Iterable[list[asyncio.Future[V | None]]],
+) -> Iterator[asyncio.Future[V | None]]:
+    return (answer for each in answers for answer in each if not answer.done())
