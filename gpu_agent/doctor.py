@@ -155,6 +155,8 @@ async def _sign_in(identity: Identity, urls: tuple[str, ...]) -> None:
                 inbox_prefix=f"_INBOX_{identity.server_id}",
                 connect_timeout=ANSWER_S,
                 allow_reconnect=False,
+                max_reconnect_attempts=1,  # who refuses is asked once more, and is then named
+                reconnect_time_wait=0.2,
                 error_cb=note,
             )
         except NatsError:
