@@ -71,6 +71,11 @@ _ASIDE: Final = Text("（{detail}）", " ({detail})")
 def failure(reason: Reason, detail: str, language: Language) -> str:
     """The sentence for ``reason``; ``detail`` is what the failing program said."""
     sentence = FAILURES[reason].in_language(language)
-    if reason in _TOLD and (detail := plain(detail).strip()):
-        return sentence + _ASIDE.in_language(language, detail=detail)
+    if told := told_of(reason, detail):
+        return sentence + _ASIDE.in_language(language, detail=told)
     return sentence
+
+
+def told_of(reason: Reason, detail: str) -> str:
+    """What is told of what the failing program said; nothing where it is the platform's own."""
+    return plain(detail).strip() if reason in _TOLD else ""

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from api.action_texts import title
 from api.envelope import shown
-from api.log_texts import said
+from api.log_texts import said, shown_data
 from api.messages import Language
 from api.system_log_lines import Level
 from api.system_log_pages import SystemLogLine
@@ -93,7 +93,7 @@ def _task_fields(line: LogLine, language: Language) -> dict[str, Any]:
         "attempt": line.attempt,
         "actor": line.actor,
         "event": line.tag,
-        "data": line.data,
+        "data": shown_data(line),
         "position": line.position,
         "event_id": line.event_id,
     }

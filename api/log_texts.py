@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from api.failure_texts import failure
+from api.failure_texts import failure, told_of
 from api.messages import Language, Text
 from api.plain_text import plain
 from domain.money import to_yuan
@@ -48,6 +48,14 @@ def said(line: LogLine, language: Language) -> str:
     if more := _more(line.tag or "", line.data or {}, language):
         return f"{sentence}{_COLON.in_language(language)}{more}"
     return sentence
+
+
+def shown_data(line: LogLine) -> dict[str, Any] | None:
+    """A line's data as whoever reads logs may have it: no more of a failure than is told."""
+    if line.data is None or "error_message" not in line.data:
+        return line.data
+    told = told_of(line.data["reason"], line.data["error_message"])
+    return line.data | {"error_message": told}
 
 
 def _more(tag: str, data: dict[str, Any], language: Language) -> str:

@@ -65,17 +65,16 @@ def submit_task(command: SubmitTask, work: UnitOfWork) -> Queued:
         configuration=configuration,
     )
     wallet = work.load(WALLET, account_stream(command.user_id))
-    wallet.append(
-        hold(
-            wallet.state,
-            user_id=command.user_id,
-            task_id=command.task_id,
-            attempt=1,
-            amount_fen=submitted.hold_fen,
-            limit=configuration.max_concurrent_tasks_per_user,
-        )
+    held = hold(
+        wallet.state,
+        user_id=command.user_id,
+        task_id=command.task_id,
+        attempt=1,
+        amount_fen=submitted.hold_fen,
+        limit=configuration.max_concurrent_tasks_per_user,
     )
     work.create(TASK, command.task_id).append(submitted)
+    wallet.append(held)
     return Queued(
         command.task_id,
         attempt=1,
@@ -148,17 +147,16 @@ def retry_task(command: RetryTask, work: UnitOfWork) -> Queued:
     state = _visible(task, user_id=command.user_id, is_admin=command.is_admin)
     retried = submission.retry(state, configuration=configuration)
     wallet = wallet_of(state, work)
-    wallet.append(
-        hold(
-            wallet.state,
-            user_id=state.user_id,
-            task_id=state.task_id,
-            attempt=retried.attempt,
-            amount_fen=retried.hold_fen,
-            limit=configuration.max_concurrent_tasks_per_user,
-        )
+    held = hold(
+        wallet.state,
+        user_id=state.user_id,
+        task_id=state.task_id,
+        attempt=retried.attempt,
+        amount_fen=retried.hold_fen,
+        limit=configuration.max_concurrent_tasks_per_user,
     )
     task.append(retried)
+    wallet.append(held)
     return Queued(
         command.task_id,
         attempt=retried.attempt,

@@ -26,9 +26,10 @@ from domain.tasks.events import (
     TaskCancelRequested,
     TaskDeleted,
     TaskRequeued,
+    TaskRetried,
 )
 from domain.tasks.submission import TaskOrder
-from domain.wallet.events import HoldSettled
+from domain.wallet.events import HoldPlaced, HoldSettled
 from domain.wallet.wallet import InsufficientBalance, TaskLimitExceeded
 from tests.commands.farm import FREE, VIDEO, Farm, running
 from tests.domain.cast import (
@@ -69,7 +70,8 @@ def cancelled_task() -> Farm:
 def test_submitting_sets_the_price_aside_in_the_same_commit() -> None:
     farm = Farm().with_balance(10_000)
     assert farm.submit() == Queued(TASK_ID, 1, 105, HOLD_FEN, 3600)
-    assert farm.story[-2:] == [(account_stream(ALICE), hold_placed()), (TASK_ID, submitted())]
+    # in the order in which a reader of its log is told
+    assert farm.story[-2:] == [(TASK_ID, submitted()), (account_stream(ALICE), hold_placed())]
 
 
 def test_a_free_task_runs_on_an_empty_account_and_counts_as_open() -> None:
@@ -171,6 +173,7 @@ def test_running_again_takes_a_new_hold_for_the_next_attempt() -> None:
     farm = cancelled_task()
     queued = farm.run(retry_task, RetryTask(**BY_ALICE))
     assert queued == Queued(TASK_ID, 2, 105, HOLD_FEN, 3600)
+    assert [type(fact) for fact in farm.last(2)] == [TaskRetried, HoldPlaced]
     assert farm.wallet().holds == {TASK_ID: HOLD_FEN}
     assert farm.task().phase == "pending"
 
