@@ -7,7 +7,9 @@ written, so it hashes, folds and adds up.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import psycopg
@@ -15,9 +17,12 @@ import psycopg
 from benchmarks.history import _template
 from domain.audit.canonical import StoredEvent
 from domain.ids import account_stream
-from tests.audit.stories import Story, insert
+from tests.audit.stories import NOON_US, Story, insert
+from tests.domain.cast import NOON
 
 LIVES_TOGETHER: Final = 200
+BEGAN: Final = NOON + timedelta(seconds=1)
+BEGAN_US: Final = NOON_US + 1_000_000
 EVENTS_OF_A_LIFE: Final = len(_template()[0])
 TABLE: Final = """
     CREATE TEMPORARY TABLE life (
@@ -51,8 +56,21 @@ MULTIPLY: Final = f"""
 """
 
 
-def write_long_history(conninfo: str, events: int) -> int:
-    """Put at least ``events`` events into an empty log; how many those are."""
+Between: TypeAlias = Callable[[psycopg.Connection[Any], int, int], int]
+"""Writes events of others behind a position, recorded at a time in µs; how many those were."""
+
+
+def write_long_history(
+    conninfo: str,
+    events: int,
+    *,
+    together: int = LIVES_TOGETHER,
+    between: Between = lambda *_: 0,
+) -> int:
+    """Put at least ``events`` events into an empty log; how many those are.
+
+    Of lives alone, unless something is written ``between`` each ``together`` of them.
+    """
     story = Story()
     story.with_server()
     farm = story.stored()
@@ -66,14 +84,17 @@ def write_long_history(conninfo: str, events: int) -> int:
         connection.execute(TABLE)
         with connection.cursor() as cursor:
             cursor.executemany(FILL, rows)
-        for before in range(0, lives, LIVES_TOGETHER):
-            upto = min(lives, before + LIVES_TOGETHER)
+        base = len(farm)
+        for before in range(0, lives, together):
+            at_us = BEGAN_US + 1_000 * commands * before
+            base += between(connection, base + before * len(rows), at_us)
+            upto = min(lives, before + together)
             accounts = [account_stream(_user(nth)) for nth in range(before + 1, upto + 1)]
-            given = {"base": len(farm), "length": len(rows), "commands": commands}
-            began = {"began": "2026-03-01 12:00:01+00", "before": before, "accounts": accounts}
+            given = {"base": base, "length": len(rows), "commands": commands}
+            began = {"began": BEGAN, "before": before, "accounts": accounts}
             connection.execute(MULTIPLY.encode(), given | began)
         connection.execute("VACUUM ANALYZE owl_log.events")
-    return len(farm) + lives * len(rows)
+    return base + lives * len(rows)
 
 
 def member(nth: int, number: int) -> UUID:

@@ -25,7 +25,7 @@ from projections.audit.story import rows
 
 EVERY: Final = 64
 """At most so many events of a stream are folded for a state, while states are small."""
-BYTES_PER_EVENT: Final = 64
+BYTES_PER_EVENT: Final = 256
 """What may be kept for each event of a stream: a state that grows is kept more seldom."""
 FIRST: Final = 2 * EVERY
 """Of so many a first look asks; of ``TOGETHER`` each further one."""

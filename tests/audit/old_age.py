@@ -18,7 +18,7 @@ from tests.domain.cast import (
     CODE_ID,
     GPU,
     NOON,
-    SERVER_ID,
+    OTHER_SERVER,
     TASK_ID,
     assigned,
     came_online,
@@ -34,6 +34,7 @@ from tests.domain.cast import (
 )
 
 ACCOUNT = account_stream(ALICE)
+SERVER = OTHER_SERVER
 USES_MAX = 10_000
 
 
@@ -42,20 +43,20 @@ def ageing() -> Iterator[tuple[UUID, Fact]]:
     yield ALICE, registered()
     yield ACCOUNT, recharged(10**9)
     yield CODE_ID, issued(max_uses=USES_MAX)
-    yield SERVER_ID, server_registered()
-    yield SERVER_ID, server_enrolled()
+    yield SERVER, server_registered(server_id=SERVER)
+    yield SERVER, server_enrolled(server_id=SERVER)
     for fact in (submitted(), assigned(), started()):
         yield TASK_ID, fact
     for number, said in enumerate(cycle((40.0, 60.0))):
         task = UUID(int=(5 << 64) + number)
-        yield SERVER_ID, came_online(boot_id=UUID(int=number))
+        yield SERVER, came_online(server_id=SERVER, boot_id=UUID(int=number))
         yield ALICE, UserLoggedIn(user_id=ALICE, address=f"enc1:{number}")
         yield ACCOUNT, hold_placed(105, task_id=task)
-        yield SERVER_ID, GpuFailed(server_id=SERVER_ID, gpu_uuid=GPU, detail="")
+        yield SERVER, GpuFailed(server_id=SERVER, gpu_uuid=GPU, detail="")
         yield TASK_ID, TaskProgressed(task_id=TASK_ID, attempt=1, progress=said)
         for use in range(3 * number, min(3 * number + 3, USES_MAX)):
             yield CODE_ID, redeemed(user_id=UUID(int=use), record_id=UUID(int=use))
-        yield SERVER_ID, GpuRecovered(server_id=SERVER_ID, gpu_uuid=GPU)
+        yield SERVER, GpuRecovered(server_id=SERVER, gpu_uuid=GPU)
         yield (
             ACCOUNT,
             HoldSettled(
@@ -69,4 +70,4 @@ def ageing() -> Iterator[tuple[UUID, Fact]]:
                 + transfer(100, source=held(ALICE), target=available(ALICE)),
             ),
         )
-        yield SERVER_ID, ServerWentOffline(server_id=SERVER_ID, last_seen_at=NOON)
+        yield SERVER, ServerWentOffline(server_id=SERVER, last_seen_at=NOON)

@@ -11,8 +11,11 @@ import pytest
 from psycopg.sql import SQL
 
 from projections.audit.entity import OF_STREAM
-from projections.audit.story import STRETCH, Filter, look, stretch
+from projections.audit.keeping import DUE, LAST_KEPT
+from projections.audit.snapshots import FACTS, NEWEST
+from projections.audit.story import RECORDED_BY, STRETCH, Filter, look, stretch
 from projections.audit.trace import CAUSES, trace_correlation, trace_position
+from tests.domain.cast import NOON
 
 pytestmark = pytest.mark.anyio
 
@@ -75,10 +78,38 @@ async def test_every_look_goes_along_an_index(
             Filter(streams=(STREAM,), tag="test.*"), newest_first=newest_first
         )
         assert "events_stream" in await plan(connection, statement, parameters | whole)
-    of_stream = {"stream": STREAM, "version": 0, "until": EVENTS, "limit": 1_000}
+    of_stream = {"stream": STREAM, "version": 0, "limit": 1_000}
     assert "events_stream" in await plan(connection, OF_STREAM, of_stream)
     causes = await plan(connection, CAUSES, {"position": EVENTS})
     assert "Seq Scan" not in causes
+
+
+async def test_a_state_as_of_a_position_or_time_is_found_along_indexes(
+    connection: psycopg.AsyncConnection[Any],
+) -> None:
+    place: dict[str, Any] = {"fold": b"f" * 16, "stream": STREAM, "at": 15_000}
+    for statement, parameters, index in (
+        (NEWEST, place, "snapshots_place"),
+        (LAST_KEPT, place, "snapshots_place"),
+        (FACTS, {"stream": STREAM, "version": 3, "limit": 128}, "events_stream"),
+        (RECORDED_BY, {"moment": NOON}, "events_position"),
+        (DUE, {"after": 1, "until": 2_001, "every": 64, "erased": ""}, "events_position"),
+    ):
+        found = await plan(connection, statement, parameters)
+        assert index in found, found
+        assert "Seq Scan" not in found, found
+
+
+@pytest.mark.parametrize("at", [1, EVENTS // 2, EVENTS])
+async def test_a_state_reads_no_more_of_a_stream_than_is_asked_for(
+    connection: psycopg.AsyncConnection[Any], at: int
+) -> None:
+    """A walk along the stream's index ends by number: a bound on positions would not end it."""
+    wanted = {"stream": STREAM, "version": at // 5_000, "limit": 2}
+    explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {FACTS}"
+    found = (await (await connection.execute(explain.encode(), wanted)).fetchall())[0][0][0]
+    assert found["Plan"]["Actual Rows"] <= 2
+    assert found["Plan"]["Shared Hit Blocks"] + found["Plan"]["Shared Read Blocks"] < 10
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
