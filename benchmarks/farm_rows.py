@@ -23,6 +23,25 @@ MADE: Final = """
     SELECT n, lpad(to_hex(n), 32, '0')::uuid AS user_id
     FROM generate_series(1, {users} + 3) AS n;
 """
+LOG: Final = """
+    INSERT INTO owl_log.events
+    SELECT 1000 + made.n * 20 + nth,
+        CASE WHEN topic LIKE 'wallet.%' THEN lpad('a', 32, '0')::uuid ELSE made.task_id END,
+        1000 + made.n * 20 + nth, topic, state, made.at + nth * interval '1 second', actor,
+        lpad(to_hex(1000 + made.n * 20 + nth), 32, '0')::uuid, correlation_id, NULL
+    FROM made JOIN kinds USING (kind) JOIN (
+        SELECT *, row_number() OVER (PARTITION BY task_id ORDER BY notification_id) AS nth
+        FROM (
+            SELECT *, (owl_log.readable(state) ->> 'task_id')::uuid AS task_id
+            FROM template_of_log WHERE topic ~ '^(tasks|wallet.hold)'
+        ) AS about
+    ) AS t ON t.task_id = kinds.task_id
+    ORDER BY made.n, nth;
+    UPDATE owl_read.checkpoints
+    SET position = (SELECT max(notification_id) FROM owl_log.events) WHERE source = 'business';
+    DROP TABLE template_of_log;
+"""
+"""What the tasks' own streams and their owners' accounts say, of each task alike."""
 COPIES: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "users": (
         "owners JOIN template_of_users AS t ON (t.role = 'admin') = (n % 50 = 2)",
@@ -51,17 +70,10 @@ COPIES: Final[dict[str, tuple[str, dict[str, str]]]] = {
     ),
     "task_events": (
         """
-            made JOIN kinds USING (kind)
-            JOIN (
-                SELECT *, row_number() OVER (PARTITION BY task_id ORDER BY position) AS nth
-                FROM template_of_task_events
-            ) AS t ON t.task_id = kinds.task_id
+            owl_log.events JOIN made ON made.n = (notification_id - 1000) / 20
+            WHERE topic LIKE 'wallet.%'
         """,
-        {
-            "task_id": "made.task_id",
-            "position": "made.n * 20 + nth",
-            "recorded_at": "made.at + nth * interval '1 second'",
-        },
+        {"task_id": "made.task_id", "position": "notification_id"},
     ),
     "task_output": (
         """
@@ -78,15 +90,15 @@ COPIES: Final[dict[str, tuple[str, dict[str, str]]]] = {
     ),
     "user_actions": (
         """
-            made JOIN owners ON owner = owners.n CROSS JOIN (
-                SELECT * FROM template_of_user_actions
-                WHERE tag = 'tasks.task_submitted/1' LIMIT 1
-            ) AS t
+            made JOIN owners ON owner = owners.n
+            JOIN owl_log.events ON made.n = (notification_id - 1000) / 20
+            CROSS JOIN (SELECT * FROM template_of_user_actions LIMIT 1) AS t
+            WHERE topic = 'tasks.task_submitted/1' AND notification_id > 1000
         """,
         {
-            "position": "made.n",
+            "position": "notification_id",
             "actor_id": "owners.user_id",
-            "actor": "'user:' || owners.user_id",
+            "subject_id": "lpad('0', 32, '0')::uuid",
             "recorded_at": "made.at",
         },
     ),

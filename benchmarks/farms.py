@@ -1,9 +1,10 @@
 """Farms of any size for benchmarks of what is read: rows that the folds made, many times over.
 
 A small farm lives through its commands, and the folds make its rows. Those rows are then copied
-by SQL under other ids, owners and times, and the tallies summed up from the copies. A million
-tasks are seven million events: writing and folding those would take longer than all the rest of
-a benchmark that measures neither. What stands in the tables has the same form all the same.
+by SQL under other ids, owners and times, and the tallies summed up from the copies; so are its
+events in the log, from which the logs of tasks are read. Folding seven million events would
+take longer than all the rest of a benchmark that does not measure it. What stands in the tables
+has the same form all the same.
 
 Uneven as farms are: one user owns half of all, others little; nearly every task has completed,
 some failed, and of one type there are 25 in all. What is alive (the queue, what runs, servers,
@@ -23,7 +24,7 @@ import psycopg
 from psycopg import sql
 
 from api.wiring import new_id, now
-from benchmarks.farm_rows import BESIDE, COPIES, MADE, SUMS
+from benchmarks.farm_rows import BESIDE, COPIES, LOG, MADE, SUMS
 from benchmarks.http import SECRETS
 from commands import accounts, administration, recharge, tasks
 from commands.event_log.log import EventLog
@@ -37,7 +38,7 @@ from projections.read_model import ReadModel, Tally
 from projections.statements import ddl_parts, schema_of
 from tests.projections.farm import Farm
 from tests.projections.feed import recorded
-from tests.projections.tables import project
+from tests.projections.tables import project, write_log
 
 BIG, SMALL, ADMIN = UUID(int=1), UUID(int=3), UUID(int=2)
 LONG_TASK = UUID(int=1)
@@ -64,6 +65,7 @@ def write_farm(conninfo: str, tasks_wanted: int) -> None:
         connection.execute("CREATE TABLE kinds (kind text PRIMARY KEY, task_id uuid)")
         for kind, task_id in kinds.items():
             connection.execute("INSERT INTO kinds VALUES (%s, %s)", (kind, task_id))
+        connection.execute(LOG.encode())
         for read_model in READ_MODELS:
             if any(table.name in COPIES for table in read_model.tables):
                 _multiply(connection, read_model, counts)
@@ -166,6 +168,9 @@ def _template(conninfo: str) -> dict[str, UUID]:
     beats = [farm.beat(server) for server in servers]
     farm.actor = f"user:{user}"
     kinds = {kind: _live(farm, kind) for kind in KINDS}
+    write_log(conninfo, farm.events)
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("CREATE TABLE template_of_log AS TABLE owl_log.events")
     project(conninfo, farm.events, BUSINESS)
     written = TaskOutputReceived(
         task_id=kinds["completed"],

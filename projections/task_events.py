@@ -1,9 +1,13 @@
-"""Task events: the lines of a task's log that the business log tells."""
+"""Task events: where the log tells of a task outside the task's own stream.
+
+A task's log is made of what its own stream says, which the event log finds by its index, and of
+what its owner's account says about it, which stands in that account's stream among all that
+is about other tasks. Only where that is has to be remembered: a position for each. What
+an event says is read from the log itself (``task_event_lines``), so nothing is kept twice.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -11,7 +15,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.envelope import Recorded
-from domain.facts import Fact, tag_of
+from domain.facts import Fact
 from domain.tasks.events import (
     StaleReportRefused,
     TaskAssigned,
@@ -31,7 +35,7 @@ from projections.read_model import ReadModel, Table, first
 
 Level = Literal["INFO", "WARNING", "ERROR"]
 
-LEVELS: Final[dict[type[Fact], Level]] = {
+OWN: Final[dict[type[Fact], Level]] = {
     TaskSubmitted: "INFO",
     TaskAssigned: "INFO",
     TaskStarted: "INFO",
@@ -44,53 +48,26 @@ LEVELS: Final[dict[type[Fact], Level]] = {
     TaskRetried: "INFO",
     TaskDeleted: "INFO",
     StaleReportRefused: "WARNING",
+}
+"""Of the task's own stream."""
+ELSEWHERE: Final[dict[type[Fact], Level]] = {
     HoldPlaced: "INFO",
     HoldExtended: "INFO",
     HoldSettled: "INFO",
 }
-LEFT_OUT: Final = frozenset(
-    {"task_id", "user_id", "attempt", "description", "config", "result", "postings"}
-)
-"""Said elsewhere, or too long for a line."""
+"""Of its owner's account."""
+LEVELS: Final = OWN | ELSEWHERE
 
 
 class TaskEventRow(Struct, frozen=True, kw_only=True, gc=False):
-    """One event of a task; ``data`` is what the fact says, ``stream`` at ``version`` its id."""
+    """That the event at ``position``, of another stream, is about a task."""
 
     position: int
     task_id: UUID
-    stream: UUID
-    version: int
-    tag: str
-    level: Level
-    attempt: int
-    actor: str
-    recorded_at: datetime
-    data: dict[str, Any]
 
 
-def _noter(kind: type[Fact]) -> Callable[[Recorded[Any]], TaskEventRow]:
-    """The fold of one kind; what is the same for all of its events is looked up once."""
-    tag, level = tag_of(kind), LEVELS[kind]
-    has_attempt = "attempt" in kind.__struct_fields__
-    fields = tuple(name for name in kind.__struct_fields__ if name not in LEFT_OUT)
-
-    def noted(event: Recorded[Any]) -> TaskEventRow:
-        fact = event.fact
-        return TaskEventRow(
-            position=event.position,
-            task_id=fact.task_id,
-            stream=event.stream,
-            version=event.version,
-            tag=tag,
-            level=level,
-            attempt=fact.attempt if has_attempt else 1,
-            actor=event.actor,
-            recorded_at=event.recorded_at,
-            data={name: getattr(fact, name) for name in fields},
-        )
-
-    return noted
+def _noted(event: Recorded[Any]) -> TaskEventRow:
+    return TaskEventRow(position=event.position, task_id=event.fact.task_id)
 
 
 TASK_EVENTS: Final = ReadModel(
@@ -101,7 +78,7 @@ TASK_EVENTS: Final = ReadModel(
             name="task_events",
             row=TaskEventRow,
             key=("position",),
-            folds=tuple(first(fact, _noter(fact)) for fact in LEVELS),
+            folds=tuple(first(fact, _noted) for fact in ELSEWHERE),
         ),
     ),
 )

@@ -1,7 +1,7 @@
 """What happened to all tasks on some days, in order: for a download.
 
-A day is found by a block-range index, which costs an insert-only table next to nothing; then
-its events are read in windows of positions, so that each read is bounded however full the day.
+A day is found by the log's own block-range index, which costs an append nothing; then its
+events are read in windows of positions, so that each read is bounded however full the day.
 """
 
 from __future__ import annotations
@@ -16,25 +16,36 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 
 from projections.page import one
+from projections.task_event_lines import ABOUT_EVENTS, PARTS_OF_EVENTS
 from projections.task_logs import LogLine
 
 WINDOW: Final = 2_000
 """Positions looked at by one read."""
 
+# the sum keeps the planner from walking along the positions until it meets the day
 BOUNDS: Final = """
-    SELECT json_build_object('first', min(position), 'last', max(position))::text
-    FROM read.task_events WHERE recorded_at >= %(start)s AND recorded_at < %(end)s
+    SELECT json_build_object(
+        'first', min(notification_id + 0), 'last', max(notification_id + 0)
+    )::text
+    FROM owl_log.events WHERE recorded_at >= %(start)s AND recorded_at < %(end)s
 """
-WITHIN: Final = """
+_WITHIN: Final = """
+    WITH {shown}
     SELECT coalesce(json_agg(to_json(found)), '[]')::text FROM (
-        SELECT recorded_at, 0 AS source, position, 0 AS line,
-            stream || '/' || version AS event_id, level, attempt, actor, tag, data, task_id
-        FROM read.task_events
-        WHERE position >= %(first)s AND position < %(beyond)s
-            AND recorded_at >= %(start)s AND recorded_at < %(end)s
-        ORDER BY position
+        SELECT recorded_at, 0 AS source, notification_id AS position, 0 AS line, {said},
+            fact ->> 'task_id' AS task_id
+        FROM (
+            SELECT *, {fact} AS fact FROM owl_log.events
+            WHERE notification_id >= %(first)s AND notification_id < %(beyond)s
+                AND notification_id <= (SELECT upto FROM shown)
+                AND recorded_at >= %(start)s AND recorded_at < %(end)s
+                AND topic = ANY ((SELECT tags FROM leveled)::text[])
+            OFFSET 0
+        ) AS event
+        ORDER BY notification_id
     ) AS found
 """
+WITHIN: Final = _WITHIN.format(**PARTS_OF_EVENTS)
 
 Reading = Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
 
@@ -59,7 +70,7 @@ async def task_lines_of_days(
 
     ``reading`` opens a connection; each window takes its own, for a client may read slowly.
     """
-    parameters: dict[str, Any] = {
+    parameters = ABOUT_EVENTS | {
         "start": datetime.combine(start_date, time(), UTC),
         "end": datetime.combine(end_date + timedelta(days=1), time(), UTC),
     }

@@ -16,6 +16,7 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 
 from projections.page import Found, Page, offset, one
+from projections.task_event_lines import ABOUT_EVENTS, PARTS_OF_EVENTS
 
 
 class LogCursor(Struct, frozen=True, array_like=True):
@@ -54,9 +55,9 @@ class LogLine(Struct, frozen=True, kw_only=True):
 
 
 PARTS: Final = """
-    WITH parts AS (
+    WITH {shown}, {events}, parts AS (
         SELECT recorded_at, 0 AS source, position, 1::bigint AS line_count
-        FROM read.task_events WHERE task_id = %(task_id)s {events_on}
+        FROM events WHERE true {events_on}
         UNION ALL (
             SELECT recorded_at, 1 AS source, position, line_count
             FROM read.task_output WHERE task_id = %(task_id)s AND line_count > 0 {output_on}
@@ -71,14 +72,14 @@ PARTS: Final = """
         SELECT placed.recorded_at, source, placed.position, line.*
         FROM placed, LATERAL (
             (
-                SELECT 0::bigint AS line, stream || '/' || version AS event_id, level, attempt,
-                    actor, tag, data, NULL::text AS text, NULL::timestamptz AS at
-                FROM read.task_events
-                WHERE source = 0 AND task_id = %(task_id)s AND position = placed.position
-                LIMIT 1
+                SELECT 0::bigint AS line, {said}, NULL::text AS text, NULL::timestamptz AS at
+                FROM (
+                    SELECT *, {fact} AS fact FROM owl_log.events
+                    WHERE source = 0 AND notification_id = placed.position LIMIT 1
+                ) AS event
             ) UNION ALL (
-                SELECT number, task_id || '/' || version, written ->> 'level', attempt,
-                    'agent:' || server_id, NULL, NULL, written ->> 'text',
+                SELECT number, task_id || '/' || version, 'agent:' || server_id, NULL, NULL,
+                    written ->> 'level', attempt, written ->> 'text',
                     (written ->> 'at')::timestamptz
                 FROM (
                     SELECT * FROM read.task_output
@@ -94,7 +95,7 @@ PARTS: Final = """
 """
 PAGE: Final = """
     SELECT json_build_object(
-        'total', (SELECT count(*) FROM read.task_events WHERE task_id = %(task_id)s)
+        'total', (SELECT count(*) FROM events)
             + coalesce((SELECT n FROM read.task_output_lines WHERE task_id = %(task_id)s), 0),
         'items', coalesce((
             SELECT json_agg(to_json(lines) ORDER BY recorded_at, source, position, line)
@@ -123,11 +124,13 @@ _FROM_THE_CURSOR: Final = """
     AND (recorded_at, {source}, position) >= (%(recorded_at)s, %(source)s, %(position)s)
 """
 STATEMENTS: Final = {
-    "page": PARTS.format(events_on="", output_on="", wanted=_ON_THE_PAGE) + PAGE,
+    "page": PARTS.format(events_on="", output_on="", wanted=_ON_THE_PAGE, **PARTS_OF_EVENTS)
+    + PAGE,
     "after": PARTS.format(
         events_on=_FROM_THE_CURSOR.format(source="0"),
         output_on=_FROM_THE_CURSOR.format(source="1"),
         wanted=_AFTER_THE_CURSOR,
+        **PARTS_OF_EVENTS,
     )
     + AFTER,
 }
@@ -137,7 +140,7 @@ async def log_page(
     connection: AsyncConnection[Any], task_id: UUID, *, page: int, page_size: int
 ) -> Page[LogLine]:
     """One page of the task's log, the oldest line first."""
-    parameters = {
+    parameters = ABOUT_EVENTS | {
         "task_id": task_id,
         "offset": offset(page, page_size),
         "beyond": offset(page + 1, page_size),
@@ -151,7 +154,7 @@ async def log_after(
     connection: AsyncConnection[Any], task_id: UUID, cursor: LogCursor, *, limit: int
 ) -> tuple[LogLine, ...]:
     """The lines that follow ``cursor``: what a watcher has not seen yet."""
-    parameters = {
+    parameters = ABOUT_EVENTS | {
         "task_id": task_id,
         "recorded_at": cursor.recorded_at,
         "source": cursor.source,

@@ -12,8 +12,10 @@ from uuid import UUID
 from msgspec import Struct
 from psycopg import AsyncConnection
 
+from domain.catalogue import personal_fields
+from projections.event_lines import FACT, SAID, TOLD, kinds
 from projections.page import Found, Page, offset, one, reach_of
-from projections.user_actions import UserActionRow
+from projections.user_actions import ACTIONS, UserActionRow
 
 DURING: Final = "recorded_at >= %(start)s AND recorded_at < %(end)s"
 BEYOND: Final = "(recorded_at, position) > (%(recorded_at)s, %(position)s)"
@@ -22,25 +24,35 @@ ABOUT: Final = """
     subject_id = %(user_id)s AND subject_id <> '00000000-0000-0000-0000-000000000000'
 """
 SHOWN: Final = """
-    SELECT action.*, action.stream || '/' || action.version AS event_id,
-        (SELECT username FROM read.users WHERE user_id = action.actor_id) AS actor_username,
-        (SELECT username FROM read.users WHERE user_id = action.subject_id)
+    SELECT place.position, place.actor_id, place.subject_id, place.recorded_at,
+        correlation_id AS request_id, {said},
+        (SELECT username FROM read.users WHERE user_id = place.actor_id) AS actor_username,
+        (SELECT username FROM read.users WHERE user_id = place.subject_id)
             AS subject_username
+    FROM place, LATERAL (
+        SELECT *, {fact} AS fact FROM owl_log.events
+        WHERE notification_id = place.position
+        LIMIT 1  -- one lookup for each, whatever length of page is planned for
+    ) AS event
 """
 PAGE: Final = """
+    WITH {told}, page AS (
+        SELECT * FROM (
+            {page} ORDER BY recorded_at DESC, position DESC LIMIT {{reach}}
+        ) AS reached ORDER BY recorded_at DESC, position DESC
+        LIMIT %(page_size)s OFFSET %(offset)s
+    ), place AS (
+        SELECT action.* FROM page, LATERAL (
+            SELECT * FROM read.user_actions
+            WHERE recorded_at = page.recorded_at AND position = page.position
+            LIMIT 1  -- as for the event
+        ) AS action
+    )
     SELECT json_build_object(
         'total', ({total}),
         'items', coalesce((
             SELECT json_agg(to_json(found)) FROM (
-                {shown} FROM (
-                    SELECT * FROM (
-                        {page} ORDER BY recorded_at DESC, position DESC LIMIT {{reach}}
-                    ) AS reached ORDER BY recorded_at DESC, position DESC
-                    LIMIT %(page_size)s OFFSET %(offset)s
-                ) AS page, LATERAL (
-                    SELECT * FROM read.user_actions WHERE position = page.position
-                    LIMIT 1  -- one lookup for each, whatever length of page is planned for
-                ) AS action ORDER BY action.recorded_at DESC, action.position DESC
+                {shown} ORDER BY place.recorded_at DESC, place.position DESC
             ) AS found
         ), '[]'::json)
     )::text
@@ -70,50 +82,54 @@ TOTAL_OF_USER_ON_DAYS: Final = """
     ) FROM read.actor_action_counts WHERE actor_id = %(user_id)s AND {days}
 """
 AFTER: Final = """
+    WITH {told}, place AS ({places} ORDER BY recorded_at, position LIMIT %(limit)s)
     SELECT coalesce(json_agg(to_json(found)), '[]')::text FROM (
-        {shown} FROM (
-            SELECT * FROM read.user_actions WHERE {during} AND {beyond}
-            ORDER BY recorded_at, position LIMIT %(limit)s
-        ) AS action ORDER BY recorded_at, position
+        {shown} ORDER BY place.recorded_at, place.position
     ) AS found
 """
-AFTER_OF_USER: Final = """
-    SELECT coalesce(json_agg(to_json(found)), '[]')::text FROM (
-        {shown} FROM (
-            (
-                SELECT * FROM read.user_actions
-                WHERE actor_id = %(user_id)s AND {during} AND {beyond}
-                ORDER BY recorded_at, position LIMIT %(limit)s
-            ) UNION ALL (
-                SELECT * FROM read.user_actions WHERE {about} AND {during} AND {beyond}
-                ORDER BY recorded_at, position LIMIT %(limit)s
-            )
-            ORDER BY recorded_at, position LIMIT %(limit)s
-        ) AS action ORDER BY recorded_at, position
-    ) AS found
+PLACES: Final = "SELECT * FROM read.user_actions WHERE {during} AND {beyond}"
+PLACES_OF_USER: Final = """
+    (
+        SELECT * FROM read.user_actions
+        WHERE actor_id = %(user_id)s AND {during} AND {beyond}
+        ORDER BY recorded_at, position LIMIT %(limit)s
+    ) UNION ALL (
+        SELECT * FROM read.user_actions WHERE {about} AND {during} AND {beyond}
+        ORDER BY recorded_at, position LIMIT %(limit)s
+    )
 """
-_PARTS: Final = {
-    "shown": SHOWN,
-    "during": DURING,
-    "beyond": BEYOND,
-    "days": DAYS,
-    "about": ABOUT,
-}
+_PARTS: Final = {"during": DURING, "beyond": BEYOND, "days": DAYS, "about": ABOUT}
+
+
+_SHOWN: Final = SHOWN.format(said=SAID, fact=FACT)
+
+
+def _page(total: str, page: str) -> str:
+    parts = {"total": total.format_map(_PARTS), "page": page.format_map(_PARTS)}
+    return PAGE.format(told=TOLD, shown=_SHOWN, **parts)
+
+
+def _after(places: str) -> str:
+    return AFTER.format(told=TOLD, shown=_SHOWN, places=places.format_map(_PARTS))
+
+
 STATEMENTS: Final = {
-    "page": PAGE.format(
-        total=TOTAL.format_map(_PARTS), page=OF_ALL.format_map(_PARTS), shown=SHOWN
-    ),
-    "page of a user": PAGE.format(
-        total=TOTAL_OF_USER, page=OF_USER.format_map(_PARTS), shown=SHOWN
-    ),
-    "page of a user, on days": PAGE.format(
-        total=TOTAL_OF_USER_ON_DAYS.format_map(_PARTS),
-        page=OF_USER.format_map(_PARTS),
-        shown=SHOWN,
-    ),
-    "after": AFTER.format_map(_PARTS),
-    "after, of a user": AFTER_OF_USER.format_map(_PARTS),
+    "page": _page(TOTAL, OF_ALL),
+    "page of a user": _page(TOTAL_OF_USER, OF_USER),
+    "page of a user, on days": _page(TOTAL_OF_USER_ON_DAYS, OF_USER),
+    "after": _after(PLACES),
+    "after, of a user": _after(PLACES_OF_USER),
 }
+_LEFT_OUT: Final = frozenset(
+    {
+        *("user_id", "username_claim", "postings", "sealed", "token_digest"),
+        *("description", "config", "checksum"),
+    }
+)
+ABOUT_ACTIONS: Final[dict[str, Any]] = {
+    "kinds": kinds({fact: _LEFT_OUT.union(personal_fields(fact)) for fact in ACTIONS})
+}
+"""A parameter of every statement. What is personal is shown to nobody."""
 _FIRST_DAY: Final = date(2000, 1, 1)
 _LAST_DAY: Final = date(2199, 12, 31)
 
@@ -126,8 +142,12 @@ class ActionCursor(Struct, frozen=True):
 
 
 class UserAction(UserActionRow, frozen=True, kw_only=True):
-    """One action with the names that its people have now."""
+    """One action, what it was, and the names that its people have now."""
 
+    tag: str
+    actor: str
+    request_id: str
+    data: dict[str, Any]
     event_id: str
     actor_username: str | None
     subject_username: str | None
@@ -191,7 +211,7 @@ async def user_actions_after(
 
 def _during(start_date: date | None, end_date: date | None) -> dict[str, Any]:
     first_day, last_day = start_date or _FIRST_DAY, end_date or _LAST_DAY
-    return {
+    return ABOUT_ACTIONS | {
         "first_day": first_day,
         "last_day": last_day,
         "start": datetime.combine(first_day, time(), UTC),

@@ -1,8 +1,9 @@
 """User actions: what people did, and what operators did to people's accounts.
 
-Only what a person caused: what agents report and loops decide is in the logs of tasks. No name,
-address or e-mail is kept here; names are looked up when a page is read. Nor is who read this
-very list: each page would push the rows of the next one down. The log has it.
+Only what a person caused: what agents report and loops decide is in the logs of tasks. Kept is
+where in the log each action is; what it was is read there, and names are looked up, when a page
+is read. Who read this very list is not in it: each page would push the rows of the next one
+down. The log has it.
 """
 
 from __future__ import annotations
@@ -25,9 +26,8 @@ from domain.accounts.events import (
     UserReactivated,
     UserRegistered,
 )
-from domain.catalogue import personal_fields
 from domain.envelope import Recorded
-from domain.facts import Fact, tag_of
+from domain.facts import Fact
 from domain.fleet.events import (
     EnrolmentTokenIssued,
     ServerChanged,
@@ -86,21 +86,6 @@ ACTIONS: Final[tuple[type[Fact], ...]] = (
     LogRead,
     LoginRefused,
 )
-_LEFT_OUT: Final = frozenset(
-    {
-        *("user_id", "username_claim", "postings", "sealed", "token_digest"),
-        *("description", "config", "checksum"),
-    }
-)
-_FIELDS: Final = {
-    fact: tuple(
-        name
-        for name in fact.__struct_fields__
-        if name not in _LEFT_OUT and name not in personal_fields(fact)
-    )
-    for fact in ACTIONS
-}
-_TAGS: Final = {fact: tag_of(fact) for fact in ACTIONS}
 _BY_STRANGERS: Final = frozenset({LoginRefused})
 """What people do of whom nothing is known."""
 _PEOPLE: Final = frozenset({"user", "admin"})
@@ -108,22 +93,16 @@ _OPERATOR: Final = "system"
 
 
 class UserActionRow(Struct, frozen=True, kw_only=True, gc=False):
-    """One action.
+    """That the event at ``position`` is an action, and whose.
 
     ``subject_id`` is whom an operator's action was about; ``NOBODY`` where that is nobody, or
-    the actor. ``stream`` at ``version`` is the event's id.
+    the actor.
     """
 
     position: int
-    stream: UUID
-    version: int
-    tag: str
-    actor: str
     actor_id: UUID
     subject_id: UUID
-    request_id: str
     recorded_at: datetime
-    data: dict[str, Any]
 
 
 def _noted(event: Recorded[Any]) -> UserActionRow | None:
@@ -138,15 +117,9 @@ def _noted(event: Recorded[Any]) -> UserActionRow | None:
     user_id = getattr(fact, "user_id", None) or NOBODY
     return UserActionRow(
         position=event.position,
-        stream=event.stream,
-        version=event.version,
-        tag=_TAGS[type(fact)],
-        actor=event.actor,
         actor_id=actor_id,
         subject_id=NOBODY if user_id == actor_id else user_id,
-        request_id=event.correlation_id,
         recorded_at=event.recorded_at,
-        data={field: getattr(fact, field) for field in _FIELDS[type(fact)]},
     )
 
 

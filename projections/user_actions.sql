@@ -1,16 +1,10 @@
--- What people did. One row an event that a person caused, never changed.
+-- What people did: one row an event that a person caused, never changed. The log has the event.
 
 CREATE TABLE user_actions (
     position    bigint      NOT NULL,
-    stream      uuid        NOT NULL,
-    version     bigint      NOT NULL,
-    tag         text        NOT NULL,
-    actor       text        NOT NULL,
     actor_id    uuid        NOT NULL,
     subject_id  uuid        NOT NULL,
-    request_id  text        NOT NULL,
-    recorded_at timestamptz NOT NULL,
-    data        jsonb       NOT NULL
+    recorded_at timestamptz NOT NULL
 );
 
 CREATE TABLE action_counts (
@@ -40,8 +34,8 @@ CREATE TABLE subject_action_counts (
 
 -- after the rows
 
-ALTER TABLE user_actions ADD PRIMARY KEY (position);
-CREATE INDEX user_actions_time ON user_actions (recorded_at, position);
+-- a row is found by both: nobody asks for a position alone
+ALTER TABLE user_actions ADD PRIMARY KEY (recorded_at, position);
 CREATE INDEX user_actions_of_actor ON user_actions (actor_id, recorded_at, position);
 CREATE INDEX user_actions_about ON user_actions (subject_id, recorded_at, position)
     WHERE subject_id <> '00000000-0000-0000-0000-000000000000';

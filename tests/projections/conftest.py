@@ -6,7 +6,7 @@ from projections.catalogue import BUSINESS
 from projections.migrate import prepare
 from tests.projections.asking import Ask
 from tests.projections.farm import Farm
-from tests.projections.tables import project
+from tests.projections.tables import project, write_log
 
 
 @pytest.fixture
@@ -28,4 +28,9 @@ def farm() -> Farm:
 @pytest.fixture
 def ask(read_url: str, farm: Farm) -> Ask:
     """Asks about ``farm`` as it is at that moment."""
-    return Ask(read_url, lambda: project(read_url, farm.events, BUSINESS))
+
+    def happen() -> None:
+        write_log(read_url, farm.events)
+        project(read_url, farm.events, BUSINESS)
+
+    return Ask(read_url, happen)

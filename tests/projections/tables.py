@@ -10,7 +10,9 @@ import msgspec
 import psycopg
 from psycopg import sql
 
+from domain.catalogue import encode
 from domain.envelope import Recorded
+from domain.facts import tag_of
 from projections.catalogue import BUSINESS
 from projections.comparing import Buckets, buckets_of, shown
 from projections.read_model import ReadModel
@@ -21,6 +23,27 @@ from tests.projections.feed import ListFeed
 Tables = dict[str, dict[Any, Any]]
 
 STOPPED = "SELECT read_model, stopped_at FROM owl_read.checkpoints WHERE stopped_at IS NOT NULL"
+INTO_THE_LOG = """
+    INSERT INTO owl_log.events (notification_id, originator_id, originator_version, topic,
+        recorded_at, actor, command_id, correlation_id, causation_id, state)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+"""
+
+
+def write_log(url: str, events: Sequence[Recorded[Any]]) -> None:
+    """Put events into the log, for what a query reads there; those that are there stay."""
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            INTO_THE_LOG,
+            [
+                (
+                    *(each.position, each.stream, each.version, tag_of(each.fact)),
+                    *(each.recorded_at, each.actor, each.command_id, each.correlation_id),
+                    *(each.causation_id, encode(each.fact)),
+                )
+                for each in events
+            ],
+        )
 
 
 def project(

@@ -29,6 +29,7 @@ from projections import (
 )
 from projections.migrate import prepare
 from projections.page import reach_of
+from projections.task_event_lines import ABOUT_EVENTS
 from tests.stack import LiveStack
 
 BIG, SMALL = UUID(int=1), UUID(int=2)
@@ -81,17 +82,21 @@ FILL_THE_REST = """
     FROM generate_series(1, 20000) AS n;
 
     INSERT INTO rm_user_actions_g1.user_actions
-    SELECT n, lpad('7', 32, '0')::uuid, n, 'tag', 'user:x',
-        lpad(CASE WHEN n % 500 = 0 THEN '2' ELSE '1' END, 32, '0')::uuid,
+    SELECT n, lpad(CASE WHEN n % 500 = 0 THEN '2' ELSE '1' END, 32, '0')::uuid,
         lpad(CASE WHEN n % 1000 = 1 THEN '2' ELSE '0' END, 32, '0')::uuid,
-        'r', now() - (20000 - n) * interval '1 minute', '{}'
+        now() - (20000 - n) * interval '1 minute'
     FROM generate_series(1, 20000) AS n;
 
     -- one task wrote a hundred thousand lines
-    INSERT INTO rm_task_events_g1.task_events
-    SELECT n, lpad(to_hex(n / 10), 32, '0')::uuid, lpad('7', 32, '0')::uuid, n, 'tag', 'INFO',
-        1, 'system:test', now() - (20000 - n) * interval '1 second', '{}'
+    INSERT INTO owl_log.events
+    SELECT n, lpad(CASE WHEN n % 4 = 0 THEN 'aa' ELSE to_hex(n / 10) END, 32, '0')::uuid, n,
+        CASE WHEN n % 4 = 0 THEN 'wallet.hold_placed/1' ELSE 'tasks.task_started/1' END,
+        '{"attempt":1}', now() - (20000 - n) * interval '1 second', 'system:test',
+        lpad(to_hex(n), 32, '0')::uuid, 'c', NULL
     FROM generate_series(1, 20000) AS n;
+    INSERT INTO rm_task_events_g1.task_events
+    SELECT n, lpad(to_hex(n / 10), 32, '0')::uuid FROM generate_series(4, 20000, 4) AS n;
+    UPDATE owl_read.checkpoints SET position = 20000;
     INSERT INTO rm_task_output_g1.task_output
     SELECT lpad(CASE WHEN n % 10 = 0 THEN to_hex(n) ELSE '1' END, 32, '0')::uuid, 1, n, n, n,
         lpad('7', 32, '0')::uuid, now() - (20000 - n) * interval '1 second', 200, (
@@ -177,22 +182,26 @@ def test_a_page_of_any_other_list_reads_what_it_shows(
     grown: psycopg.Connection[Any], name: str, mode: str
 ) -> None:
     for user, role, lines in ((BIG, "user", 0), (SMALL, "admin", 99_000)):
-        asked = PAGE | {
-            "user_id": user,
-            "role": role,
-            "now": datetime.now(UTC),
-            "start": datetime(2000, 1, 1, tzinfo=UTC),
-            "end": datetime(2100, 1, 1, tzinfo=UTC),
-            "first_day": date(2000, 1, 1),
-            "last_day": date(2100, 1, 1),
-            "task_id": BIG,
-            "recorded_at": datetime(2000, 1, 1, tzinfo=UTC),
-            "source": 0,
-            "position": 0,
-            "line": 0,
-            "limit": 20,
-            "beyond": 60,
-        }
+        asked = (
+            ABOUT_EVENTS
+            | PAGE
+            | {
+                "user_id": user,
+                "role": role,
+                "now": datetime.now(UTC),
+                "start": datetime(2000, 1, 1, tzinfo=UTC),
+                "end": datetime(2100, 1, 1, tzinfo=UTC),
+                "first_day": date(2000, 1, 1),
+                "last_day": date(2100, 1, 1),
+                "task_id": BIG,
+                "recorded_at": datetime(2000, 1, 1, tzinfo=UTC),
+                "source": 0,
+                "position": 0,
+                "line": 0,
+                "limit": 20,
+                "beyond": 60,
+            }
+        )
         if name.startswith("task log"):
             asked |= {"offset": lines, "beyond": lines + 20}
         touched, plan = buffers_of(grown, mode, OTHERS[name].replace("{reach}", "128"), asked)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +29,7 @@ from projections import (
 )
 from projections.live_servers import LIVE_SERVERS
 from projections.migrate import prepare
+from projections.task_event_lines import ABOUT_EVENTS
 from tests.stack import LiveStack
 
 ROWS = 20_000
@@ -55,10 +56,16 @@ FILL = f"""
     FROM generate_series(1, {ROWS}) AS n;
     INSERT INTO rm_tasks_g1.task_counts
     SELECT user_id, status, task_type, false, count(*) FROM rm_tasks_g1.tasks GROUP BY 1, 2, 3;
-    INSERT INTO rm_task_events_g1.task_events
-    SELECT n, lpad(to_hex(n % 4000), 32, '0')::uuid, lpad('7', 32, '0')::uuid, n, 'tag', 'INFO',
-        1, 'system:test', now(), '{{}}'
+    INSERT INTO owl_log.events
+    SELECT n, lpad(CASE WHEN n % 4 = 0 THEN 'aa' ELSE to_hex(n % 4001) END, 32, '0')::uuid, n,
+        CASE WHEN n % 4 = 0 THEN 'wallet.hold_placed/1' ELSE 'tasks.task_started/1' END,
+        '{{"attempt":1,"task_id":"00000000-0000-0000-0000-000000000001"}}',
+        now() - ({ROWS} - n) * interval '1 minute', 'system:test',
+        lpad(to_hex(n), 32, '0')::uuid, 'c', NULL
     FROM generate_series(1, {ROWS}) AS n;
+    INSERT INTO rm_task_events_g1.task_events
+    SELECT n, lpad(to_hex(n % 4001), 32, '0')::uuid FROM generate_series(4, {ROWS}, 4) AS n;
+    UPDATE owl_read.checkpoints SET position = {ROWS};
     INSERT INTO rm_task_output_g1.task_output
     SELECT lpad(to_hex(n % 4000), 32, '0')::uuid, 1, n, n, n, lpad('7', 32, '0')::uuid, now(),
         1, '[]'
@@ -74,10 +81,9 @@ FILL = f"""
         lpad(to_hex(n), 32, '0')::uuid, 1, now(), n
     FROM generate_series(1, {ROWS}) AS n;
     INSERT INTO rm_user_actions_g1.user_actions
-    SELECT n, lpad('7', 32, '0')::uuid, n, 'tag', 'user:x',
-        lpad(to_hex(n % {USERS}), 32, '0')::uuid,
+    SELECT n, lpad(to_hex(n % {USERS}), 32, '0')::uuid,
         lpad(CASE WHEN n % 50 = 0 THEN to_hex(n % 997) ELSE '0' END, 32, '0')::uuid,
-        'r', now() - ({ROWS} - n) * interval '1 minute', '{{}}'
+        now() - ({ROWS} - n) * interval '1 minute'
     FROM generate_series(1, {ROWS}) AS n;
     INSERT INTO rm_user_actions_g1.action_counts
     SELECT recorded_at::date, count(*) FROM rm_user_actions_g1.user_actions GROUP BY 1;
@@ -90,36 +96,48 @@ FILL = f"""
     FROM generate_series(1, 5) AS n;
 """
 GROWN = (
-    *("users", "tasks", "task_events", "task_output", "recharge_codes", "recharge_records"),
+    *(
+        "events",
+        "users",
+        "tasks",
+        "task_events",
+        "task_output",
+        "recharge_codes",
+        "recharge_records",
+    ),
     *("user_actions", "actor_action_counts"),
 )
-PARAMETERS: dict[str, Any] = {
-    "user_id": SOMEBODY,
-    "task_id": SOMETHING,
-    "server_id": UUID(int=3),
-    "status": "failed",
-    "task_type": "test",
-    "page_size": 20,
-    "limit": 20,
-    "offset": 40,
-    "now": NOW,
-    "guess": 10,
-    "most": 1_000,
-    "priority": 1,
-    "queued_at": NOW,
-    "offline_after_s": 30,
-    "wants_files": True,
-    "recorded_at": NOW,
-    "source": 0,
-    "position": 5,
-    "line": 0,
-    "beyond": 60,
-    "role": "admin",
-    "start": datetime(2000, 1, 1, tzinfo=UTC),
-    "end": datetime(2100, 1, 1, tzinfo=UTC),
-    "first_day": datetime(2000, 1, 1, tzinfo=UTC).date(),
-    "last_day": datetime(2100, 1, 1, tzinfo=UTC).date(),
-}
+PARAMETERS: dict[str, Any] = (
+    user_action_pages.ABOUT_ACTIONS
+    | ABOUT_EVENTS
+    | {
+        "user_id": SOMEBODY,
+        "task_id": SOMETHING,
+        "server_id": UUID(int=3),
+        "status": "failed",
+        "task_type": "test",
+        "page_size": 20,
+        "limit": 20,
+        "offset": 40,
+        "now": NOW,
+        "guess": 10,
+        "most": 1_000,
+        "priority": 1,
+        "queued_at": NOW,
+        "offline_after_s": 30,
+        "wants_files": True,
+        "recorded_at": NOW,
+        "source": 0,
+        "position": 5,
+        "line": 0,
+        "beyond": 60,
+        "role": "admin",
+        "start": datetime(2000, 1, 1, tzinfo=UTC),
+        "end": datetime(2100, 1, 1, tzinfo=UTC),
+        "first_day": datetime(2000, 1, 1, tzinfo=UTC).date(),
+        "last_day": datetime(2100, 1, 1, tzinfo=UTC).date(),
+    }
+)
 
 
 def pages() -> Iterator[tuple[str, str]]:
@@ -210,11 +228,22 @@ def test_a_heartbeat_is_written_over_in_place(grown: psycopg.Connection[Any]) ->
     assert row == (100, 100)
 
 
-def test_a_days_tasks_are_read_by_ranges_of_blocks(grown: psycopg.Connection[Any]) -> None:
-    statement = "EXPLAIN (FORMAT JSON) " + task_log_days.WITHIN
+def test_a_day_of_the_log_is_found_by_ranges_of_blocks_and_read_by_positions(
+    grown: psycopg.Connection[Any],
+) -> None:
+    start = datetime.now(UTC) - timedelta(days=5)
+    day = {"start": start, "end": start + timedelta(days=1)}
     window = {"first": 5_000, "beyond": 5_500}
-    row = grown.execute(statement.encode(), PARAMETERS | window).fetchone()
-    assert row is not None
-    found = list(nodes(row[0][0]["Plan"]))
-    assert "task_events_in_time" in {node.get("Index Name") for node in found}
-    assert "Seq Scan" not in {node["Node Type"] for node in found}
+    for name, statement in (
+        ("events_in_time", task_log_days.BOUNDS),
+        ("events_position", task_log_days.WITHIN),
+    ):
+        explain = "EXPLAIN (FORMAT JSON) " + statement
+        row = grown.execute(explain.encode(), PARAMETERS | day | window).fetchone()
+        assert row is not None
+        found = list(nodes(row[0][0]["Plan"]))
+        assert name in {node.get("Index Name") for node in found}
+        assert all(
+            node.get("Relation Name") != "events" or node["Node Type"] != "Seq Scan"
+            for node in found
+        )

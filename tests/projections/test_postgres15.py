@@ -18,7 +18,7 @@ from projections.user_lists import user_page
 from projections.users import users_by_id
 from tests.projections.asking import Ask
 from tests.projections.history import RandomFarm, telemetry
-from tests.projections.tables import naive, project, stored
+from tests.projections.tables import naive, project, stored, write_log
 
 STEPS = 400
 PAGE: dict[str, Any] = {"page": 1, "page_size": 50}
@@ -46,6 +46,7 @@ def answers(ask: Ask, farm: RandomFarm) -> dict[str, Any]:
 
 def projected(url: str, farm: RandomFarm) -> Ask:
     prepare(url)
+    write_log(url, farm.events)
     project(url, farm.events, BUSINESS, batch_events=50)
     project(url, telemetry(15, STEPS), TELEMETRY)
     return Ask(url, lambda: None)

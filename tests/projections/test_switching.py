@@ -16,7 +16,7 @@ from projections.pace import BuildingConfig
 from projections.rebuild import Log, rebuild
 from projections.runner import Runner, RunnerConfig
 from projections.switching import NoWayBack, drop_kept, roll_back
-from projections.task_events import LEVELS, TASK_EVENTS
+from projections.task_events import TASK_EVENTS
 from projections.users import USERS
 from tests.projections.feed import ListFeed, ListHistory
 from tests.projections.history import RandomFarm
@@ -71,7 +71,7 @@ class Busy:
 
 async def poll(pool: AsyncConnectionPool, busy: Busy, over: asyncio.Event) -> int:
     """Read on and on, each time with what was read before as the token; how often."""
-    told = [0, *accumulate(type(event.fact) in LEVELS for event in busy.story)]
+    told = [0, *accumulate(type(event.fact) in TASK_EVENTS.facts for event in busy.story)]
     reads = 0
     while not over.is_set():
         async with pool.connection() as connection:

@@ -71,7 +71,8 @@ def test_a_user_s_actions_are_those_by_and_about_them(
     assert adjusted.request_id == "test"
     assert (submitted.actor_id, submitted.subject_id) == (user, NOBODY)
     assert submitted.position > before
-    assert submitted.event_id == f"{submitted.stream}/{submitted.version}"
+    event = farm.events[submitted.position - 1]
+    assert submitted.event_id == f"{event.stream}/{event.version}"
     # opened, redeemed, submitted, adjusted
     assert page.total == 4
     of_admin = ask(user_action_page, user_id=admin, page=1, page_size=20)
