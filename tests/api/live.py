@@ -28,6 +28,7 @@ from api.reading import open_pool
 from api.registration import create_admin
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
+from commands.loop import end
 from commands.signals import LocalSignal
 from commands.signatures import KeysAtHand, SigningKey
 from commands.throttle import Config, Limit, Throttle
@@ -106,7 +107,7 @@ async def open_platform(
             Runner(log.telemetry.feed(), database_url, TELEMETRY, projected=None),
         ]
         tasks = [asyncio.create_task(_keep_running(runner, committed)) for runner in runners]
-        stack.push_async_callback(_end, tasks)
+        stack.push_async_callback(end, tasks)
         passwords = Passwords(CHEAP)
         stack.callback(passwords.close)
         yield Platform(
@@ -137,12 +138,6 @@ async def _keep_running(runner: Runner, committed: LocalSignal) -> None:
         with suppress(psycopg.OperationalError, OutOfReach):
             await runner.run(committed)
         await asyncio.sleep(0.1)  # as the platform's supervisor does
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class LiveApi:

@@ -14,6 +14,7 @@ from api.system_log import Config, SystemLog
 from commands import agent_log
 from commands.agent_log import AgentLog
 from commands.board import Board
+from commands.loop import end
 from domain.envelope import Fence
 from domain.fleet.messages import ENCODER, Logged, LogLine, report_subject
 from domain.fleet.server import SERVER
@@ -72,8 +73,7 @@ async def told(
             await eventually(
                 lambda: any(row[3] == after_the_minute for row in rows(database_url))
             )
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await end([running])
     await client.close()
     return rows(database_url)
 

@@ -12,6 +12,7 @@ import pytest
 from nats.aio.client import Client
 
 from commands.checkpoint_outlets import Config, Outlet, to_files, to_stream
+from commands.loop import end
 from commands.topology import Topology
 from domain.audit.checkpoint import checkpoint_in
 from domain.envelope import Fence
@@ -91,11 +92,11 @@ async def test_a_broker_without_the_stream_hears_of_it_as_soon_as_it_is_there(
     assert not await step(outlet, notarised.conninfo)
     running = asyncio.create_task(outlet.run(Fence("notary", 1)))
     await streams(client)
-    for _ in range(500):
+    for _ in range(1500):
         if (await broker.stream_info(CHECKPOINTS_STREAM)).state.messages:
             break
         await asyncio.sleep(0.02)
-    running.cancel()
+    await end([running])
     assert await published(client) == newest(notarised)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import nats
@@ -13,9 +13,10 @@ from api.embedded.failure import StackFailed
 from api.embedded.nats import NatsAuth
 from api.embedded.stack import EmbeddedStack, NatsOptions, PostgresOptions, StackConfig
 from api.embedded.watch import Incident, WatchConfig
+from commands.loop import end
 from tests.stack import data_directory
 
-DEADLINE_S = 20
+DEADLINE_S = 30
 
 
 @pytest.fixture
@@ -38,9 +39,8 @@ async def watched(stack: EmbeddedStack) -> AsyncIterator[asyncio.Queue[Incident]
     heard: asyncio.Queue[Incident] = asyncio.Queue()
     task = asyncio.create_task(stack.watch(heard.put_nowait))
     yield heard
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await end([task])
+    assert task.cancelled()
 
 
 async def next_of(heard: asyncio.Queue[Incident]) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import nats
 from nats.js.api import AckPolicy, ConsumerConfig
 
+from commands.loop import end
 from commands.topology import Topology
 from domain.fleet.messages import (
     ENCODER,
@@ -59,8 +60,7 @@ class Platform:
 
     async def stop(self) -> None:
         """Leave."""
-        self._loop.cancel()
-        await asyncio.gather(self._loop, return_exceptions=True)
+        await end([self._loop])
         await self.client.close()
 
     async def assign(self, task_type: str, *, attempt: int = 1, **config: Any) -> Assigned:

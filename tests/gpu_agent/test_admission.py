@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -13,6 +13,7 @@ import pytest
 
 from commands import admission
 from commands.admission import Admission
+from commands.loop import end
 from domain.fleet.messages import Advanced, Heartbeat
 from gpu_agent import broker
 from gpu_agent.enrolment import new_seed, public_key_of
@@ -56,9 +57,8 @@ async def answering(
     try:
         yield
     finally:
-        open_door.cancel()
-        with suppress(asyncio.CancelledError):
-            await open_door
+        await end([open_door])
+        assert open_door.cancelled()
 
 
 async def test_an_enrolled_agent_does_all_its_work_with_its_own_rights_only(

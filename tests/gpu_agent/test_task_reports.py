@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from commands.loop import end
 from domain.fleet.messages import REPORT_DECODER, Advanced, Assigned
 from gpu_agent.outbox import Config, Outbox
 from gpu_agent.spool import open_spool
@@ -67,8 +68,7 @@ async def reporting(tmp_path: Path) -> AsyncIterator[tuple[TaskReports, list[Adv
             heard,
         )
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await end([running])
         spool.close()
 
 

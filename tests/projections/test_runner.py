@@ -14,6 +14,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from commands.loop import end
 from commands.signals import LocalSignal
 from domain.envelope import Recorded
 from domain.money import transfer
@@ -287,8 +288,7 @@ def test_run_follows_the_log_when_the_signal_comes_and_tells_how_far_it_is(
             feed.events.append(event)
             wake.notify(event.position)
             assert await projected.wait(event.position - 1, 20) >= event.position
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await end([running])
 
     asyncio.run(follow())
     assert_exact(read_url, farm.events)

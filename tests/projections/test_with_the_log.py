@@ -15,6 +15,7 @@ from commands.accounts import RegisterUser, register_user
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
 from commands.event_log.telemetry import TelemetryEntry
+from commands.loop import end
 from commands.signals import LocalSignal
 from commands.writer import Writer
 from domain.envelope import Actor, Context
@@ -95,8 +96,7 @@ async def write_and_read(url: str, log: EventLog, rounds: int) -> None:
             assert me is not None
             assert (me.balance_fen, me.full_name) == (5_000, "猫头鹰")
         await position.close()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    await end([running])
 
 
 def test_a_write_is_read_at_once_and_a_rebuild_finds_the_same_rows(read_url: str) -> None:

@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 
+from commands.loop import end
 from domain.fleet.messages import (
     AGENTS_STREAM,
     ENCODER,
@@ -77,9 +78,7 @@ class ScriptedAgent:
 
     async def stop(self) -> None:
         """Fall silent."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
     async def say(self, report: Report, **options: Any) -> None:
         subject = report_subject(self.server_id, report)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from nats.js.errors import NotFoundError
 
+from commands.loop import end
 from commands.signals import COMMITTED, LocalSignal, NatsSignal
 from domain.envelope import Fence
 from domain.fleet.messages import EVENTS_STREAM, REPORTS_STREAM
@@ -121,9 +122,7 @@ async def test_two_relays_at_once_publish_every_event_once_in_order(plant: Plant
     head = plant.log.feed().head()
     await eventually(lambda: max(relay.position for relay in relays) == head)
     assert await published(plant) == list(range(1, head + 1))
-    for rogue in rogues:
-        rogue.cancel()
-    await asyncio.gather(*rogues, return_exceptions=True)
+    await end(rogues)
 
 
 async def test_a_lost_stream_of_events_is_filled_again(plant: Plant) -> None:
