@@ -38,6 +38,7 @@ from api.routes import (
     logs,
     metrics,
     projections,
+    projections_looks,
     recharge,
     tasks,
     users,
@@ -60,6 +61,7 @@ _CHAPTERS = (
     audit_signed,
     audit_whole,
     projections,
+    projections_looks,
 )
 
 

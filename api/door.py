@@ -77,8 +77,7 @@ class Door:
                 raise  # the answer has begun: only breaking off tells the client
             await _crash(exchange, answer)
         finally:
-            if exchange.place is not None:
-                exchange.desk.crowd.leave(exchange.place)
+            exchange.leave()
             _note(exchange, method, path, status)
 
     def _allowing(self, scope: Scope, headers: Headers) -> Headers:

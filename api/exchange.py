@@ -147,6 +147,12 @@ class Exchange:
         spent = time.perf_counter() - self.began
         return max(0.05, self.platform.config.read_deadline_s - spent)
 
+    def leave(self) -> None:
+        """Give back what it has in the crowd, if it has anything."""
+        place, self.place = self.place, None
+        if place is not None:
+            self.desk.crowd.leave(place)
+
     def reading(self) -> AbstractAsyncContextManager[AsyncConnection[Any]]:
         """A connection to the read models, until the deadline.
 

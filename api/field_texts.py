@@ -430,6 +430,7 @@ FIELDS: Final[dict[str, FieldText]] = {
     "read_models": F("全部读模型", "All read models."),
     "as_of": F("回答的时刻", "When this was so.", _TIME),
     "standing": F("状态", "How far it is."),
+    "OrderReceipts.orders": F("每个读模型一个命令", "An order for each read model."),
     "orders": F("最近十次操作，新的在前", "What was ordered lately, the newest first."),
     "generations": F("各代数据表", "The generations of its tables."),
     "generation": F("第几代", "Which generation of its tables.", 2),
@@ -456,6 +457,7 @@ FIELDS: Final[dict[str, FieldText]] = {
             "eta_s": 12.5,
             "switching": "auto",
             "max_load": 0.5,
+            "workers": 1,
             "error": None,
             "began_at": _TIME,
             "updated_at": _TIME,
@@ -484,6 +486,96 @@ FIELDS: Final[dict[str, FieldText]] = {
         "auto 自动切换，manual 等待 switch", "Whether it waits for `switch`.", "auto"
     ),
     "max_load": F("占用时间比例", "The share of the time in which it works.", 0.5),
+    "workers": F("处理进程数", "How many processes fold; 1 is the leading worker's own.", 1),
+    "ReadModelStanding.comparison": F(
+        "最近一次比较，没有则为空",
+        "How the last comparison of two of its generations ended, or null.",
+        {
+            "live_generation": 2,
+            "other_generation": 1,
+            "at_position": 1042,
+            "checksum": "9797ca8248139596",
+            "tables_that_differ": [],
+            "rows_that_differ": 0,
+            "told": "tasks: generations 2 (live) and 1 are equal at position 1,042",
+            "compared_at": _TIME,
+        },
+    ),
+    "live_generation": F("在用的一代", "The generation that queries saw.", 2),
+    "other_generation": F("与之比较的一代", "The one that it was compared with.", 1),
+    "other_state": F(
+        "building 建好待切换，kept 备回退",
+        "`building` is built and waits, `kept` is the way back.",
+        "kept",
+    ),
+    "at_position": F("比较时的位置", "The position as of which they were compared.", 1042),
+    "live_position": F(
+        "在用一代的位置，落后时此后的变化也计入",
+        "Where the live rows stood; behind `at_position` if no program feeds them.",
+        1042,
+    ),
+    "other_position": F(
+        "另一代的位置，落后时此后的变化也计入",
+        "Where the others stood; behind `at_position` if no program feeds them.",
+        1042,
+    ),
+    "ComparisonStanding.checksum": F(
+        "新建数据的校验和，不同规则时为空",
+        "The checksum of the rows that were compared; empty where other folds made one side.",
+        "9797ca8248139596",
+    ),
+    "ReadModelDiff.checksum": F(
+        "数据的校验和，不同规则时为空",
+        "The checksum of the rows that were compared; empty where other folds made one side.",
+        "9797ca8248139596",
+    ),
+    "tables_that_differ": F("不同的表", "The tables that were not the same.", ["tasks"]),
+    "rows_that_differ": F(
+        "不同的行数，未计数时为空",
+        "How many rows were not the same; null where they were not counted.",
+        0,
+    ),
+    "ComparisonStanding.compared_at": F("比较时间", "When they were compared.", _TIME),
+    "plan": F("重建计划", "What a rebuild would do."),
+    "live_fingerprint": F(
+        "在用数据的规则指纹", "The digest of the folds of the live rows.", "9f86d081884c7d65"
+    ),
+    "this_fingerprint": F(
+        "本版本的规则指纹", "The digest of this version's folds.", "3b1f0a4c99d2e7f8"
+    ),
+    "RebuildPlan.changed": F(
+        "规则是否已变", "Whether this version folds it otherwise than the live rows.", True
+    ),
+    "RebuildPlan.events": F("要读的事件数", "How many events are to be read.", 1042),
+    "disk_bytes": F(
+        "所需磁盘，单位字节", "The disk that it takes beside the live rows, in bytes.", 8388608
+    ),
+    "RebuildPlan.seconds": F(
+        "预计时长，单位秒，未知时为空",
+        "How long it takes at the pace of the last rebuild, in seconds; null before one.",
+        12.5,
+    ),
+    "tables": F("不同的表", "The tables that differ."),
+    "new_tables": F("只有另一代有的表", "Tables that only the others have.", ["more"]),
+    "gone_tables": F("只有在用一代有的表", "Tables that only the live rows have.", []),
+    "rows": F("不同的行", "Rows that differ, as many as were asked for."),
+    "ReadModelDiff.seconds": F("用时，单位秒", "How long it took, in seconds.", 0.25),
+    "table": F("表", "The table.", "tasks"),
+    "live_rows": F("在用一代的行数", "Live rows; null where they were not counted.", 120),
+    "other_rows": F("另一代的行数", "The others; null where they were not counted.", 120),
+    "TableDiff.changed": F("同键而不同的行数", "Rows of one key that differ.", 3),
+    "only_live": F("只有在用一代有的行数", "Rows that only the live side has.", 0),
+    "only_other": F("只有另一代有的行数", "Rows that only the other side has.", 0),
+    "columns": F("不同的列", "The columns that differ.", ["title"]),
+    "new_columns": F("只有另一代有的列", "Columns that only the others have.", []),
+    "gone_columns": F("只有在用一代有的列", "Columns that only the live rows have.", []),
+    "retyped_columns": F("类型不同的列", "Columns of another type.", []),
+    "buckets": F(
+        "不同的桶，共 256 个", "The buckets of keys, of 256, whose checksums differ.", [17]
+    ),
+    "RowDiff.key": F("键", "The row's key.", {"task_id": _ID}),
+    "live": F("在用一代的行，没有则为空", "The live row, or null.", {"title": "a"}),
+    "other": F("另一代的行，没有则为空", "The other row, or null.", {"title": "b"}),
     "RebuildStanding.position": F("已处理到的位置", "The last event that it has folded.", 652),
     "RebuildStanding.error": F("失败原因", "Why it failed or waits, or null.", "rows differ"),
     "began_at": F("开始时间", "When its process took it up.", _TIME),

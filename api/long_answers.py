@@ -114,6 +114,8 @@ class BundleAnswer(LongAnswer):
         for at in range(whole.start, whole.stop, PIECE_BYTES):
             many = min(PIECE_BYTES, whole.stop - at)
             piece = await asyncio.to_thread(os.pread, file.fileno(), many, at)
+            if at + many == whole.stop:
+                self.exchange.leave()  # who has the last byte may ask for the next one at once
             await send_within(send, piece, SLOW_S)
         await send_within(send, b"", SLOW_S, more_body=False)
 
@@ -165,6 +167,7 @@ class ReportAnswer(LongAnswer):
                     await send_within(send, line, SLOW_S)
             except (OutOfReach, Rejection) as error:
                 await send_within(send, self._failure(error), SLOW_S)
+        self.exchange.leave()  # who has the end may ask for the next one at once
         await send_within(send, b"", SLOW_S, more_body=False)
 
     async def _lines(self) -> AsyncGenerator[bytes, None]:

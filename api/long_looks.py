@@ -15,16 +15,17 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from api.long_work import Done, Export, Failed, Order, Told, ToSign, Word, Work
+from api.long_work import Done, Export, Failed, NotDone, Order, Told, ToSign, Word, Work
 from api.messages import Text
 from api.platform import Platform
 from api.rejection import Rejection
 from commands.signatures import SigningKeyMissing
 from domain.audit.checkpoint import VerifierKey
 from domain.ports import OutOfReach
+from projections.not_possible import NotPossible
 
-Kind: TypeAlias = Literal["export", "fold"]
-MOST: Final[dict[Kind, int]] = {"export": 2, "fold": 1}
+Kind: TypeAlias = Literal["export", "fold", "compare"]
+MOST: Final[dict[Kind, int]] = {"export": 2, "fold": 1, "compare": 1}
 """So many at once in a process: a fold holds every account, code and task in memory."""
 RETRY_AFTER_S: Final = 30
 LINE_BYTES_MAX: Final = 16 << 20
@@ -50,7 +51,7 @@ class LongLooks:
         assert isinstance(conninfo, str), "the pool is told its database once"
         self._conninfo = conninfo
         self._keys = platform.notary_keys
-        self.under_way: dict[Kind, int] = {"export": 0, "fold": 0}
+        self.under_way: dict[Kind, int] = dict.fromkeys(MOST, 0)
 
     def take(self, kind: Kind) -> None:
         """Take a place; whoever has one gives it back with ``leave``.
@@ -71,6 +72,7 @@ class LongLooks:
 
         Raises:
             Rejection: no checkpoint covers it, or the log is not what was signed.
+            NotPossible: there is nothing to compare, or not now.
             OutOfReach: the database, or the child, is gone.
         """
         given = (work.output,) if isinstance(work, Export) else ()
@@ -99,6 +101,8 @@ class LongLooks:
                         return
                     case Failed():
                         raise _refusal(word)
+                    case NotDone():
+                        raise NotPossible(word.read_model, word.why, **word.about)
             raise OutOfReach("the child that looked through the log died")
         finally:
             with suppress(ProcessLookupError):

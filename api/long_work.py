@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from projections.not_possible import Why as WhyNot
+
 
 class Export(Struct, frozen=True, kw_only=True, tag="export"):
     """Write a bundle into the file that was handed over as the descriptor ``output``."""
@@ -34,7 +36,16 @@ class Verify(Struct, frozen=True, kw_only=True, tag="verify"):
     since: int | None
 
 
-Work: TypeAlias = Export | Reconcile | Verify
+class Compare(Struct, frozen=True, kw_only=True, tag="compare"):
+    """Compare two generations of a read model; the keys are for what it has to fold first."""
+
+    read_model: str
+    limit: int
+    pepper: bytes
+    sealing_key: bytes
+
+
+Work: TypeAlias = Export | Reconcile | Verify | Compare
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -69,6 +80,14 @@ class Done(Struct, frozen=True, tag="done"):
 Why: TypeAlias = Literal["not_signed", "differs", "out_of_reach"]
 
 
+class NotDone(Struct, frozen=True, tag="not_done"):
+    """The end: there is nothing to compare, or not now; as ``NotPossible``."""
+
+    read_model: str
+    why: WhyNot
+    about: dict[str, int]
+
+
 class Failed(Struct, frozen=True, tag="failed"):
     """The end, without a result."""
 
@@ -76,4 +95,4 @@ class Failed(Struct, frozen=True, tag="failed"):
     message: str
 
 
-Word: TypeAlias = Told | ToSign | Done | Failed
+Word: TypeAlias = Told | ToSign | Done | Failed | NotDone

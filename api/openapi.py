@@ -52,7 +52,7 @@ _EVENT: Final[Schema] = {
     "properties": {
         "id": {
             "type": "string",
-            "description": "事件在日志中的位置。Where the event stands in the log.",
+            "description": "续读用的编号。What to send as `Last-Event-ID` to go on after it.",
             "examples": ["4711"],
         },
         "event": {

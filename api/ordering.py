@@ -8,40 +8,62 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import psycopg
 import structlog
 
+from api.messages import Text
+from api.read_model_texts import why_not
 from api.rebuilding import Operating
-from api.verified_words import sentence
+from api.verified_words import filled, verdict
 from commands.event_log.log import EventLog
 from domain.envelope import Actor, Recorded
 from domain.ids import READ_MODELS_STREAM
 from domain.ports import CommandWriter, Ids
+from domain.system.events import ReadModelSwitched
 from domain.system.read_models import ReadModelActAsked
 from projections import jobs, orders
 from projections.catalogue import READ_MODELS
 from projections.exclusive import BeingRebuilt
 from projections.fingerprint import fingerprint
+from projections.not_possible import NotPossible
 from projections.read_model import ReadModel
-from projections.switching import NoWayBack
-from projections.verifying import NothingBeside
+from projections.switching import Shown
 from projections.versions import superseded
 
 LOG = structlog.get_logger(__name__)
 T = TypeVar("T")
 Asked: TypeAlias = "Recorded[ReadModelActAsked]"
 
-SUPERSEDED: Final = (
+SUPERSEDED: Final = Text(
+    "执行命令的工作进程不是最新版本：请在部署完成后再下令，或用 rollback 退回该版本",
     "this worker's folds were superseded by those of another version: order it when the"
-    " deployment is done, or go back to this version by rollback"
+    " deployment is done, or go back to this version by rollback",
 )
+UNKNOWN: Final = Text(
+    "执行命令的工作进程没有这个读模型：请在部署完成后再下令",
+    "the worker's version has no such read model: order it when the deployment is done",
+)
+BUSY: Final = Text(
+    "数据库长时间被占用，未能执行：请稍后重新下令",
+    "the database was held up for too long and it was not done: order it again in a moment",
+)
+BEGINS: Final = Text("数秒内开始重建", "the leading worker begins within seconds")
+PAUSES: Final = Text("做完手头一段后暂停", "it pauses at the end of its chunk")
+CANCELLED: Final = Text("已丢弃新建的数据", "what was built is thrown away")
+SHOWN: Final = Text("第 {before} 代 → 第 {after} 代", "generation {before} → {after}")
+DROPPED: Final = Text("已删除第 {numbers} 代", "dropped generation {numbers}")
+TRIES_AGAIN: Final = Text("重新处理位置 {at}", "it tries position {at} again")
 
 
 class NotObeyed(Exception):
-    """There is nothing that could be done."""
+    """It could not be done; ``told`` says why."""
+
+    def __init__(self, told: Text) -> None:
+        super().__init__(told.en)
+        self.told = told
 
 
 class Ordering:
@@ -92,65 +114,68 @@ class Ordering:
         state: orders.OrderState = "done"
         try:
             if model is None:
-                raise NotObeyed("this version has no such read model")  # noqa: TRY301 - one way to end
+                raise NotObeyed(UNKNOWN)  # noqa: TRY301 - one way to end
             told = await self._act(model, fact, operating)
-        except (
-            NotObeyed,
-            BeingRebuilt,
-            NothingBeside,
-            NoWayBack,
-            psycopg.errors.LockNotAvailable,
-        ) as no:
-            state, told = "refused", str(no)
-            await operating.refuse(fact.read_model, fact.act, told)
+        except (NotObeyed, NotPossible, psycopg.errors.LockNotAvailable) as no:
+            state, told = "refused", _why(no)
+            await operating.refuse(fact.read_model, fact.act, told.en)
             LOG.warning("read_model.not_obeyed", read_model=fact.read_model, act=fact.act)
-        await self._call(lambda connection: orders.end(connection, order.position, state, told))
+        await self._call(
+            lambda connection: orders.end(
+                connection, order.position, state, told=told.en, told_zh=told.zh
+            )
+        )
 
     async def _act(
         self, model: ReadModel, order: ReadModelActAsked, operating: Operating
-    ) -> str:
+    ) -> Text:
         """Do it; what is to be told of it."""
         match order.act:
             case "rebuild":
-                return await self._rebuild(model, order.switching, order.max_load)
+                how = _How(order.switching, order.max_load, order.workers)
+                return await self._rebuild(model, how)
             case "resume":
                 return await self._resume(model, operating)
             case "pause":
-                _insist(await operating.pause(model), "no rebuild of it is at work")
-                return "it pauses at the end of its chunk"
+                await operating.pause(model)
+                return PAUSES
             case "cancel":
-                _insist(await operating.cancel(model), "nothing is being built of it")
-                return "what was built is thrown away"
+                await operating.cancel(model)
+                return CANCELLED
             case "verify":
-                return sentence(await operating.verify(model))
+                return verdict(await operating.verify(model))
             case "switch":
-                switched = await operating.switch(model)
-                return f"generation {switched.before_generation} → {switched.after_generation}"
+                return _shown(await operating.switch(model))
             case "rollback":
-                shown = await operating.roll_back(model)
-                return f"generation {shown.before_generation} → {shown.after_generation}"
+                return _shown(await operating.roll_back(model))
             case "drop-old":
                 dropped = await operating.drop_kept(model)
-                _insist(bool(dropped), "nothing of it is kept")
-                return f"dropped generation {', '.join(map(str, dropped))}"
+                return filled(DROPPED, numbers=", ".join(map(str, dropped)))
 
-    async def _rebuild(
-        self, model: ReadModel, switching: jobs.Switching, max_load: float
-    ) -> str:
+    async def _rebuild(self, model: ReadModel, how: _How) -> Text:
         def ask(connection: psycopg.Connection[Any]) -> bool:
-            _insist(not superseded(connection, {model.name: fingerprint(model)}), SUPERSEDED)
-            return jobs.ask(connection, model.name, switching=switching, max_load=max_load)
+            if superseded(connection, {model.name: fingerprint(model)}):
+                raise NotObeyed(SUPERSEDED)
+            return jobs.ask(
+                connection,
+                model.name,
+                switching=how.switching,
+                max_load=how.max_load,
+                workers=how.workers,
+            )
 
-        _insist(await self._call(ask), "it is being rebuilt already")
-        return "the leading worker begins within seconds"
+        if not await self._call(ask):
+            raise BeingRebuilt(model.name)
+        return BEGINS
 
-    async def _resume(self, model: ReadModel, operating: Operating) -> str:
+    async def _resume(self, model: ReadModel, operating: Operating) -> Text:
         stopped_at = await operating.resume(model)
         job = (await self._call(jobs.read_jobs)).get(model.name)
         if job is not None and (job.step == "paused" or job.interrupted):
-            return await self._rebuild(model, job.switching, job.max_load)
-        _insist(stopped_at is not None, "it has not stopped, and no rebuild of it waits")
-        return f"it tries position {stopped_at} again"
+            return await self._rebuild(model, _How(job.switching, job.max_load, job.workers))
+        if stopped_at is None:
+            raise NotPossible(model.name, "not_stopped")
+        return filled(TRIES_AGAIN, at=stopped_at)
 
     def _operating(self, order: Asked) -> Operating:
         """Whoever ordered it has done it."""
@@ -184,6 +209,17 @@ def actor_of(written: str) -> Actor:
     return msgspec.convert({"kind": kind, "name": name}, Actor)
 
 
-def _insist(possible: bool, why_not: str) -> None:  # noqa: FBT001 - the condition itself
-    if not possible:
-        raise NotObeyed(why_not)
+class _How(NamedTuple):
+    switching: jobs.Switching
+    max_load: float
+    workers: int
+
+
+def _shown(shown: Shown | ReadModelSwitched) -> Text:
+    return filled(SHOWN, before=shown.before_generation, after=shown.after_generation)
+
+
+def _why(no: NotObeyed | NotPossible | psycopg.errors.LockNotAvailable) -> Text:
+    if isinstance(no, NotObeyed):
+        return no.told
+    return why_not(no) if isinstance(no, NotPossible) else BUSY

@@ -28,6 +28,7 @@ from projections.filling import fill_here
 from projections.jobs import read_jobs
 from projections.pace import BuildingConfig
 from projections.projector import Generation, Overtaken
+from projections.status import live_sizes
 
 LOOK_EVERY_S: Final = 0.25
 
@@ -111,6 +112,11 @@ class ParallelFilling:
 
     def _weight(self, generation: Generation) -> int:
         return 1 + self._weights.get(generation.read_model.name, 0)
+
+
+def fill_by(database_url: str, secrets_path: Path, workers: int) -> ParallelFilling:
+    """By so many, the live tables' sizes being what each read model costs."""
+    return ParallelFilling(database_url, secrets_path, workers, live_sizes(database_url))
 
 
 def end_with_the_parent() -> None:

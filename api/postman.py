@@ -52,6 +52,7 @@ BY_HAND: Final = frozenset(
     {
         *("users_change_own_password", "fleet_enrol", "artifacts_read_artifact"),
         *("logs_read_task_log", "projections_act", "projections_rebuild"),
+        *("projections_rebuild_several", "projections_looks_diff"),
         *("audit_log_read_checkpoint", "audit_log_read_tile"),
         *("audit_signed_read_receipt", "audit_signed_read_receipt_by_id"),
         *("audit_log_read_inclusion", "audit_log_read_consistency"),
@@ -60,7 +61,10 @@ BY_HAND: Final = frozenset(
 )
 """Not expected to succeed in a row: they end the token, or need an agent, a file,
 a signed log, a task that was not deleted."""
-QUERIES: Final[dict[str, Mapping[str, str]]] = {"audit_follow_events": {"max_seconds": "2"}}
+QUERIES: Final[dict[str, Mapping[str, str]]] = {
+    "audit_follow_events": {"max_seconds": "2"},
+    "projections_looks_watch": {"max_seconds": "2"},
+}
 """By operation: what to ask as well, for else it goes on as long as somebody listens."""
 BODIES: Final[dict[str, Json]] = {
     "auth_register": {
@@ -76,7 +80,13 @@ BODIES: Final[dict[str, Json]] = {
         "expires_at": "2099-12-31T23:59:59Z",
         "max_uses": 1,
     },
-    "projections_rebuild": {"switching": "manual", "max_load": 0.5},
+    "projections_rebuild": {"switching": "manual", "max_load": 0.5, "workers": 1},
+    "projections_rebuild_several": {
+        "read_models": ["tasks", "users"],
+        "switching": "manual",
+        "max_load": 0.5,
+        "workers": 2,
+    },
     "users_change_me": {"full_name": "新的姓名"},
     "auth_login": LOGIN,
     "recharge_redeem": {"code": "{{code}}"},

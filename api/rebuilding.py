@@ -6,12 +6,13 @@ Each act is done by ``projections`` and noted in the log, with who did it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import psycopg
 from msgspec import Struct
 
+from api.read_model_facts import switched_fact, verified_fact
 from commands.event_log.batch import APPEND_LOCK
 from commands.event_log.log import EventLog
 from commands.event_log.telemetry import TELEMETRY_LOCK
@@ -26,7 +27,6 @@ from domain.system.read_models import (
     ReadModelFact,
     ReadModelResumed,
     ReadModelRolledBack,
-    ReadModelVerified,
     RebuildCancelled,
     RebuildPaused,
     RebuildStarted,
@@ -37,12 +37,15 @@ from projections.exclusive import BeingRebuilt
 from projections.filling import Filling, fill_here
 from projections.fingerprint import fingerprint
 from projections.generations import Opened
+from projections.not_possible import NotPossible
 from projections.pace import BuildingConfig
 from projections.progress import Progress
 from projections.read_model import ReadModel, Source
-from projections.rebuild import Log, RebuildFailed, Rebuilt, rebuild
+from projections.rebuild import Log, RebuildFailed, rebuild
+from projections.rebuilt import Hearing, Rebuilt
 from projections.switching import Shown
-from projections.verifying import Verified, abandon, resume, show_built, verify
+from projections.verified import Verified
+from projections.verifying import abandon, resume, show_built, verify
 from projections.versions import want
 
 
@@ -55,10 +58,15 @@ class Orders(Struct, frozen=True, kw_only=True):
     by_itself: bool = False
     """Nobody ordered it: it makes these folds no newer than they are."""
     filling: Filling = fill_here
+    workers: int = 1
+    """Of ``filling``, to be told."""
 
 
 class Operating:
-    """Acts of one actor; ``because`` is the position of the event that they follow from."""
+    """Acts of one actor; ``because`` is the position of the event that they follow from.
+
+    ``orders`` says so by read model, where each has an order of its own.
+    """
 
     def __init__(
         self,
@@ -68,12 +76,14 @@ class Operating:
         actor: Actor,
         *,
         because: int | None = None,
+        orders: Mapping[str, int] | None = None,
     ) -> None:
         self._log = log
         self._writer = writer
         self._ids = ids
         self._actor = actor
         self._because = because
+        self._orders = orders or {}
 
     async def rebuild(
         self,
@@ -105,6 +115,9 @@ class Operating:
             for model in read_models:
                 await self._call(want, model.name, fingerprint(model))
 
+        def wait_for(noting: Coroutine[Any, Any, None]) -> None:
+            asyncio.run_coroutine_threadsafe(noting, loop).result()
+
         def began(opened: Sequence[Opened], upto: int) -> None:
             for each in opened:
                 fact = RebuildStarted(
@@ -114,50 +127,58 @@ class Operating:
                     upto=upto,
                     max_load=orders.max_load,
                 )
-                asyncio.run_coroutine_threadsafe(self._note(fact), loop).result()
+                wait_for(self._note(fact))
 
+        hearing = Hearing(
+            began=began,
+            concluded=lambda rebuilt: wait_for(self._note_switch(rebuilt)),
+            found=lambda found: wait_for(self._note_verified(found)),
+        )
         try:
-            done = await asyncio.to_thread(
+            return await asyncio.to_thread(
                 rebuild,
                 self._log.conninfo,
                 self.door(read_models[0].source),
                 read_models,
                 progress=progress,
-                began=began,
+                hearing=hearing,
                 switching=orders.switching,
                 switch_if_different=orders.accept_difference,
                 config=BuildingConfig(max_load=orders.max_load),
                 filling=orders.filling,
+                workers=orders.workers,
             )
         except RebuildFailed as failure:
-            for rebuilt in failure.done:
-                await self._note_switch(rebuilt)
             if isinstance(failure.__cause__, BeingRebuilt):
                 raise  # somebody else is at it: that is no failure of theirs
             for name, reason in failure.reasons.items():
                 await self._note(RebuildDidFail(read_model=name, reason=reason))
             raise
-        for rebuilt in done:
-            await self._note_switch(rebuilt)
-        return done
 
-    async def pause(self, read_model: ReadModel) -> bool:
-        """Let what is being built end its chunk and wait; whether something is at work."""
-        asked = await self._call(jobs.wish_for, read_model.name, "pause")
-        if asked:
-            await self._note(RebuildPaused(read_model=read_model.name))
-        return bool(asked)
+    async def pause(self, read_model: ReadModel) -> None:
+        """Let what is being built end its chunk and wait.
 
-    async def cancel(self, read_model: ReadModel) -> bool:
-        """Throw away what is being built; whether there was anything."""
+        Raises:
+            NotPossible: nothing is at work.
+        """
+        if not await self._call(jobs.wish_for, read_model.name, "pause"):
+            raise NotPossible(read_model.name, "nothing_at_work")
+        await self._note(RebuildPaused(read_model=read_model.name))
+
+    async def cancel(self, read_model: ReadModel) -> None:
+        """Throw away what is being built.
+
+        Raises:
+            NotPossible: there is nothing.
+        """
         asked = await self._call(jobs.wish_for, read_model.name, "cancel")
         try:
             gone = await asyncio.to_thread(abandon, self._log.conninfo, read_model)
         except BeingRebuilt:  # its process obeys the wish at the end of a chunk
             gone = False
-        if asked or gone:
-            await self._note(RebuildCancelled(read_model=read_model.name))
-        return bool(asked or gone)
+        if not asked and not gone:
+            raise NotPossible(read_model.name, "nothing_being_built")
+        await self._note(RebuildCancelled(read_model=read_model.name))
 
     async def resume(self, read_model: ReadModel) -> int | None:
         """Let one that has stopped at an event try it again; which event, if it had."""
@@ -177,16 +198,7 @@ class Operating:
         found = await asyncio.to_thread(
             verify, self._log.conninfo, door.feed, read_model, limit=limit
         )
-        await self._note(
-            ReadModelVerified(
-                read_model=read_model.name,
-                live_generation=found.live_generation,
-                other_generation=found.other_generation,
-                at_position=found.at_position,
-                checksum=found.checksum,
-                differing=tuple(found.differing),
-            )
-        )
+        await self._note_verified(found)
         return found
 
     async def switch(self, read_model: ReadModel) -> ReadModelSwitched:
@@ -198,12 +210,7 @@ class Operating:
         shown = await asyncio.to_thread(
             show_built, self._log.conninfo, self.door(read_model.source), read_model
         )
-        fact = ReadModelSwitched(
-            read_model=read_model.name,
-            before_generation=shown.before_generation,
-            after_generation=shown.after_generation,
-            at_position=shown.at_position,
-        )
+        fact = switched_fact(shown)
         await self._note(fact)
         return fact
 
@@ -230,11 +237,13 @@ class Operating:
         return done
 
     async def drop_kept(self, read_model: ReadModel) -> tuple[int, ...]:
-        """Drop what was kept for the way back; which generations those were."""
+        """Drop what was kept for the way back; which generations those were.
+
+        Raises:
+            NoWayBack: nothing is kept.
+        """
         dropped = await asyncio.to_thread(switching.drop_kept, self._log.conninfo, read_model)
-        if dropped:
-            fact = KeptGenerationDropped(read_model=read_model.name, generations=dropped)
-            await self._note(fact)
+        await self._note(KeptGenerationDropped(read_model=read_model.name, generations=dropped))
         return dropped
 
     async def refuse(self, read_model: str, act: Act, reason: str) -> None:
@@ -251,17 +260,12 @@ class Operating:
             feed=telemetry.feed(), history=telemetry.history(), append_lock=TELEMETRY_LOCK
         )
 
+    async def _note_verified(self, found: Verified) -> None:
+        await self._note(verified_fact(found))
+
     async def _note_switch(self, rebuilt: Rebuilt) -> None:
         if rebuilt.switched:
-            await self._note(
-                ReadModelSwitched(
-                    read_model=rebuilt.read_model,
-                    before_generation=rebuilt.before_generation,
-                    after_generation=rebuilt.after_generation,
-                    at_position=rebuilt.at_position,
-                    checksum=rebuilt.checksum,
-                )
-            )
+            await self._note(switched_fact(rebuilt, rebuilt.checksum))
 
     async def _note(self, fact: ReadModelFact | ReadModelSwitched) -> None:
         command_id = self._ids()
@@ -269,7 +273,7 @@ class Operating:
             command_id=command_id,
             actor=self._actor,
             correlation_id=str(command_id),
-            causation_id=self._because,
+            causation_id=self._orders.get(fact.read_model, self._because),
         )
         await self._writer.run(note_act, NoteAct(fact=fact), context)
 

@@ -9,9 +9,10 @@ versions run, what the newer one has built.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import psycopg
 import structlog
@@ -23,17 +24,18 @@ from commands.event_log.log import EventLog
 from commands.loop import end
 from domain.envelope import Actor, Fence
 from domain.ports import CommandWriter, Ids
+from projections.beside import NothingBeside
 from projections.building import Stopped
 from projections.catalogue import READ_MODELS
 from projections.exclusive import BeingRebuilt
+from projections.filling import Filling, fill_here
 from projections.fingerprint import fingerprint
-from projections.jobs import AT_WORK, Job, read_jobs
+from projections.jobs import AT_WORK, Job, Switching, read_jobs
 from projections.migrate import prepare
 from projections.orders import who_asked
 from projections.progress import Progress
 from projections.read_model import ReadModel
 from projections.rebuild import RebuildFailed
-from projections.verifying import NothingBeside
 from projections.versions import see, superseded
 
 LOG = structlog.get_logger(__name__)
@@ -51,7 +53,8 @@ class Due(NamedTuple):
     read_models: list[ReadModel]
     orders: Orders
     actor: Actor
-    because: int | None
+    because: dict[str, int]
+    """The position of each one's order; nothing for those that nobody ordered."""
 
 
 class Refreshing:
@@ -65,11 +68,15 @@ class Refreshing:
         writer: CommandWriter,
         ids: Ids,
         read_models: Sequence[ReadModel] = READ_MODELS,
+        *,
+        filling: Callable[[int], Filling] = lambda _workers: fill_here,
     ) -> None:
+        """``filling`` gives what fills with so many workers, if more than one is asked for."""
         self._log = log
         self._writer = writer
         self._ids = ids
         self._read_models = read_models
+        self._filling = filling
         self._ordering = Ordering(log, writer, ids, read_models)
 
     async def run(self, _fence: Fence) -> None:
@@ -105,18 +112,16 @@ class Refreshing:
             LOG.warning("read_model.rebuilding", read_models=names)
             tried += names
             operating = Operating(
-                self._log, self._writer, self._ids, due.actor, because=due.because
+                self._log, self._writer, self._ids, due.actor, orders=due.because
             )
             try:
-                done = await operating.rebuild(due.read_models, due.orders, _not_shown)
+                await operating.rebuild(due.read_models, due.orders, _not_shown)
             except RebuildFailed as failure:
                 LOG.exception("read_model.not_rebuilt", read_models=names, why=str(failure))
             except Stopped as stopped:
                 LOG.info("read_model.left", read_models=names, wish=stopped.wish)
             else:
-                # other folds gave other rows on purpose; `owl projections diff` counts them
-                not_compared = [each.read_model for each in done if not each.compared]
-                LOG.info("read_model.rebuilt", read_models=names, not_compared=not_compared)
+                LOG.info("read_model.rebuilt", read_models=names)
         return tuple(tried)
 
     def _built(self) -> list[ReadModel]:
@@ -138,8 +143,9 @@ class Refreshing:
     def _due(self) -> list[Due]:
         outdated = set(prepare(self._log.conninfo, self._read_models))
         prints = {model.name: fingerprint(model) for model in self._read_models}
-        due = []
+        asked: defaultdict[_Alike, dict[str, int]] = defaultdict(dict)
         outdated_here = []
+        models = {model.name: model for model in self._read_models}
         with psycopg.connect(self._log.conninfo) as connection:
             see(connection, prints)
             old = superseded(connection, prints)
@@ -151,22 +157,43 @@ class Refreshing:
                 if job is not None and job.step in AT_WORK and not job.interrupted:
                     continue  # an operator's own process is at it
                 if job is not None and job.step == "asked":
-                    orders = Orders(switching=job.switching, max_load=job.max_load)
-                    due.append(Due([model], orders, *_asker(connection, model.name)))
+                    who, position = who_asked(connection, model.name) or ("", 0)
+                    alike = _Alike(who, job.switching, job.max_load, job.workers)
+                    asked[alike][model.name] = position
                 elif model.name in outdated and not _is_left_alone(job, prints[model.name]):
                     outdated_here.append(model)
+        due = [
+            Due([models[name] for name in names], self._orders(alike), *_asker(alike, names))
+            for alike, names in asked.items()
+        ]
         if outdated_here:
             orders = Orders(max_load=MAX_LOAD, by_itself=True)
-            due.append(Due(outdated_here, orders, BY_ITSELF, None))
+            due.append(Due(outdated_here, orders, BY_ITSELF, {}))
         return due
+
+    def _orders(self, alike: _Alike) -> Orders:
+        return Orders(
+            switching=alike.switching,
+            max_load=alike.max_load,
+            workers=alike.workers,
+            filling=self._filling(alike.workers) if alike.workers > 1 else fill_here,
+        )
 
 
 BY_ITSELF: Final = Actor("policy", Refreshing.name)
 
 
-def _asker(connection: psycopg.Connection[Any], read_model: str) -> tuple[Actor, int | None]:
-    found = who_asked(connection, read_model)
-    return (BY_ITSELF, None) if found is None else (actor_of(found[1]), found[0])
+class _Alike(NamedTuple):
+    """Orders that are alike are obeyed in one pass."""
+
+    asked_by: str
+    switching: Switching
+    max_load: float
+    workers: int
+
+
+def _asker(alike: _Alike, names: dict[str, int]) -> tuple[Actor, dict[str, int]]:
+    return (actor_of(alike.asked_by), names) if alike.asked_by else (BY_ITSELF, {})
 
 
 def _is_left_alone(job: Job | None, current: str) -> bool:

@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from api.broker import Broker
 from api.keys import Keys
+from api.parallel_filling import fill_by
 from api.passwords import CHEAP, Passwords
 from api.platform import HttpConfig, Platform
 from api.reading import open_pool
@@ -185,7 +186,14 @@ def open_loops(core: Core) -> list[Supervised]:
         url = core.settings.checkpoints_url
         signing.append(checkpoint_outlets.to_files(core.database_url, url))
     housekeeping: list[Loop] = [
-        Refreshing(core.log, core.writer, new_id),
+        Refreshing(
+            core.log,
+            core.writer,
+            new_id,
+            filling=lambda workers: fill_by(
+                core.database_url, core.settings.secrets_path, workers
+            ),
+        ),
         Housekeeping(core.database_url, core.writer, new_id, clock=now),
     ]
 

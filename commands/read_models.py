@@ -15,12 +15,13 @@ from domain.system.read_models import Act, ReadModelActAsked, ReadModelFact
 
 
 class AskAct(Struct, frozen=True, kw_only=True):
-    """The leading worker shall do something with a read model."""
+    """The leading worker shall do something with read models: each is an order of its own."""
 
-    read_model: str
+    read_models: tuple[str, ...]
     act: Act
-    switching: Literal["auto", "manual"]
-    max_load: float
+    switching: Literal["auto", "manual"] = "auto"
+    max_load: float = 1.0
+    workers: int = 1
 
     def streams(self) -> tuple[UUID, ...]:
         """What the handler loads."""
@@ -40,7 +41,7 @@ class NoteAct(Struct, frozen=True, kw_only=True):
 class Noted(Struct, frozen=True):
     """It is in the log."""
 
-    read_model: str
+    read_models: tuple[str, ...] = ()
 
 
 def _count(acts: int, _fact: ReadModelFact | ReadModelSwitched) -> int:
@@ -52,18 +53,21 @@ ACTS: Decider[int] = Decider("read_models", 0, _count, ReadModelFact | ReadModel
 
 def ask_act(command: AskAct, work: UnitOfWork) -> Noted:
     """Record what an administrator orders."""
-    work.load(ACTS, READ_MODELS_STREAM).append(
-        ReadModelActAsked(
-            read_model=command.read_model,
-            act=command.act,
-            switching=command.switching,
-            max_load=command.max_load,
+    acts = work.load(ACTS, READ_MODELS_STREAM)
+    for name in command.read_models:
+        acts.append(
+            ReadModelActAsked(
+                read_model=name,
+                act=command.act,
+                switching=command.switching,
+                max_load=command.max_load,
+                workers=command.workers,
+            )
         )
-    )
-    return Noted(command.read_model)
+    return Noted(command.read_models)
 
 
 def note_act(command: NoteAct, work: UnitOfWork) -> Noted:
     """Record what has happened."""
     work.load(ACTS, READ_MODELS_STREAM).append(command.fact)
-    return Noted(command.fact.read_model)
+    return Noted((command.fact.read_model,))

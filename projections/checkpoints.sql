@@ -51,6 +51,7 @@ CREATE TABLE IF NOT EXISTS owl_read.rebuilds (
     wish          text             CHECK (wish IN ('pause', 'cancel')),
     switching     text             NOT NULL CHECK (switching IN ('auto', 'manual')),
     max_load      float8           NOT NULL CHECK (max_load > 0 AND max_load <= 1),
+    workers       int              NOT NULL DEFAULT 1 CHECK (workers BETWEEN 1 AND 16),
     indexed       boolean          NOT NULL DEFAULT false,
     began_from    bigint           NOT NULL,  -- where the process that is at work took it up
     upto          bigint           NOT NULL,
@@ -58,6 +59,23 @@ CREATE TABLE IF NOT EXISTS owl_read.rebuilds (
     updated_at    timestamptz      NOT NULL DEFAULT now(),
     error         text
 ) WITH (fillfactor = 10);
+
+DO $$
+BEGIN  -- asked first: the change itself would wait for everybody who reads the table
+    IF NOT EXISTS (SELECT FROM pg_attribute
+        WHERE attrelid = 'owl_read.rebuilds'::regclass AND attname = 'workers') THEN
+        ALTER TABLE owl_read.rebuilds ADD COLUMN workers int NOT NULL DEFAULT 1
+            CHECK (workers BETWEEN 1 AND 16);
+    END IF;
+END
+$$;
+
+-- How the last comparison of each read model ended; no row of it, which may be about a person.
+CREATE TABLE IF NOT EXISTS owl_read.comparisons (
+    read_model  text        PRIMARY KEY,
+    found       jsonb       NOT NULL,
+    compared_at timestamptz NOT NULL DEFAULT now()
+);
 
 -- What administrators have ordered over the API, the newest two hundred; it is in the log as well.
 CREATE TABLE IF NOT EXISTS owl_read.orders (
@@ -69,8 +87,18 @@ CREATE TABLE IF NOT EXISTS owl_read.orders (
     state      text        NOT NULL CHECK (state IN
         ('at work', 'done', 'refused', 'expired', 'interrupted')),
     told       text        NOT NULL DEFAULT '',
+    told_zh    text        NOT NULL DEFAULT '',
     ended_at   timestamptz
 );
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute
+        WHERE attrelid = 'owl_read.orders'::regclass AND attname = 'told_zh') THEN
+        ALTER TABLE owl_read.orders ADD COLUMN told_zh text NOT NULL DEFAULT '';
+    END IF;
+END
+$$;
 
 -- In which order folds came: those of an earlier version are never built again by themselves.
 CREATE SEQUENCE IF NOT EXISTS owl_read.version_order;

@@ -26,12 +26,6 @@ from projections.switching import Live, live_of
 BUCKETS: Final = 256
 SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 SESSION: Final = "SET timezone = 'UTC'; SET statement_timeout = 0"
-KEPT: Final = """
-    SELECT generation, position FROM owl_read.checkpoints
-    WHERE read_model = %(read_model)s AND state = 'kept' AND fingerprint = %(fingerprint)s
-        AND stopped_at IS NULL
-    ORDER BY generation DESC LIMIT 1
-"""
 CHECKSUMS: Final = sql.SQL("""
     SELECT (hashtextextended(({key})::text, 0) & 255)::int AS bucket,
         count(*) || ':' || sum(hashtextextended(line::text, 0))
@@ -92,13 +86,6 @@ def shown(conninfo: str, generation: int) -> Iterator[Side]:
     with psycopg.connect(conninfo) as connection:
         connection.execute(SESSION)
         yield Side(connection, generation)
-
-
-def kept_beside(live: Side, read_model: ReadModel, fingerprint: str) -> tuple[int, int] | None:
-    """The generation kept for the way back, made by the same folds; and its position."""
-    about = {"read_model": read_model.name, "fingerprint": fingerprint}
-    row = live.connection.execute(KEPT, about).fetchone()
-    return None if row is None else (row[0], row[1])
 
 
 def buckets_of(side: Side, read_model: ReadModel) -> Buckets:

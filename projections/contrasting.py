@@ -96,7 +96,7 @@ def contrast(
     tables: list[TableContrast] = []
     examples: list[Difference] = []
     for name, key in _keys(read_model).items():
-        if name in before:
+        if name in before and name in after:
             pair = _Pair.of(read_model, name, key, before[name], after[name])
             found, hashes = pair.contrast(live, other, limit - len(examples))
             tables.append(found)

@@ -8,6 +8,7 @@ from typing import Final
 
 import psycopg
 
+from projections.not_possible import NotPossible
 from projections.read_model import ReadModel
 from projections.switching import Live, live_of
 
@@ -20,12 +21,11 @@ TRY: Final = """
 GIVE_BACK: Final = "SELECT pg_advisory_unlock_all()"
 
 
-class BeingRebuilt(Exception):
+class BeingRebuilt(NotPossible):
     """Another process is at work on this read model."""
 
     def __init__(self, read_model: str) -> None:
-        super().__init__(f"{read_model} is being rebuilt already")
-        self.read_model = read_model
+        super().__init__(read_model, "being_rebuilt")
 
 
 @contextmanager

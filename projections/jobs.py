@@ -44,23 +44,26 @@ HELD: Final = """
 """
 ASK: Final = """
     INSERT INTO owl_read.rebuilds AS job
-        (read_model, generation, step, switching, max_load, began_from, upto)
-    VALUES (%(read_model)s, 0, 'asked', %(switching)s, %(max_load)s, 0, 0)
+        (read_model, generation, step, switching, max_load, workers, began_from, upto)
+    VALUES (%(read_model)s, 0, 'asked', %(switching)s, %(max_load)s, %(workers)s, 0, 0)
     ON CONFLICT (read_model) DO UPDATE
     SET step = 'asked', wish = NULL, switching = EXCLUDED.switching,
-        max_load = EXCLUDED.max_load, updated_at = now(), error = NULL
+        max_load = EXCLUDED.max_load, workers = EXCLUDED.workers, updated_at = now(),
+        error = NULL
     WHERE job.step NOT IN ('folding', 'indexing', 'comparing', 'switching') OR NOT {held}
     RETURNING read_model
 """.replace("{held}", HELD)
 BEGIN: Final = """
     INSERT INTO owl_read.rebuilds AS job
-        (read_model, generation, fingerprint, step, switching, max_load, began_from, upto)
+        (read_model, generation, fingerprint, step, switching, max_load, workers, began_from,
+        upto)
     VALUES (%(read_model)s, %(generation)s, %(fingerprint)s, 'folding', %(switching)s,
-        %(max_load)s, %(began_from)s, %(upto)s)
+        %(max_load)s, %(workers)s, %(began_from)s, %(upto)s)
     ON CONFLICT (read_model) DO UPDATE
     SET generation = EXCLUDED.generation, fingerprint = EXCLUDED.fingerprint,
         step = EXCLUDED.step, wish = NULL,
         switching = EXCLUDED.switching, max_load = EXCLUDED.max_load,
+        workers = EXCLUDED.workers,
         began_from = EXCLUDED.began_from, upto = EXCLUDED.upto,
         began_at = now(), updated_at = now(), error = NULL
 """
@@ -83,7 +86,7 @@ WISH: Final = """
 """
 JOBS: Final = """
     SELECT job.read_model, job.generation, job.fingerprint, step, wish, switching,
-        max_load, indexed, began_from,
+        max_load, workers, indexed, began_from,
         coalesce(position, 0) AS position, upto, began_at, job.updated_at, job.error,
         extract(epoch FROM job.updated_at - began_at)::float8 AS worked_s,
         {held} AS held
@@ -104,6 +107,7 @@ class Job(Struct, frozen=True, kw_only=True):
     wish: Wish | None
     switching: Switching
     max_load: float
+    workers: int
     indexed: bool
     began_from: int
     position: int
@@ -149,9 +153,11 @@ def ask(
     *,
     switching: Switching,
     max_load: float,
+    workers: int = 1,
 ) -> bool:
     """Leave it to the leading worker to rebuild; whether nobody is at it already."""
-    about = {"read_model": read_model, "switching": switching, "max_load": max_load}
+    about: dict[str, Any] = {"read_model": read_model, "switching": switching}
+    about |= {"max_load": max_load, "workers": workers}
     return connection.execute(ASK, about).fetchone() is not None
 
 
@@ -162,6 +168,7 @@ def note_begun(
     upto: int,
     switching: Switching,
     max_load: float,
+    workers: int = 1,
 ) -> None:
     """This process takes it up."""
     connection.execute(
@@ -172,6 +179,7 @@ def note_begun(
             "fingerprint": fingerprint(generation.read_model),
             "switching": switching,
             "max_load": max_load,
+            "workers": workers,
             "began_from": generation.position,
             "upto": upto,
         },

@@ -28,25 +28,32 @@ PRUNE: Final = """
         (SELECT position FROM owl_read.orders ORDER BY position DESC OFFSET 199 LIMIT 1)
 """
 END: Final = """
-    UPDATE owl_read.orders SET state = %(state)s, told = %(told)s, ended_at = now()
+    UPDATE owl_read.orders
+    SET state = %(state)s, told = %(told)s, told_zh = %(told_zh)s, ended_at = now()
     WHERE position = %(position)s
 """
 INTERRUPTED: Final = """
     UPDATE owl_read.orders SET state = 'interrupted', ended_at = now(),
-        told = 'the worker that was at it has ended: look at the status, then order again'
+        told = 'the worker that was at it has ended: look at the status, then order again',
+        told_zh = '执行它的工作进程已结束：请先查看状态，再重新下令'
     WHERE state = 'at work'
 """
 WHO: Final = """
-    SELECT position, asked_by FROM owl_read.orders
+    SELECT asked_by, position FROM owl_read.orders
     WHERE read_model = %(read_model)s AND act IN ('rebuild', 'resume')
         AND state IN ('at work', 'done')
     ORDER BY position DESC LIMIT 1
 """
 ORDERS: Final = """
-    SELECT position, act, asked_by, asked_at, state, told, ended_at FROM owl_read.orders
+    SELECT position, act, asked_by, asked_at, state, ended_at,
+        CASE WHEN state = 'expired' THEN %(expired)s
+            WHEN %(chinese)s AND told_zh <> '' THEN told_zh ELSE told END AS told
+    FROM owl_read.orders
     WHERE read_model = %(read_model)s ORDER BY position DESC LIMIT %(limit)s
 """
 TOLD_KEPT: Final = 2_000
+EXPIRED: Final = "no worker took it within ten minutes, so it is not obeyed: order it again"
+EXPIRED_ZH: Final = "十分钟内没有工作进程接手，不再执行：请重新下令"
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -86,10 +93,16 @@ def take(
 
 
 def end(
-    connection: psycopg.Connection[Any], position: int, state: OrderState, told: str
+    connection: psycopg.Connection[Any],
+    position: int,
+    state: OrderState,
+    *,
+    told: str,
+    told_zh: str,
 ) -> None:
     """It was obeyed, or could not be."""
-    about = {"position": position, "state": state, "told": told[:TOLD_KEPT]}
+    about: dict[str, Any] = {"position": position, "state": state}
+    about |= {"told": told[:TOLD_KEPT], "told_zh": told_zh[:TOLD_KEPT]}
     connection.execute(END, about)
 
 
@@ -98,16 +111,17 @@ def give_up_interrupted(connection: psycopg.Connection[Any]) -> None:
     connection.execute(INTERRUPTED)
 
 
-def who_asked(connection: psycopg.Connection[Any], read_model: str) -> tuple[int, str] | None:
-    """The order that a rebuild goes back to: its position, and who gave it."""
+def who_asked(connection: psycopg.Connection[Any], read_model: str) -> tuple[str, int] | None:
+    """Who gave the order that a rebuild goes back to, and its position."""
     row = connection.execute(WHO, {"read_model": read_model}).fetchone()
     return None if row is None else (row[0], row[1])
 
 
 async def orders_of(
-    connection: psycopg.AsyncConnection[Any], read_model: str
+    connection: psycopg.AsyncConnection[Any], read_model: str, *, in_chinese: bool
 ) -> tuple[Order, ...]:
     """The newest first."""
     async with connection.cursor(row_factory=class_row(Order)) as cursor:
-        about = {"read_model": read_model, "limit": SHOWN}
+        about: dict[str, Any] = {"read_model": read_model, "limit": SHOWN}
+        about |= {"chinese": in_chinese, "expired": EXPIRED_ZH if in_chinese else EXPIRED}
         return tuple(await (await cursor.execute(ORDERS, about)).fetchall())

@@ -10,15 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing
 from typing import Final
 
 import psycopg
 from msgspec import Struct
+from msgspec.structs import replace
 
 from domain.ports import EventFeed, EventHistory, Undecodable
+from projections.against_live import LiveLags, against_live
+from projections.before_switch import held_before_switch
 from projections.building import Stopped
-from projections.comparing import compare, live_snapshot, shown
 from projections.exclusive import BeingRebuilt, sole
 from projections.filling import Filling, fill_here
 from projections.fingerprint import fingerprint
@@ -28,14 +30,16 @@ from projections.generations import Opened, discard, make_indexes, open_building
 from projections.jobs import Step, Switching, note_begun, note_step
 from projections.pace import BuildingConfig
 from projections.progress import Progress, Telling
-from projections.projector import Overtaken
+from projections.projector import Generation, Overtaken
 from projections.read_model import ReadModel
-from projections.switching import Live, live_of, switch
+from projections.rebuilt import Hearing, Rebuilt
+from projections.switching import Live, switch
+from projections.verified import Verified, note_comparison
 
 INDEXERS: Final = 2
 """Read models that get their indexes at once."""
-LIVE_WITHIN_S: Final = 30.0
-LOOK_EVERY_S: Final = 0.05
+NEAR_EVENTS: Final = 10_000
+"""Rows by other folds that lag no more are contrasted at their own position."""
 
 
 class RebuildFailed(Exception):
@@ -61,54 +65,39 @@ class Log(Struct, frozen=True, kw_only=True):
     append_lock: tuple[int, int]
 
 
-class Rebuilt(Struct, frozen=True, kw_only=True):
-    """What a rebuild did.
-
-    ``compared`` says whether the live rows were made by the same folds, so that the two had to
-    be equal; ``differing`` names the tables that were not, and ``checksum`` is of the new rows
-    then. ``switched`` is whether queries see the new rows now.
-    """
-
-    read_model: str
-    before_generation: int
-    after_generation: int
-    at_position: int
-    checksum: str
-    compared: bool
-    differing: tuple[str, ...]
-    switched: bool
-    seconds: float
-
-
 def rebuild(
     conninfo: str,
     log: Log,
     read_models: Sequence[ReadModel],
     *,
     progress: Callable[[Progress], None],
-    began: Callable[[Sequence[Opened], int], None] = lambda _opened, _upto: None,
+    hearing: Hearing | None = None,
     switching: Switching = "auto",
     switch_if_different: bool = False,
     config: BuildingConfig | None = None,
     filling: Filling = fill_here,
+    workers: int = 1,
 ) -> tuple[Rebuilt, ...]:
     """Build the next generation of each of ``read_models``, in one pass; show them or not.
 
-    ``began`` hears of what is built, and up to where, before it is. ``switch_if_different``
-    takes the new rows though they are not those of the live generation; without it a
-    difference is a finding, the live rows stay and the others are kept to be looked at.
+    ``switch_if_different`` takes the new rows though they are not those of the live
+    generation; without it a difference is a finding, the live rows stay and the others are
+    kept to be looked at. Rows by other folds are switched to and contrasted then. ``workers``
+    is told of ``filling``, for whoever asks how it is done.
 
     Raises:
         RebuildFailed: one at least was not built, or differs; the others were done.
         Stopped: an operator has paused or cancelled it.
     """
-    job = _Rebuild(conninfo, log, config or BuildingConfig(), progress, switching)
+    hearing = hearing or Hearing()
+    config = config or BuildingConfig()
+    job = _Rebuild(conninfo, log, config, progress, switching, hearing, workers)
     try:
         with sole(conninfo, read_models) as lives:
             opened = {model.name: open_building(conninfo, model) for model in read_models}
             upto = job.upto(read_models, lives)
             job.begin(opened, upto)
-            began(list(opened.values()), upto)
+            hearing.began(list(opened.values()), upto)
             failed = job.build(opened, upto, filling)
             return job.conclude_all(opened, lives, failed, force=switch_if_different)
     except Stopped as stopped:
@@ -129,22 +118,28 @@ class _Rebuild:
         config: BuildingConfig,
         progress: Callable[[Progress], None],
         switching: Switching,
+        hearing: Hearing,
+        workers: int,
     ) -> None:
         self._conninfo = conninfo
         self._log = log
         self._config = config
         self._switching = switching
+        self._hearing = hearing
+        self._workers = workers
         self._telling = Telling(progress)
         self._began = time.monotonic()
 
     def upto(self, read_models: Sequence[ReadModel], lives: dict[str, Live]) -> int:
         """Where history ends: a live one can only be compared where it has been."""
+        head = self._log.feed.head()
         comparable = [
-            lives[model.name].position
+            live.position
             for model in read_models
-            if _is_comparable(lives[model.name], model)
+            if _is_comparable(live := lives[model.name], model)
+            or (not live.stopped and head - live.position <= NEAR_EVENTS)
         ]
-        return min(comparable, default=self._log.feed.head())
+        return min(comparable, default=head)
 
     def begin(self, opened: dict[str, Opened], upto: int) -> None:
         """Note that this process is at work."""
@@ -156,6 +151,7 @@ class _Rebuild:
                     upto=upto,
                     switching=self._switching,
                     max_load=self._config.max_load,
+                    workers=self._workers,
                 )
         self._telling.begin(opened, upto)
 
@@ -190,19 +186,34 @@ class _Rebuild:
     ) -> tuple[Rebuilt, ...]:
         """One after the other; what fails with one does not keep the others."""
         done = []
-        for name, each in opened.items():
-            if name in failed:
-                continue
-            try:
-                done.append(self.conclude(each, lives[name], force=force))
-            except (Poisoned, Undecodable) as error:
-                failed[name] = f"{error}: {error.__cause__!r}"
-                self.fail(each.generation.read_model, failed[name])
-            except RebuildFailed as failure:
-                failed |= failure.reasons
+        built = {name: each for name, each in opened.items() if name not in failed}
+        others = [
+            each.generation
+            for name, each in built.items()
+            if lives[name].fingerprint != fingerprint(each.generation.read_model)
+        ]
+        contrasted: dict[str, Verified] = {}
+        feed = self._log.feed
+        with held_before_switch(self._conninfo, feed, others, self._config) as pairs:
+            for name, each in built.items():
+                try:
+                    done.append(self.conclude(each, lives[name], force=force))
+                except (Poisoned, Undecodable) as error:
+                    failed[name] = f"{error}: {error.__cause__!r}"
+                    self.fail(each.generation.read_model, failed[name])
+                except RebuildFailed as failure:
+                    failed |= failure.reasons
+                else:
+                    self._hearing.concluded(done[-1])
+            for pair in pairs:
+                if pair.name not in failed:
+                    found = pair.contrasted()
+                    self._keep(found)
+                    self._hearing.found(found)
+                    contrasted[pair.name] = found
         if failed:
             raise RebuildFailed(failed, done)
-        return tuple(done)
+        return tuple(replace(each, found=contrasted.get(each.read_model)) for each in done)
 
     def conclude(self, opened: Opened, live: Live, *, force: bool) -> Rebuilt:
         """Catch up, compare, and switch unless that is left to the operator."""
@@ -219,7 +230,8 @@ class _Rebuild:
         with closing(follower):
             self._telling.step("comparing", generation.position)
             self._note(model, "comparing")
-            checksum, differing = self._checked(opened, follower, comparable=comparable)
+            found = self._compared(follower, generation) if comparable else None
+            differing = () if found is None else tuple(found.differing)
             position = follower.follow_to_head()
             switches = self._switching == "auto" and (force or not differing)
             if switches:
@@ -245,7 +257,7 @@ class _Rebuild:
             before_generation=live.generation,
             after_generation=generation.generation,
             at_position=position,
-            checksum=checksum,
+            checksum="" if found is None else found.checksum,
             compared=comparable,
             differing=differing,
             switched=switches,
@@ -264,29 +276,17 @@ class _Rebuild:
         discard(self._conninfo, read_model)
         self._note(read_model, "failed", why)
 
-    def _checked(
-        self, opened: Opened, follower: Follower, *, comparable: bool
-    ) -> tuple[str, tuple[str, ...]]:
-        generation = opened.generation
-        model = generation.read_model
-        if not comparable:
-            return "", ()
-        with shown(self._conninfo, generation.generation) as ours, ExitStack() as open_:
-            self._await_live(generation.position, model)
-            theirs, live = open_.enter_context(live_snapshot(self._conninfo, model))
-            follower.follow(live.position)
-            comparison = compare(theirs, ours, model)
-        return comparison.checksum, tuple(comparison.differing)
+    def _compared(self, follower: Follower, generation: Generation) -> Verified:
+        try:
+            found = against_live(self._conninfo, follower, generation)
+        except LiveLags as error:
+            raise RebuildFailed({generation.read_model.name: str(error)}) from error
+        self._keep(found)
+        return found
 
-    def _await_live(self, position: int, read_model: ReadModel) -> None:
-        """The live rows may lag behind where an earlier try came to."""
-        patience = time.monotonic() + LIVE_WITHIN_S
-        with psycopg.connect(self._conninfo, autocommit=True) as connection:
-            while live_of(connection, read_model).position < position:
-                if time.monotonic() > patience:
-                    why = f"the live rows do not come to position {position}"
-                    raise RebuildFailed({read_model.name: why})
-                time.sleep(LOOK_EVERY_S)
+    def _keep(self, found: Verified) -> None:
+        with psycopg.connect(self._conninfo) as connection:
+            note_comparison(connection, found)
 
     def _note(self, read_model: ReadModel, step: Step, error: str | None = None) -> None:
         with psycopg.connect(self._conninfo) as connection:

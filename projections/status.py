@@ -18,6 +18,7 @@ from projections.fingerprint import fingerprint
 from projections.jobs import Job, read_jobs
 from projections.read_model import Source
 from projections.statements import schema_of
+from projections.verified import LAST, Comparison, last_comparisons
 
 Condition = Literal["following", "stopped", "outdated", "building"]
 """``outdated``: made by other folds than this program's, so it stands until it is rebuilt."""
@@ -32,7 +33,14 @@ SIZES: Final = """
         pg_relation_size(oid) <= %(counted)s, pg_total_relation_size(oid)
     FROM pg_class WHERE relkind = 'r' AND relnamespace::regnamespace::text LIKE 'rm\\_%%'
 """
-COUNT: Final = sql.SQL("SELECT count(*) FROM {table}")
+COUNT: Final = sql.SQL("SELECT count(*) FROM {table} {where}")
+TALLIES: Final = {tally.name for model in READ_MODELS for tally in model.tallies}
+LIVE_SIZES: Final = """
+    SELECT read_model, coalesce(sum(pg_total_relation_size(pg_class.oid)), 0)::bigint
+    FROM owl_read.checkpoints LEFT JOIN pg_class ON relkind = 'r'
+        AND relnamespace = to_regnamespace(format('rm_%s_g%s', read_model, generation))
+    WHERE state = 'live' GROUP BY read_model
+"""
 COUNTED_BYTES: Final = 8 * 2**20
 """A table up to this size is counted; of a larger one the planner's estimate is told."""
 
@@ -57,8 +65,9 @@ class ReadModelStatus(Struct, frozen=True, kw_only=True):
 
     ``lag_s`` is for how long it has not moved though there was something to do;
     ``is_current`` whether this program's folds made it; ``job`` what its read model's last
-    rebuild is at. ``rows`` are those of all its tables, ``rows_are_exact`` where they are
-    counted and not the planner's estimate; ``size_bytes`` includes indexes.
+    rebuild is at, ``compared`` how its last comparison ended. ``rows`` are those of all its
+    tables, ``rows_are_exact`` where they are counted and not the planner's estimate;
+    ``size_bytes`` includes indexes.
     """
 
     read_model: str
@@ -78,6 +87,7 @@ class ReadModelStatus(Struct, frozen=True, kw_only=True):
     size_bytes: int
     updated_at: datetime
     job: Job | None
+    compared: Comparison | None
 
 
 def read_statuses(conninfo: str, heads: Mapping[Source, int]) -> tuple[ReadModelStatus, ...]:
@@ -87,6 +97,7 @@ def read_statuses(conninfo: str, heads: Mapping[Source, int]) -> tuple[ReadModel
             checkpoints = cursor.execute(CHECKPOINTS).fetchall()
         sizes = _sizes(connection)
         jobs = read_jobs(connection)
+        compared = last_comparisons(connection.execute(LAST).fetchall())
     prints = {model.name: fingerprint(model) for model in READ_MODELS}
     return tuple(
         _status(
@@ -95,9 +106,16 @@ def read_statuses(conninfo: str, heads: Mapping[Source, int]) -> tuple[ReadModel
             sizes,
             current=prints.get(each.read_model),
             job=jobs.get(each.read_model),
+            compared=compared.get(each.read_model),
         )
         for each in checkpoints
     )
+
+
+def live_sizes(conninfo: str) -> dict[str, int]:
+    """Of each read model's live tables, with their indexes, in bytes."""
+    with psycopg.connect(conninfo) as connection:
+        return dict(connection.execute(LIVE_SIZES).fetchall())
 
 
 class _Size(Struct):
@@ -113,7 +131,9 @@ def _sizes(connection: psycopg.Connection[Any]) -> dict[str, _Size]:
         size = sizes[schema]
         size.size_bytes += size_bytes
         if is_small:
-            statement = COUNT.format(table=sql.Identifier(schema, table))
+            # 0 says the same as no row, so that equal generations have as many rows
+            where = sql.SQL("WHERE n <> 0" if table in TALLIES else "")
+            statement = COUNT.format(table=sql.Identifier(schema, table), where=where)
             # one that is dropped meanwhile has none
             with suppress(psycopg.errors.UndefinedTable), connection.transaction():
                 size.rows += connection.execute(statement).fetchall()[0][0]
@@ -130,6 +150,7 @@ def _status(
     *,
     current: str | None,
     job: Job | None,
+    compared: Comparison | None,
 ) -> ReadModelStatus:
     schema = schema_of(checkpoint.read_model, checkpoint.generation)
     size = sizes.get(schema, _Size())
@@ -151,7 +172,13 @@ def _status(
         size_bytes=size.size_bytes,
         updated_at=checkpoint.updated_at,
         job=job,
+        compared=compared,
     )
+
+
+def estimate_s(job: Job | None, events: int) -> float | None:
+    """How long a rebuild takes, at the pace of the last one."""
+    return events / job.events_per_s if job is not None and job.events_per_s > 0 else None
 
 
 def condition_of(checkpoint: Checkpoint, current: str | None) -> Condition:

@@ -12,6 +12,7 @@ from psycopg.rows import class_row
 
 from projections.generations import drop_schema
 from projections.migrate import point_views
+from projections.not_possible import NotPossible, Why
 from projections.read_model import ReadModel
 from projections.statements import schema_of
 from projections.versions import want
@@ -57,7 +58,7 @@ class Live(Struct, frozen=True, kw_only=True):
     stopped: bool
 
 
-class NoWayBack(Exception):
+class NoWayBack(NotPossible):
     """Nothing is kept that could be shown without showing less than now."""
 
 
@@ -131,7 +132,7 @@ def roll_back(
     """
     names = {"read_model": read_model.name}
 
-    def attempt() -> Shown | None:
+    def attempt() -> Shown | NoWayBack:
         with psycopg.connect(conninfo) as connection:
             connection.execute(LOCK_TIMEOUT)
             connection.execute(NO_APPEND, append_lock)
@@ -140,12 +141,19 @@ def roll_back(
                 kept = cursor.execute(HOLD_KEPT, names).fetchone()
             assert live is not None, f"{read_model.name} was never prepared"
             if kept is None:
-                raise NoWayBack(f"of {read_model.name} no other generation is kept")
+                raise NoWayBack(read_model.name, "nothing_kept", live=live.generation)
+            about = {"live": live.generation, "kept": kept.generation}
             if kept.position < live.position:
-                return None
+                about |= {"at": kept.position, "seen": live.position}
+                why: Why = "kept_has_stopped" if kept.stopped else "kept_is_behind"
+                return NoWayBack(read_model.name, why, **about)
             connection.execute(KEEP, names)
             connection.execute(SHOW, {**names, "generation": kept.generation})
-            point_views(connection, read_model, kept.generation)
+            try:
+                point_views(connection, read_model, kept.generation)
+            except psycopg.errors.UndefinedTable as error:
+                why = "kept_has_other_tables"
+                raise NoWayBack(read_model.name, why, **about) from error
             want(connection, read_model.name, kept.fingerprint)
         return Shown(
             read_model=read_model.name,
@@ -154,22 +162,28 @@ def roll_back(
             at_position=kept.position,
         )
 
-    for _ in range(patience):
+    while True:
         done = _insisting(attempt)
-        if done is not None:
+        if isinstance(done, Shown):
             return done
+        patience -= 1
+        if not patience or done.why == "kept_has_stopped":
+            raise done
         time.sleep(PAUSE_S)
-    raise NoWayBack(
-        f"the kept generation of {read_model.name} is behind the live one, and nobody feeds"
-        " it: it was made by other folds; run the version that has them, or rebuild"
-    )
 
 
 def drop_kept(conninfo: str, read_model: ReadModel) -> tuple[int, ...]:
-    """Drop what is kept for the way back; which generations those were."""
+    """Drop what is kept for the way back; which generations those were.
+
+    Raises:
+        NoWayBack: nothing is kept.
+    """
     with psycopg.connect(conninfo) as connection:
         parameters = {"read_model": read_model.name, "but": 0}
         dropped = connection.execute(DROP_KEPT, parameters).fetchall()
+        if not dropped:
+            live = live_of(connection, read_model).generation
+            raise NoWayBack(read_model.name, "nothing_kept", live=live)
         for (number,) in dropped:
             drop_schema(connection, schema_of(read_model.name, number))
     return tuple(number for (number,) in dropped)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import psycopg
 from msgspec import Struct
 
 from domain.ports import EventFeed
+from projections.beside import NothingBeside, newest_kept, why_nothing
 from projections.comparing import (
-    Difference,
     Side,
     compare,
     differences,
-    kept_beside,
     live_snapshot,
     shown,
 )
@@ -31,6 +30,7 @@ from projections.projector import Generation
 from projections.read_model import ReadModel
 from projections.rebuild import Log
 from projections.switching import Shown, switch
+from projections.verified import Verified, note_comparison
 from projections.versions import want
 
 BUILT: Final = """
@@ -54,30 +54,6 @@ BATCH_EVENTS: Final = 2_000
 ROWS_KEPT: Final = 50_000
 
 
-class NothingBeside(Exception):
-    """There is no other generation to compare with, or to show."""
-
-
-class Verified(Struct, frozen=True, kw_only=True):
-    """``differing`` names for each table that differs the buckets, of 256, that do.
-
-    Where other folds made the live rows, ``contrast`` says how the two differ; there are no
-    buckets and no checksum then. ``live_position`` is where those rows stand: behind
-    ``at_position`` only if no program that runs has the folds that made them.
-    """
-
-    read_model: str
-    live_generation: int
-    other_generation: int
-    at_position: int
-    checksum: str
-    differing: dict[str, tuple[int, ...]]
-    differences: tuple[Difference, ...]
-    live_position: int
-    contrast: Contrast | None
-    seconds: float
-
-
 def verify(
     conninfo: str, feed: EventFeed, read_model: ReadModel, *, limit: int = 0
 ) -> Verified:
@@ -99,18 +75,23 @@ def verify(
             comparison = compare(live, other, read_model)
             rows = differences(live, other, read_model, comparison, limit)
             checksum, differing = comparison.checksum, comparison.differing
-        return Verified(
+        verified = Verified(
             read_model=read_model.name,
             live_generation=live.generation,
             other_generation=other.generation,
-            at_position=sides.at_position,
+            at_position=max(sides.live_position, sides.other_position),
             checksum=checksum,
             differing=differing,
             differences=rows,
             live_position=sides.live_position,
+            other_position=sides.other_position,
+            other_state=sides.other_state,
             contrast=found,
             seconds=time.monotonic() - began,
         )
+    with psycopg.connect(conninfo) as connection:
+        note_comparison(connection, verified)
+    return verified
 
 
 def show_built(conninfo: str, log: Log, read_model: ReadModel) -> Shown:
@@ -123,7 +104,10 @@ def show_built(conninfo: str, log: Log, read_model: ReadModel) -> Shown:
     with sole(conninfo, [read_model]) as lives:
         generation = _built(conninfo, read_model)
         if generation is None:
-            raise NothingBeside(f"nothing is built of {read_model.name} that could be shown")
+            with psycopg.connect(conninfo) as connection:
+                raise why_nothing(
+                    connection, read_model, live=lives[read_model.name].generation
+                )
         with closing(_follower(conninfo, log.feed, generation)) as follower:
             position = switch(
                 conninfo,
@@ -170,9 +154,10 @@ def resume(connection: psycopg.Connection[Any], read_model: str) -> int | None:
 class _Sides(Struct, frozen=True, kw_only=True):
     live: Side
     other: Side
-    at_position: int
     live_position: int
-    of_other_folds: bool = False
+    other_position: int
+    other_state: Literal["building", "kept"]
+    of_other_folds: bool
 
 
 @contextmanager
@@ -193,36 +178,51 @@ def _sides(conninfo: str, feed: EventFeed, read_model: ReadModel) -> Iterator[_S
                     yield _Sides(
                         live=live,
                         other=other,
-                        at_position=generation.position,
                         live_position=at.position,
+                        other_position=generation.position,
+                        other_state="building",
                         of_other_folds=is_other,
                     )
                 return
         time.sleep(PAUSE_S)
-    raise NothingBeside(f"the live rows of {read_model.name} lag behind what was built")
+    raise NothingBeside(read_model.name, "live_lags")
 
 
 @contextmanager
 def _kept(conninfo: str, read_model: ReadModel) -> Iterator[_Sides]:
-    """Both of one snapshot; they are fed together, so mostly stand at one position."""
-    for _ in range(TRIES):
+    """Both of one snapshot; they are fed together, so mostly stand at one position.
+
+    One that other folds made stands still unless a program that has them runs: then the two
+    are compared where they stand.
+    """
+    for tried in range(TRIES):
         with live_snapshot(conninfo, read_model) as (live, at):
-            kept = kept_beside(live, read_model, at.fingerprint)
+            kept = newest_kept(live.connection, read_model)
             if kept is None:
-                raise NothingBeside(
-                    f"no other generation of {read_model.name} by the same folds is there;"
-                    f" owl projections rebuild {read_model.name} --switch manual makes one"
-                )
-            if kept[1] == at.position:
+                raise _nothing_to_compare(live.connection, read_model, at.generation)
+            is_other = kept.fingerprint != at.fingerprint
+            stands_still = is_other and (kept.stopped or at.stopped or tried >= TRIES_UNFED)
+            if kept.position == at.position or stands_still:
                 yield _Sides(
                     live=live,
-                    other=Side(live.connection, kept[0]),
-                    at_position=at.position,
+                    other=Side(live.connection, kept.generation),
                     live_position=at.position,
+                    other_position=kept.position,
+                    other_state="kept",
+                    of_other_folds=is_other,
                 )
                 return
         time.sleep(PAUSE_S)
-    raise NothingBeside(f"the kept generation of {read_model.name} does not keep up")
+    raise NothingBeside(read_model.name, "kept_lags")
+
+
+def _nothing_to_compare(
+    connection: psycopg.Connection[Any], read_model: ReadModel, live: int
+) -> NothingBeside:
+    why = why_nothing(connection, read_model, live=live)
+    if why.why == "nothing_built":
+        return NothingBeside(read_model.name, "nothing_beside", live=live)
+    return why
 
 
 def _built(conninfo: str, read_model: ReadModel) -> Generation | None:

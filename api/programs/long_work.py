@@ -1,4 +1,4 @@
-"""The child of a server that looks through the whole log, on the functions of ``owl audit``.
+"""The child of a server that looks through the whole log, or through all rows of a read model.
 
 So a look neither holds the event loop up nor takes memory of the server; who asked can leave at
 any moment, and the child is killed. It ends by itself when the server is gone.
@@ -19,9 +19,11 @@ import msgspec
 import psycopg
 
 from api.long_work import (
+    Compare,
     Done,
     Export,
     Failed,
+    NotDone,
     Order,
     Reconcile,
     Told,
@@ -30,6 +32,8 @@ from api.long_work import (
     Why,
     Word,
 )
+from commands.event_log.log import EventLog
+from commands.event_log.secrets import Secrets
 from domain.audit.checkpoint import Sign, VerifierKey
 from domain.audit.refold import Refold
 from domain.audit.rotation import KeyChain
@@ -40,6 +44,9 @@ from projections.audit.reconcile import reconcile
 from projections.audit.signature import is_signed
 from projections.audit.stored import StoredLog
 from projections.audit.verify import Verification
+from projections.catalogue import READ_MODELS
+from projections.not_possible import NotPossible
+from projections.verifying import verify
 
 TELL_EVERY_S: Final = 1.0
 NICENESS: Final = 5
@@ -53,8 +60,13 @@ def main() -> None:
     Thread(target=_listen, args=(said,), daemon=True).start()
     order = msgspec.json.decode(said.get(), type=Order)
     try:
+        if isinstance(order.work, Compare):
+            _say(_compared(order.conninfo, order.work))
+            return
         with StoredLog.open(order.conninfo) as log:
-            _say(_done(log, order, said))
+            _say(_done(log, order, order.work, said))
+    except NotPossible as error:
+        _say(NotDone(error.read_model, error.why, error.about))
     except NotSigned as error:
         _fail("not_signed", error)
     except HistoryDiffers as error:
@@ -63,22 +75,32 @@ def main() -> None:
         _fail("out_of_reach", error)
 
 
-def _done(log: StoredLog, order: Order, said: SimpleQueue[bytes]) -> Done:
+def _compared(conninfo: str, work: Compare) -> Done:
+    model = next(each for each in READ_MODELS if each.name == work.read_model)
+    secrets = Secrets(pepper=work.pepper, sealing_key=work.sealing_key)
+    with EventLog.open(conninfo, secrets=secrets, require_durable=False) as log:
+        feed = log.feed() if model.source == "business" else log.telemetry.feed()
+        return Done(_json(verify(conninfo, feed, model, limit=work.limit)))
+
+
+def _done(
+    log: StoredLog, order: Order, work: Export | Reconcile | Verify, said: SimpleQueue[bytes]
+) -> Done:
     own = VerifierKey(log.origin(), order.public_key)
     keys = KeyChain.of(own, log.links(), is_signed)
     sign, progress = _signing(keys.newest, said), _progress()
-    match order.work:
-        case Export() as work:
+    match work:
+        case Export():
             stretch = Stretch(
                 first=work.first, last=work.last, withhold=work.withhold, form=work.form
             )
             with os.fdopen(work.output, "wb") as file:
                 manifest = export(log, file, stretch, keys=keys, sign=sign, progress=progress)
             return Done(_json(manifest))
-        case Reconcile() as work:
+        case Reconcile():
             sums = reconcile(log, at=work.at, progress=progress)
             return Done(_json(summary(sums)), certificate(sums, keys.newest, sign))
-        case Verify() as work:
+        case Verify():
             refold = Refold() if work.since is None else None
             run = Verification(log, key=own, since=work.since or 0, refold=refold)
             found = run.run(progress)

@@ -13,13 +13,16 @@ from api.settings import Settings, load
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_ELSEWHERE = "go to the folder in which `owl up` runs, or name its data with OWL_DATA_DIR"
-_DATABASE = f"the database is not named: {_ELSEWHERE}; of servers, set OWL_DATABASE_URL"
+_ELSEWHERE = (
+    "no `owl up` runs here: start it (`python3 dev.py up`), go to the folder in which it runs,"
+    " or name its data with OWL_DATA_DIR"
+)
+_DATABASE = f"{_ELSEWHERE}; where Postgres is a server of its own, set OWL_DATABASE_URL"
 _NOT_ITS_BROKER = (
     "the database named by OWL_DATABASE_URL or --database-url is not that of the `owl up` here,"
     " whose broker is none of its own: name the right one with OWL_NATS_URL"
 )
-_BROKER = f"the broker is not named: {_ELSEWHERE}; of servers, set OWL_NATS_URL"
+_BROKER = f"{_ELSEWHERE}; where NATS is a server of its own, set OWL_NATS_URL"
 
 
 def with_database(command: F) -> F:

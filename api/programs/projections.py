@@ -17,7 +17,8 @@ from api.programs.projections_act import diff, drop_old, rollback, switch, verif
 from api.programs.projections_open import Opening, as_json, opened, print_table
 from api.programs.projections_rebuild import cancel, pause, rebuild, resume
 from projections.jobs import Job
-from projections.status import ReadModelStatus, read_statuses
+from projections.status import ReadModelStatus, estimate_s, read_statuses
+from projections.verified import Comparison
 
 WATCH_EVERY_S = 1.0
 
@@ -118,7 +119,7 @@ def plan(*, names: tuple[str, ...], as_json: bool, **options: Any) -> None:
                 "changed": not each.is_current,
                 "events": each.position + each.lag_events,
                 "disk_bytes": each.size_bytes,
-                "seconds": _estimate_s(each),
+                "seconds": estimate_s(each.job, each.position + each.lag_events),
             }
             for each in statuses
         ]
@@ -127,7 +128,7 @@ def plan(*, names: tuple[str, ...], as_json: bool, **options: Any) -> None:
         return
     table = Table("read model", "folds", "events to read", "disk MiB", "about")
     for row, each in zip(plans, statuses, strict=True):
-        seconds = _estimate_s(each)
+        seconds: Any = row["seconds"]
         table.add_row(
             each.read_model,
             f"{each.fingerprint} → {row['this_fingerprint']}" if row["changed"] else "the same",
@@ -136,14 +137,6 @@ def plan(*, names: tuple[str, ...], as_json: bool, **options: Any) -> None:
             "not known yet" if seconds is None else f"{seconds:,.0f} s",
         )
     print_table(table)
-
-
-def _estimate_s(status: ReadModelStatus) -> float | None:
-    """At the pace of the last rebuild, if there was one."""
-    job = status.job
-    if job is None or job.events_per_s <= 0:
-        return None
-    return (status.position + status.lag_events) / job.events_per_s
 
 
 def _statuses(opening: Opening, names: tuple[str, ...]) -> list[ReadModelStatus]:
@@ -156,8 +149,8 @@ def _statuses(opening: Opening, names: tuple[str, ...]) -> list[ReadModelStatus]
 
 
 def _table(statuses: list[ReadModelStatus]) -> Table:
-    columns = ("read model", "generation", "state", "position", "behind", "rows", "MiB")
-    table = Table(*columns, "rebuild")
+    columns = ("read model", "log", "generation", "state", "position", "behind", "rows", "MiB")
+    table = Table(*columns, "rebuild", "last compared")
     for each in statuses:
         state = each.condition if each.state == "live" else each.state
         behind = f"{each.lag_events:,}"
@@ -165,6 +158,7 @@ def _table(statuses: list[ReadModelStatus]) -> Table:
             behind += f" ({each.lag_s:,.1f} s)"
         table.add_row(
             each.read_model,
+            each.source,
             str(each.generation),
             state if each.error is None else f"{state} at {each.stopped_at}: {each.error}",
             f"{each.position:,}",
@@ -172,6 +166,7 @@ def _table(statuses: list[ReadModelStatus]) -> Table:
             f"{each.rows:,}" if each.rows_are_exact else f"≈ {each.rows:,}",
             f"{each.size_bytes / 2**20:,.1f}",
             _job_text(each.job) if each.job and each.state in {"building", "live"} else "",
+            _compared_text(each.compared) if each.compared and each.state == "live" else "",
         )
     return table
 
@@ -183,6 +178,15 @@ def _job_text(job: Job) -> str:
         return job.step if job.error is None else f"{job.step}: {job.error}"
     eta = "" if job.eta_s is None else f", {job.eta_s:,.0f} s to go"
     return f"folding {job.percent:.1f} %, {job.events_per_s:,.0f} events/s{eta}"
+
+
+def _compared_text(last: Comparison) -> str:
+    found = last.found
+    sides = f"{found.live_generation} and {found.other_generation} at {found.at_position:,}"
+    if not found.differing:
+        return f"{sides}: equal"
+    rows = found.rows_that_differ
+    return f"{sides}: " + ("rows differ" if rows is None else f"{rows:,} rows differ")
 
 
 for each in (rebuild, pause, resume, cancel, verify, diff, switch, rollback, drop_old):

@@ -19,11 +19,12 @@ from api.programs.projections_open import (
     opened,
     print_table,
 )
+from api.read_model_texts import why_not
 from api.rebuilding import Operating
 from api.verified_words import sentence
 from projections.comparing import Difference
-from projections.exclusive import BeingRebuilt
-from projections.verifying import NothingBeside, Verified
+from projections.not_possible import NotPossible
+from projections.verified import Verified
 
 T = TypeVar("T")
 SHOWN = 20
@@ -44,8 +45,8 @@ def _verified(options: dict[str, Any], name: str, limit: int) -> Verified:
     async def compare(operating: Operating) -> Verified:
         try:
             return await operating.verify(model_named(name), limit)
-        except (NothingBeside, BeingRebuilt) as error:
-            raise NotCompared(str(error)) from error
+        except NotPossible as error:
+            raise NotCompared(why_not(error).en) from error
 
     return _done(options, compare)
 
@@ -58,9 +59,9 @@ def verify(name: str, *, as_json: bool, **options: Any) -> None:
     """Compare NAME's other generation with the live one, as of one position.
 
     The other one is what was built and waits, or what is kept for the way back. By the same
-    folds 256 checksums a table must be equal; by other folds it is told how many rows differ,
-    and in which columns. Exit codes: 0 nothing differs, 1 rows, columns or tables do, 2 wrong
-    usage or nothing to compare with.
+    folds 256 checksums a table must be equal; where other folds made one side it is told how
+    many rows differ, and in which columns. Exit codes: 0 nothing differs, 1 rows, columns or
+    tables do, 2 wrong usage or nothing to compare with.
     """
     found = _verified(options, name, 0)
     if as_json:
@@ -69,8 +70,7 @@ def verify(name: str, *, as_json: bool, **options: Any) -> None:
         click.echo(sentence(found))
     if found.differing:
         if found.contrast is not None:
-            hint = f"owl projections diff {name} shows some, switch {name} takes them"
-            click.echo(hint, err=as_json)
+            click.echo(_ways_on(found), err=as_json)
             raise SystemExit(ProgramFailed.exit_code)  # that is what other folds are for
         raise ProgramFailed(f"rows differ: owl projections diff {name} names them")
 
@@ -128,9 +128,18 @@ def rollback(name: str, **options: Any) -> None:
 def drop_old(name: str, **options: Any) -> None:
     """Drop what is kept of NAME for the way back, to save disk and work."""
     dropped = _done(options, lambda operating: operating.drop_kept(model_named(name)))
-    if not dropped:
-        raise ProgramFailed(f"of {name} nothing is kept")
     click.echo(f"{name}: dropped generation {', '.join(map(str, dropped))}")
+
+
+def _ways_on(found: Verified) -> str:
+    name = found.read_model
+    ways = f"owl projections diff {name} shows some"
+    if found.other_state == "building":
+        return f"{ways}, switch {name} takes them"
+    return (
+        f"{ways}, rollback {name} goes back to them; owl projections rebuild {name} --switch"
+        " manual, and verify again, compares with what the same folds make of the log"
+    )
 
 
 def _table(differences: tuple[Difference, ...]) -> Table:

@@ -20,6 +20,7 @@ from api.logging_setup import set_up_logging
 from api.programs.failing import ProgramFailed, Unreachable, in_words
 from api.programs.missing_tables import in_words_of
 from api.programs.options import database_of, settings_from
+from api.read_model_texts import why_not
 from api.rebuilding import Operating
 from api.settings import Settings
 from api.wiring import new_id, now
@@ -28,11 +29,9 @@ from commands.event_log.secrets import Secrets
 from commands.writer import Writer
 from domain.envelope import Actor
 from projections.catalogue import READ_MODELS
-from projections.exclusive import BeingRebuilt
 from projections.fingerprint import fingerprint
+from projections.not_possible import NotPossible
 from projections.read_model import ReadModel, Source
-from projections.switching import NoWayBack
-from projections.verifying import NothingBeside
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -84,8 +83,8 @@ def opened(options: dict[str, Any]) -> Iterator[Opening]:
         with EventLog.open(database_url, secrets=secrets, require_durable=durable) as log:
             try:
                 yield Opening(settings, log)
-            except (BeingRebuilt, NothingBeside, NoWayBack) as error:
-                raise ProgramFailed(str(error)) from error
+            except NotPossible as error:
+                raise ProgramFailed(why_not(error).en) from error
             except psycopg.errors.UndefinedTable as error:
                 raise Unreachable(in_words_of(error)) from error
             except psycopg.OperationalError as error:

@@ -9,10 +9,11 @@ from typing import Any
 import click
 import msgspec
 import psycopg
+from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from api.parallel_filling import ParallelFilling
+from api.parallel_filling import fill_by
 from api.programs.failing import ProgramFailed
 from api.programs.options import with_database
 from api.programs.projections_open import (
@@ -24,14 +25,16 @@ from api.programs.projections_open import (
     opened,
 )
 from api.rebuilding import Orders
+from api.verified_words import sentence
 from projections.building import Stopped
 from projections.catalogue import READ_MODELS
 from projections.filling import fill_here
 from projections.jobs import Switching, read_jobs
+from projections.not_possible import NotPossible
 from projections.progress import Progress as Rebuilding
 from projections.read_model import ReadModel
-from projections.rebuild import RebuildFailed, Rebuilt
-from projections.status import read_statuses
+from projections.rebuild import RebuildFailed
+from projections.rebuilt import Rebuilt
 
 
 @click.command()
@@ -87,12 +90,9 @@ def rebuild(
     if not wanted:
         raise click.UsageError(f"name a read model, or --all; there are {', '.join(NAMES)}")
     with opened(options) as opening:
-        orders = Orders(
-            switching=switching,
-            max_load=max_load,
-            accept_difference=accept_difference,
-            filling=_by(opening, workers) if workers > 1 else fill_here,
-        )
+        orders = _orders(opening, switching, max_load, workers)
+        if accept_difference:
+            orders = replace(orders, accept_difference=True)
         _run(opening, wanted, orders, as_json=as_json)
 
 
@@ -103,12 +103,11 @@ def pause(name: str, **options: Any) -> None:
     """Let the rebuild of NAME end its chunk and wait; what it has done stays."""
     with opened(options) as opening:
 
-        async def ask() -> bool:
+        async def ask() -> None:
             async with opening.operating() as operating:
-                return await operating.pause(model_named(name))
+                await operating.pause(model_named(name))
 
-        if not asyncio.run(ask()):
-            raise ProgramFailed(f"no rebuild of {name} is at work")
+        asyncio.run(ask())
     click.echo(f"{name} pauses within seconds: owl projections resume {name} goes on")
 
 
@@ -134,10 +133,14 @@ def resume(name: str, *, as_json: bool, **options: Any) -> None:
         with psycopg.connect(opening.database_url) as connection:
             job = read_jobs(connection).get(name)
         if job is not None and (job.step == "paused" or job.interrupted):
-            orders = Orders(switching=job.switching, max_load=job.max_load)
-            _run(opening, [model], orders, as_json=as_json)
+            _run(
+                opening,
+                [model],
+                _orders(opening, job.switching, job.max_load, job.workers),
+                as_json=as_json,
+            )
         elif stopped_at is None:
-            raise ProgramFailed(f"{name} has not stopped, and no rebuild of it waits")
+            raise NotPossible(name, "not_stopped")
 
 
 @click.command()
@@ -147,20 +150,22 @@ def cancel(name: str, **options: Any) -> None:
     """Throw away what is being built of NAME; the live rows are not touched."""
     with opened(options) as opening:
 
-        async def ask() -> bool:
+        async def ask() -> None:
             async with opening.operating() as operating:
-                return await operating.cancel(model_named(name))
+                await operating.cancel(model_named(name))
 
-        if not asyncio.run(ask()):
-            raise ProgramFailed(f"nothing is being built of {name}")
+        asyncio.run(ask())
     click.echo(f"what was built of {name} is thrown away")
 
 
-def _by(opening: Opening, workers: int) -> ParallelFilling:
-    statuses = read_statuses(opening.database_url, opening.heads())
-    weights = {each.read_model: each.size_bytes for each in statuses if each.state == "live"}
-    secrets_path = opening.settings.secrets_path
-    return ParallelFilling(opening.database_url, secrets_path, workers, weights)
+def _orders(opening: Opening, switching: Switching, max_load: float, workers: int) -> Orders:
+    url, secrets_path = opening.database_url, opening.settings.secrets_path
+    return Orders(
+        switching=switching,
+        max_load=max_load,
+        workers=workers,
+        filling=fill_by(url, secrets_path, workers) if workers > 1 else fill_here,
+    )
 
 
 def _run(opening: Opening, wanted: list[ReadModel], orders: Orders, *, as_json: bool) -> None:
@@ -191,6 +196,8 @@ def _run(opening: Opening, wanted: list[ReadModel], orders: Orders, *, as_json: 
             gc.enable()
     for rebuilt in done:
         console.print(_line(rebuilt), soft_wrap=True)
+        if rebuilt.found is not None:
+            console.print(sentence(rebuilt.found), soft_wrap=True)
     if as_json:
         click.echo(msgspec.json.encode(done).decode())
 
@@ -198,7 +205,7 @@ def _run(opening: Opening, wanted: list[ReadModel], orders: Orders, *, as_json: 
 def _line(rebuilt: Rebuilt) -> str:
     took = f"to position {rebuilt.at_position:,} in {rebuilt.seconds:.1f} s"
     if not rebuilt.compared:
-        same = "not compared with the live rows, which other folds made"
+        same = "by other folds than the rows before"
     elif rebuilt.differing:
         same = f"other rows than the live ones, checksum {rebuilt.checksum}"
     else:

@@ -38,11 +38,13 @@ from api.audit_shapes import EventPage, ProvenEvent
 from api.crowding import at_once
 from api.envelope import Envelope
 from api.exchange import Exchange
-from api.messages import Fault, Text
+from api.last_event_id import last_event_id
+from api.messages import Text
 from api.policy import READER
 from api.refusals import refuses
-from api.rejection import InvalidRequest, Rejection
-from api.tail import MEDIA_TYPE, Tail, TailStream
+from api.rejection import Rejection
+from api.server_sent import MEDIA_TYPE, ServerSentStream
+from api.tail import Tail
 from domain.errors import NotFound
 from projections.audit import story
 from projections.audit.proving import NotSigned, prove_event
@@ -53,7 +55,6 @@ NOT_SIGNED: Final = Text(
 )
 TAILS_AT_ONCE: Final = 4
 """So many tails one person may have in a process; ``api.tails`` bounds them all."""
-_LAST_EVENT_ID: Final = re.compile(r"[0-9]{1,18}")
 _POSITION: Final = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 Proof = Annotated[
     bool,
@@ -159,7 +160,8 @@ async def follow_events(
         correlation=correlation,
         amount_min=amount_min,
     )
-    since = _last_event_id(exchange, after)
+    told = last_event_id(exchange)
+    since = after if told is None else told  # what a client that comes back sends counts more
     wanted = asked.filter(since or 0, None)
     tails = exchange.desk.tails
     tails.take()
@@ -170,7 +172,7 @@ async def follow_events(
         raise
     if since is None:
         wanted = replace(wanted, after=access.position)
-    return TailStream(Tail(exchange, access, wanted, max_s=max_seconds), tails)
+    return ServerSentStream(Tail(exchange, access, wanted, max_s=max_seconds), tails)
 
 
 @get("/events/{event:str}", opt=READER | refuses("INVALID_STATE"))
@@ -209,16 +211,6 @@ async def read_event_by_id(
     if found is None:
         raise NotFound
     return exchange.reply(await _shown(exchange, found, proof=proof))
-
-
-def _last_event_id(exchange: Exchange, after: int | None) -> int | None:
-    """After which position to go on; the header is what a client that comes back sends."""
-    given = exchange.header("last-event-id")
-    if not given:
-        return after
-    if not _LAST_EVENT_ID.fullmatch(given):
-        raise InvalidRequest({"Last-Event-ID": [Fault("want_int")]})
-    return int(given)
 
 
 async def _shown(exchange: Exchange, found: Entry, *, proof: bool) -> ProvenEvent:

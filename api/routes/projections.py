@@ -6,78 +6,43 @@ it stands in the log, and here, by the position that the answer's ``Owl-Position
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Final, Literal, cast, get_args
+from typing import Any, Final, cast, get_args
 
 from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
-from msgspec import Meta, Struct
+from psycopg import AsyncConnection
 
-from api.body import RequestBody
 from api.envelope import Envelope
 from api.exchange import Exchange
-from api.messages import Text
+from api.messages import Fault, Text
 from api.policy import ADMIN, READER
+from api.projection_shapes import (
+    OrderReceipt,
+    OrderReceipts,
+    ReadModelItem,
+    ReadModelList,
+    RebuildRequest,
+    RebuildsRequest,
+)
+from api.rejection import InvalidRequest
+from api.verified_words import verdict
 from commands.read_models import AskAct, Noted, ask_act
 from domain.errors import NotFound
 from domain.system.read_models import Act
 from projections.catalogue import READ_MODELS
-from projections.orders import Order, orders_of
-from projections.standing import ReadModelStanding, standings
+from projections.orders import orders_of
+from projections.standing import Telling, standings
 
 ORDERED: Final = Text("已记录，稍后执行", "Recorded: the leading worker does it")
-NAMES: Final = frozenset(model.name for model in READ_MODELS)
-
-
-class RebuildRequest(RequestBody):
-    """How to build a read model anew."""
-
-    switching: Annotated[
-        Literal["auto", "manual"],
-        Meta(
-            description="`manual` builds, compares and waits for `switch`.",
-            examples=["manual"],
-        ),
-    ] = "auto"
-    max_load: Annotated[
-        float,
-        Meta(
-            ge=0.01,
-            le=1,
-            description="The share of the time in which it works; it rests for the others.",
-            examples=[0.5],
-        ),
-    ] = 0.5
-
-
-class OrderReceipt(Struct, frozen=True, kw_only=True):
-    """The order is in the log."""
-
-    read_model: str
-    act: Act
-
-
-class ReadModelList(Struct, frozen=True, kw_only=True):
-    """All read models."""
-
-    read_models: tuple[ReadModelStanding, ...]
-    as_of: datetime
-
-
-class ReadModelItem(Struct, frozen=True, kw_only=True):
-    """One read model, and what was ordered of it lately."""
-
-    standing: ReadModelStanding
-    orders: tuple[Order, ...]
-    as_of: datetime
+NAMES: Final = tuple(model.name for model in READ_MODELS)
 
 
 @get("/projections", opt=READER)
 async def list_read_models(exchange: NamedDependency[Exchange]) -> Envelope[ReadModelList]:
-    """读模型列表: how far each generation is, and what is being built."""
+    """读模型列表: how far each generation is, what is being built, how they last compared."""
     async with exchange.reading() as connection:
-        found = await standings(connection)
+        found = await standings(connection, telling_in(exchange))
     now = exchange.platform.clock()
     return exchange.reply(ReadModelList(read_models=found, as_of=now))
 
@@ -88,12 +53,23 @@ async def read_read_model(
 ) -> Envelope[ReadModelItem]:
     """读模型状态: the progress of its rebuild, and what came of the last ten orders."""
     async with exchange.reading() as connection:
-        found = [each for each in await standings(connection) if each.read_model == read_model]
-        orders = await orders_of(connection, read_model)
-    if not found:
-        raise NotFound("no such read model")
-    now = exchange.platform.clock()
-    return exchange.reply(ReadModelItem(standing=found[0], orders=orders, as_of=now))
+        found = await item_of(exchange, connection, known(read_model))
+    return exchange.reply(found)
+
+
+@post("/projections/rebuilds", opt=ADMIN, status_code=200)
+async def rebuild_several(
+    data: JSONBody[RebuildsRequest], exchange: NamedDependency[Exchange]
+) -> Envelope[OrderReceipts]:
+    """重建多个读模型: those named, or all, in one pass over the log: the twin of `--all`."""
+    unknown = [name for name in data.read_models if name not in NAMES]
+    if unknown:
+        choices = {"choices": ", ".join(NAMES)}
+        raise InvalidRequest({"read_models": [Fault("choice", choices)]})
+    names = tuple(name for name in NAMES if not data.read_models or name in data.read_models)
+    await exchange.run(ask_act, _rebuilds(names, data), Noted)
+    receipts = tuple(OrderReceipt(read_model=name, act="rebuild") for name in names)
+    return exchange.reply(OrderReceipts(orders=receipts), ORDERED)
 
 
 @post("/projections/{read_model:str}/rebuilds", opt=ADMIN, status_code=200)
@@ -103,13 +79,7 @@ async def rebuild(
     exchange: NamedDependency[Exchange],
 ) -> Envelope[OrderReceipt]:
     """重建读模型: beside the live one, compared with it, then switched to unless `manual`."""
-    order = AskAct(
-        read_model=_known(read_model),
-        act="rebuild",
-        switching=data.switching,
-        max_load=data.max_load,
-    )
-    return await _ordered(exchange, order)
+    return await _ordered(exchange, _rebuilds((known(read_model),), data))
 
 
 @post("/projections/{read_model:str}/{act:str}", opt=ADMIN, status_code=200)
@@ -119,25 +89,64 @@ async def act(
     """操作读模型: pause, resume, cancel, verify, switch, rollback, drop-old."""
     if act not in get_args(Act) or act == "rebuild":
         raise NotFound("no such act")
-    order = AskAct(
-        read_model=_known(read_model), act=cast("Act", act), switching="auto", max_load=1.0
+    return await _ordered(
+        exchange, AskAct(read_models=(known(read_model),), act=cast("Act", act))
     )
-    return await _ordered(exchange, order)
 
 
-async def _ordered(exchange: Exchange, order: AskAct) -> Envelope[OrderReceipt]:
-    await exchange.run(ask_act, order, Noted)
-    return exchange.reply(OrderReceipt(read_model=order.read_model, act=order.act), ORDERED)
+async def item_of(
+    exchange: Exchange, connection: AsyncConnection[Any], read_model: str
+) -> ReadModelItem:
+    """One read model as it is now.
+
+    Raises:
+        NotFound: it has no rows yet.
+    """
+    found = await standings(connection, telling_in(exchange))
+    standing = next((each for each in found if each.read_model == read_model), None)
+    if standing is None:
+        raise NotFound("no such read model")
+    in_chinese = exchange.language == "zh"
+    orders = await orders_of(connection, read_model, in_chinese=in_chinese)
+    now = exchange.platform.clock()
+    return ReadModelItem(standing=standing, orders=orders, as_of=now)
 
 
-def _known(read_model: str) -> str:
+def telling_in(exchange: Exchange) -> Telling:
+    """The sentence for a comparison, in the language of whoever asks."""
+    language = exchange.language
+    return lambda found: verdict(found).in_language(language)
+
+
+def known(read_model: str) -> str:
+    """The name of a read model.
+
+    Raises:
+        NotFound: it is none.
+    """
     if read_model not in NAMES:
         raise NotFound("no such read model")
     return read_model
 
 
+async def _ordered(exchange: Exchange, order: AskAct) -> Envelope[OrderReceipt]:
+    await exchange.run(ask_act, order, Noted)
+    (name,) = order.read_models
+    return exchange.reply(OrderReceipt(read_model=name, act=order.act), ORDERED)
+
+
+def _rebuilds(names: tuple[str, ...], wanted: RebuildRequest) -> AskAct:
+    return AskAct(
+        read_models=names,
+        act="rebuild",
+        switching=wanted.switching,
+        max_load=wanted.max_load,
+        workers=wanted.workers,
+    )
+
+
 ROUTER = Router(
     path="/admin",
-    route_handlers=[list_read_models, read_read_model, rebuild, act],
+    route_handlers=[list_read_models, read_read_model, rebuild_several, rebuild, act],
     tags=["管理 Administration"],
 )

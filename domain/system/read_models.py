@@ -18,6 +18,7 @@ class ReadModelActAsked(Fact, frozen=True, tag="system.read_model_act_asked/1", 
     act: Act
     switching: Literal["auto", "manual"] = "auto"
     max_load: float = 1.0
+    workers: int = 1
 
 
 class ReadModelActRefused(

@@ -129,7 +129,7 @@ def test_what_cannot_be_handed_over_is_said_in_words(
     assert set(field_errors(auditor.client.get(f"{EXPORTS}?to=1000001"))) == {"from"}
     assert set(field_errors(auditor.client.get(f"{EXPORTS}?withhold=a b"))) == {"withhold"}
     assert set(field_errors(auditor.client.get(f"{EXPORTS}?format=zip"))) == {"format"}
-    assert api.app.state.long_looks.under_way == {"export": 0, "fold": 0}
+    assert not any(api.app.state.long_looks.under_way.values())
 
 
 def test_a_log_that_is_not_what_was_signed_is_not_handed_over(fresh_api: LiveApi) -> None:
@@ -244,7 +244,7 @@ def test_who_leaves_takes_the_work_along(api: LiveApi, auditor: Person, story: s
         (child,) = children()
         child.suspend()
     api.until(lambda: not children())
-    api.until(lambda: api.app.state.long_looks.under_way == {"export": 0, "fold": 0})
+    api.until(lambda: not any(api.app.state.long_looks.under_way.values()))
 
 
 def test_a_child_that_dies_is_an_outage(api: LiveApi, auditor: Person, story: str) -> None:

@@ -36,15 +36,18 @@ CODES = {
     401: "INVALID_CREDENTIALS",
     403: "ACCESS_DENIED",
     404: "RESOURCE_NOT_FOUND",
+    409: "INVALID_STATE",
     422: "VALIDATION_ERROR",
 }
 OTHERWISE = {
     "GET /api/logs/download": 422,  # which log and which day is not said
+    "GET /api/admin/projections/{read_model:str}/diff": 409,  # there is one generation only
 }
 """What those who may get where it is neither a 200 nor, for a body that is none, a 422."""
 
 QUERIES = {
     "GET /api/audit/events/stream": "?max_seconds=1",
+    "GET /api/admin/projections/{read_model:str}/progress": "?max_seconds=1",
     "GET /api/audit/diff": "?from=0",
     "GET /api/audit/log/proof/inclusion": "?position=1",
     "GET /api/audit/log/proof/consistency": "?from=1",

@@ -117,6 +117,12 @@ def cast(api: LiveApi, admin: Person) -> Iterator[Cast]:
         )
 
 
+STREAMS = (
+    "/api/audit/events/stream",
+    "/api/admin/projections/{read_model}/progress",
+)
+
+
 class Asking:
     """Whoever asks, as long as their token is good."""
 
@@ -136,7 +142,7 @@ def kept_usable(case: Case[Any]) -> None:
     """Not the two things after which everybody is told the same: they have their own tests."""
     if str(case.headers.get("Owl-Min-Position", "")).isdigit():
         del case.headers["Owl-Min-Position"]  # of the future it is a 503, as described
-    if case.path == "/api/audit/events/stream":
+    if case.path in STREAMS:
         asked = str((case.query or {}).get("max_seconds", 3600))
         if asked.isdecimal() and 1 <= int(asked) <= 3600:  # else it goes on for that long
             case.query = (case.query or {}) | {"max_seconds": 1}

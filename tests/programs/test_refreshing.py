@@ -39,7 +39,7 @@ OTHER_FOLDS = "UPDATE owl_read.checkpoints SET fingerprint = 'of another version
 
 
 @pytest.mark.anyio
-async def test_an_outdated_read_model_is_rebuilt_switched_and_noted(database_url: str) -> None:
+async def test_an_outdated_read_model_is_rebuilt_switched_contrasted_and_noted(database_url: str) -> None:
     prepare(database_url)
     with EventLog.open(database_url, secrets=SECRETS, require_durable=False) as log:
         async with writing(database_url) as writer:
@@ -49,9 +49,12 @@ async def test_an_outdated_read_model_is_rebuilt_switched_and_noted(database_url
             refreshing = Refreshing(log, writer, uuid.uuid4)
             assert await refreshing.step() == ("recharge_codes",)
             assert await refreshing.step() == ()
-        switched = [event.fact for event in log.feed().read(0, 10)][-1]
+        switched, compared = [event.fact for event in log.feed().read(0, 10)][-2:]
     assert isinstance(switched, ReadModelSwitched)
     assert (switched.read_model, switched.after_generation) == ("recharge_codes", 2)
+    # with the rows as they were before queries moved
+    assert isinstance(compared, ReadModelVerified)
+    assert (compared.live_generation, compared.other_generation) == (1, 2)
 
 
 @pytest.mark.anyio
@@ -67,9 +70,7 @@ async def test_what_is_ordered_over_the_api_is_done_and_each_step_is_on_record(
             refreshing = Refreshing(log, writer, uuid.uuid4)
 
             async def order(act: Act, switching: Literal["auto", "manual"] = "auto") -> None:
-                command = AskAct(
-                    read_model="recharge_codes", act=act, switching=switching, max_load=1.0
-                )
+                command = AskAct(read_models=("recharge_codes",), act=act, switching=switching)
                 await writer.run(ask_act, command, replace(context(), actor=admin))
                 runner = Runner(log.feed(), database_url, [RECHARGE_CODES], projected=None)
                 finish(runner)
@@ -105,7 +106,7 @@ async def test_an_order_that_a_worker_died_of_or_that_waited_too_long_is_not_obe
     database_url: str,
 ) -> None:
     prepare(database_url)
-    rollback = AskAct(read_model="users", act="rollback", switching="auto", max_load=1.0)
+    rollback = AskAct(read_models=("users",), act="rollback")
     with EventLog.open(database_url, secrets=SECRETS, require_durable=False) as log:
         async with Writer(log, lambda: clock() - timedelta(minutes=11)) as writer:
             await writer.run(ask_act, rollback, context())

@@ -21,7 +21,8 @@ from projections.fingerprint import fingerprint, fingerprint_of_files
 from projections.pace import BuildingConfig
 from projections.progress import Progress
 from projections.read_model import ReadModel
-from projections.rebuild import Log, RebuildFailed, Rebuilt, rebuild
+from projections.rebuild import Log, RebuildFailed, rebuild
+from projections.rebuilt import Rebuilt
 from projections.runner import Runner, RunnerConfig
 from projections.status import read_statuses
 from projections.tasks import TASKS

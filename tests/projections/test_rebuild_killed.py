@@ -29,7 +29,8 @@ from projections.jobs import AT_WORK, read_jobs
 from projections.migrate import prepare
 from projections.pace import BuildingConfig
 from projections.progress import Progress
-from projections.rebuild import Log, Rebuilt, rebuild
+from projections.rebuild import Log, rebuild
+from projections.rebuilt import Hearing, Rebuilt
 from projections.runner import Runner
 from projections.status import read_statuses
 from tests.audit.stories import insert, played
@@ -129,8 +130,10 @@ def test_what_was_folded_before_the_kill_is_not_folded_again(read_url: str) -> N
             door,
             BUSINESS,
             progress=lambda _: None,
-            began=lambda opened, _upto: started.extend(
-                each.generation.position for each in opened
+            hearing=Hearing(
+                began=lambda opened, _upto: started.extend(
+                    each.generation.position for each in opened
+                )
             ),
             config=SMALL,
         )

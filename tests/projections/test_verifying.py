@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from psycopg import sql
 
 from api.verified_words import sentence
+from projections.beside import NothingBeside
 from projections.building import Stopped
 from projections.catalogue import BUSINESS
 from projections.jobs import read_jobs, wish_for
@@ -19,9 +20,10 @@ from projections.pace import BuildingConfig
 from projections.progress import Progress
 from projections.read_model import Fold, ReadModel, first
 from projections.rebuild import Log, RebuildFailed, rebuild
+from projections.rebuilt import Hearing
 from projections.tasks import TASKS
 from projections.users import USERS
-from projections.verifying import NothingBeside, abandon, show_built, verify
+from projections.verifying import abandon, show_built, verify
 from tests.projections.feed import ListFeed, ListHistory
 from tests.projections.history import RandomFarm
 from tests.projections.tables import naive, project, stored
@@ -59,7 +61,7 @@ def test_what_is_built_waits_for_the_operator_and_is_equal_at_any_later_position
     assert stored(read_url, TASKS) == naive(TASKS, story)
     assert abandon(read_url, USERS)
     assert not abandon(read_url, USERS)
-    with pytest.raises(NothingBeside, match="--switch manual"):
+    with pytest.raises(NothingBeside, match="nothing_beside"):
         verify(read_url, feed, USERS)
 
 
@@ -125,7 +127,9 @@ def test_an_operator_s_wish_is_obeyed_at_the_end_of_a_chunk(read_url: str, wish:
         door_to(feed),
         [TASKS, USERS],
         progress=lambda _: None,
-        began=lambda opened, _: began.extend(each.generation.position for each in opened),
+        hearing=Hearing(
+            began=lambda opened, _: began.extend(each.generation.position for each in opened)
+        ),
         config=SMALL,
     ):
         assert (rebuilt.compared, rebuilt.differing) == (True, ())
