@@ -56,18 +56,19 @@ def node_in(tile: TileAt) -> NodeAt:
 
 
 class Tree(Struct, frozen=True):
-    """What is kept in memory to grow the tree: its frontier, and the tiles at its right end.
+    """What is kept in memory to grow the tree: the tiles at its right end.
 
     ``edge`` holds the unfinished tile of each level, from the leaves up.
     """
 
-    frontier: Frontier = Frontier()
+    size: int = 0
     edge: tuple[bytes, ...] = ()
 
     @property
-    def size(self) -> int:
-        """How many leaves there are."""
-        return self.frontier.size
+    def frontier(self) -> Frontier:
+        """The full subtrees side by side. Some hundred hashes, so not for growing."""
+        node = node_in(lambda level, _: self.edge[level])
+        return Frontier(self.size, tuple(range_nodes(0, self.size, node)))
 
     @classmethod
     def of(cls, size: int, tiles: dict[tuple[int, int], bytes]) -> Tree:
@@ -84,29 +85,33 @@ class Tree(Struct, frozen=True):
                 raise TilesMissing(level, number)
             return found
 
-        frontier = Frontier(size, tuple(range_nodes(0, size, node_in(tile))))
         levels = -(-size.bit_length() // HEIGHT)
-        return cls(frontier, tuple(tile(at, size >> HEIGHT * (at + 1)) for at in range(levels)))
+        return cls(size, tuple(tile(at, size >> HEIGHT * (at + 1)) for at in range(levels)))
 
     def with_leaves(self, leaves: Sequence[Hash]) -> tuple[Tree, list[Tile]]:
-        """The tree with more leaves, and the tiles that were begun, continued or finished."""
+        """The tree with more leaves, and the tiles that were begun, continued or finished.
+
+        Every node is hashed once, when the tile below it is full.
+        """
         edge: list[bytes] = []
         changed: list[Tile] = []
         size, arrived, level = self.size, list(leaves), 0
         full = WIDTH * HASH_BYTES
         while arrived or level < len(self.edge):
             known = self.edge[level] if level < len(self.edge) else b""
-            number, hashes = size >> HEIGHT, known + b"".join(arrived)
+            number, hashes, at = size >> HEIGHT, known + b"".join(arrived), 0
             finished = []
-            while len(hashes) >= full:
-                changed.append(Tile(level, number, hashes[:full]))
-                finished.append(full_root(split(hashes[:full])))
-                number, hashes = number + 1, hashes[full:]
-            if hashes and hashes != known:
-                changed.append(Tile(level, number, hashes))
-            edge.append(hashes)
+            while len(hashes) - at >= full:
+                tile = hashes[at : at + full]
+                changed.append(Tile(level, number, tile))
+                finished.append(full_root(split(tile)))
+                number, at = number + 1, at + full
+            rest = hashes[at:]
+            if rest and rest != known:
+                changed.append(Tile(level, number, rest))
+            edge.append(rest)
             size, arrived, level = size >> HEIGHT, finished, level + 1
-        return Tree(self.frontier.with_leaves(leaves), tuple(edge)), changed
+        return Tree(self.size + len(leaves), tuple(edge)), changed
 
 
 def edge_places(size: int) -> list[tuple[int, int]]:

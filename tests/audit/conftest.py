@@ -58,8 +58,8 @@ async def sign_all(conninfo: str, *keys: SigningKey, events_max: int = CHECKPOIN
     fence = await lease.acquire()
     assert fence is not None
     try:
-        async with notary_of(conninfo, *keys, events_max=events_max).resumed() as session:
-            while await session.step(fence):
+        with notary_of(conninfo, *keys, events_max=events_max).resumed() as session:
+            while session.step(fence):
                 pass
             return session.tree.size
     finally:

@@ -112,14 +112,10 @@ def test_it_goes_on_only_from_what_it_signed(
         asyncio.run(sign_all(notarised.conninfo))
 
 
-async def resume(conninfo: str, key: SigningKey) -> None:
-    async with notary_of(conninfo, key).resumed():
-        pass
-
-
 def test_it_does_not_go_on_from_what_another_key_signed(notarised: Notarised) -> None:
-    with pytest.raises(HistoryAltered, match="not by this key"):
-        asyncio.run(resume(notarised.conninfo, SigningKey(b"o" * 32)))
+    stranger = notary_of(notarised.conninfo, SigningKey(b"o" * 32))
+    with pytest.raises(HistoryAltered, match="not by this key"), stranger.resumed():
+        pass
 
 
 def test_it_stops_at_a_gap(notarised: Notarised) -> None:
@@ -131,13 +127,11 @@ def test_it_stops_at_a_gap(notarised: Notarised) -> None:
         asyncio.run(sign_all(notarised.conninfo))
 
 
-@pytest.mark.anyio
-async def test_it_signs_nothing_under_a_lease_that_it_lost(database_url: str) -> None:
+def test_it_signs_nothing_under_a_lease_that_it_lost(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         insert(connection, played(2, 50).stored())
-    async with notary_of(database_url).resumed() as session:
-        with pytest.raises(FencedOff):
-            await session.step(Fence("work", 7))
+    with notary_of(database_url).resumed() as session, pytest.raises(FencedOff):
+        session.step(Fence("work", 7))
     with StoredLog.open(database_url) as log:
         assert log.checkpoints() == []
 
