@@ -36,6 +36,9 @@ ACTIONS: Final[dict[str, Text]] = {
     "system.audit_accessed/1": Text("查阅审计日志", "Looked at the audit log"),
     "system.audit_tail_ended/1": Text("结束跟踪审计日志", "Stopped following the audit log"),
     "system.log_read/1": Text("查阅或下载日志", "Read or downloaded a log"),
+    "system.person_reported/1": Text(
+        "查看某人的全部存储数据", "Read all that is stored about a person"
+    ),
     "system.log_key_rotated/1": Text("更换日志签名密钥", "Changed the key that signs the log"),
     "system.read_model_switched/1": Text("切换读模型", "Switched a read model"),
 }

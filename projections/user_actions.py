@@ -37,7 +37,13 @@ from domain.fleet.events import (
     ServerResumed,
 )
 from domain.recharge.events import CodeIssued, CodeRedeemed, CodeRevealed, CodeRevoked
-from domain.system.accesses import AuditAccessed, AuditTailEnded, LoginRefused, LogRead
+from domain.system.accesses import (
+    AuditAccessed,
+    AuditTailEnded,
+    LoginRefused,
+    LogRead,
+    PersonReported,
+)
 from domain.system.events import ConfigurationChanged, ReadModelSwitched
 from domain.system.log_keys import LogKeyRotated
 from domain.tasks.events import (
@@ -84,6 +90,7 @@ ACTIONS: Final[tuple[type[Fact], ...]] = (
     AuditAccessed,
     AuditTailEnded,
     LogRead,
+    PersonReported,
     LoginRefused,
 )
 _BY_STRANGERS: Final = frozenset({LoginRefused})

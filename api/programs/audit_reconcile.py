@@ -62,6 +62,8 @@ def reconcile(
 ) -> None:
     """Add every posting up and compare: events, accounts, read models, codes, tasks, totals.
 
+    Shown in yuan (¥); with --json, in --report and in --certificate in fen, in names that end
+    in _fen.
     The exit code is 1 when something does not add up; the first position says where.
     """
     with opened_log(options) as (settings, log):

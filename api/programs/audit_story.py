@@ -48,7 +48,13 @@ FOLLOW_EVERY_S = 0.5
 @click.option("--actor", help="Such as admin:* or agent:ID.")
 @click.option("--account", metavar="USER", type=click.UUID, help="About this user, anywhere.")
 @click.option("--correlation", metavar="ID", help="Of this request.")
-@click.option("--min-amount", metavar="YUAN", type=YUAN, help="Of at least this much.")
+@click.option(
+    "--min-amount",
+    metavar="YUAN",
+    type=YUAN,
+    help="Of at least so many yuan. What is shown is as stored, with --json too: fen, in fields"
+    " that end in _fen.",
+)
 @click.option("--limit", type=click.IntRange(1, story.PAGE_MAX), default=50, show_default=True)
 @click.option("--follow", is_flag=True, help="Go on with what is still to come.")
 @as_json
@@ -97,6 +103,8 @@ def log(
         for each in entries:
             print_line(each, as_json=as_json)
         if not follow:
+            if not entries:
+                click.echo(f"no event up to position {upto} matches", err=True)
             _say_what_is_left_out(entries, found.onwards, newest=newest)
             return
         seen = upto if newest or found.onwards is None else found.onwards

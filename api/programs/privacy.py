@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,11 +18,14 @@ from api.logging_setup import set_up_logging
 from api.programs.audit_log import as_json, print_json
 from api.programs.failing import ProgramFailed, in_words
 from api.programs.options import servers_of, settings_from, with_database, with_servers
-from api.programs.projections_open import opened
+from api.programs.projections_open import Opening, opened
 from api.settings import Settings
-from api.wiring import new_id, open_core
+from api.wiring import new_id, now, open_core
+from commands.accesses import NoteAccess, note_access
 from commands.privacy import Erased, EraseUser, erase_user
+from commands.writer import Writer
 from domain.envelope import Actor, Context
+from domain.system.accesses import PersonReported
 from projections.audit.person import Person
 from projections.audit.person import report as person_report
 
@@ -75,11 +79,15 @@ def erase(
 def report(user: UUID, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Show what is stored about USER, in the clear: in the log, in read models, as a way in.
 
+    That it was shown is recorded first, as an event that names them and who asked.
+
     For the person to whom it belongs. What they wrote into titles and descriptions of tasks is
     in the events of the tasks, which `owl audit history task:ID` shows.
     """
     with opened(options) as opening:
-        found = person_report(opening.database_url, opening.log.history(), user)
+        before = asyncio.run(_note(opening, user)) - 1
+        history = opening.log.history()
+        found = person_report(opening.database_url, history, user, upto=before)
     if as_json:
         print_json(found)
     elif not found.events:
@@ -103,6 +111,19 @@ def _print(found: Person) -> None:
         click.echo(f"{mentions.events:>10}  {mentions.tag:<32}  {between}")
     for name, count in found.tables.items():
         click.echo(f"{count:>10}  rows of {name}")
+    if found.kept_states:
+        click.echo(f"{found.kept_states:>10}  states kept for auditors' questions")
+
+
+async def _note(opening: Opening, user: UUID) -> int:
+    """Record that somebody is shown a person's data; the position of that event."""
+    await prepare_database(opening.database_url)
+    access_id = new_id()
+    shown = NoteAccess(access_id=access_id, fact=PersonReported(user_id=user))
+    asker = Actor("system", f"owl-privacy/{getpass.getuser()}")
+    context = Context(command_id=access_id, actor=asker, correlation_id=str(access_id))
+    async with Writer(opening.log, now) as writer:
+        return (await writer.run(note_access, shown, context)).position
 
 
 async def _erase(settings: Settings, user: UUID, reason: str) -> Erased:

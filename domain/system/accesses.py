@@ -54,6 +54,12 @@ class LogRead(Fact, frozen=True, tag="system.log_read/1", kw_only=True):
         return self.asked.partition("?")[0] == "/api/logs/user-actions"
 
 
+class PersonReported(Fact, frozen=True, tag="system.person_reported/1", kw_only=True):
+    """All that is stored about a user was shown, in the clear, to whoever runs programs."""
+
+    user_id: UUID
+
+
 class LoginRefused(Fact, frozen=True, tag="accounts.login_refused/1", kw_only=True):
     """A password was not accepted.
 
@@ -71,7 +77,7 @@ class LoginRefused(Fact, frozen=True, tag="accounts.login_refused/1", kw_only=Tr
     untold: int = 0
 
 
-AccessFact: TypeAlias = AuditAccessed | AuditTailEnded | LogRead | LoginRefused
+AccessFact: TypeAlias = AuditAccessed | AuditTailEnded | LogRead | PersonReported | LoginRefused
 
 
 def _count(facts: int, _fact: AccessFact) -> int:

@@ -39,6 +39,7 @@ TABLES: Final = """
     SELECT DISTINCT table_name FROM information_schema.columns
     WHERE table_schema = 'read' AND column_name = 'user_id' ORDER BY 1
 """
+KEPT: Final = "SELECT count(*) FROM owl_private.snapshots WHERE user_id = %(user_id)s"
 COUNT: Final = sql.SQL("SELECT count(*) FROM read.{table} WHERE user_id = %(user_id)s")
 
 
@@ -79,13 +80,16 @@ class Person(Struct, frozen=True, kw_only=True):
     personal: list[Field]
     events: list[Mentions]
     tables: dict[str, int]
+    kept_states: int
 
 
-def report(conninfo: str, history: EventHistory, user_id: UUID) -> Person:
-    """Read the whole log and the read models."""
+def report(
+    conninfo: str, history: EventHistory, user_id: UUID, *, upto: int | None = None
+) -> Person:
+    """Read the log up to a position, or the whole of it, and the read models."""
     with psycopg.connect(conninfo, autocommit=True, options="-c timezone=UTC") as connection:
         connection.read_only = True
-        upto = _one(connection, HEAD, {})
+        upto = _one(connection, HEAD, {}) if upto is None else upto
         about = {
             "upto": upto,
             "streams": [user_id, account_stream(user_id)],
@@ -104,6 +108,7 @@ def report(conninfo: str, history: EventHistory, user_id: UUID) -> Person:
             personal=_personal(history, user_id, upto),
             events=events,
             tables=_tables(connection, user_id),
+            kept_states=_one(connection, KEPT, {"user_id": user_id}),
         )
 
 

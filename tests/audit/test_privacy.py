@@ -47,6 +47,11 @@ TABLES = """
     WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
 """
 
+SHOWN = """
+    SELECT actor FROM owl_log.events WHERE topic = 'system.person_reported/1'
+        AND convert_from(state, 'UTF8') LIKE %s
+"""
+
 
 async def registered(writer: Writer, user: UUID) -> RegisterUser:
     command = RegisterUser(
@@ -173,14 +178,22 @@ async def test_a_person_is_told_all_that_is_stored_about_them_and_nothing_of_oth
             assert "recharge.code_redeemed/1" in {each.tag for each in told.events}
             assert told.tables["users"] == told.tables["recharge_records"] == 1
             assert not report(database_url, log.history(), other).events
-            said = run_report(database_url, tmp_path, user)
+            said = await asyncio.to_thread(run_report, database_url, tmp_path, user)
             assert all(word in said.stdout for word in WORDS)
+            assert "system.person_reported/1" not in said.stdout
+            again = await asyncio.to_thread(run_report, database_url, tmp_path, user)
+            assert "1  system.person_reported/1" in again.stdout
+            with psycopg.connect(database_url) as connection:
+                shown = connection.execute(SHOWN, (f"%{user}%",)).fetchall()
+            assert [actor.partition("/")[0] for (actor,) in shown] == ["system:owl-privacy"] * 2
             erase = EraseUser(user_id=user, email_claim=command.email_claim, reason="wish")
             await writer.run(erase_user, erase, context())
         log.forget_key(user)
-    assert "personal fields are erased" in run_report(database_url, tmp_path, user).stdout
-    assert not any(word in run_report(database_url, tmp_path, user).stdout for word in WORDS)
-    assert "nothing is stored" in run_report(database_url, tmp_path, other).stderr
+    said = await asyncio.to_thread(run_report, database_url, tmp_path, user)
+    assert "personal fields are erased" in said.stdout
+    assert not any(word in said.stdout for word in WORDS)
+    said = await asyncio.to_thread(run_report, database_url, tmp_path, other)
+    assert "nothing is stored" in said.stderr
 
 
 def run_report(url: str, secrets: Path, user: UUID) -> Result:

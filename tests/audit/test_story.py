@@ -196,6 +196,22 @@ def test_the_log_is_listed_a_line_an_event(owl: Owl) -> None:
     owl("log", "--from", "yesterday", code=2)
 
 
+def test_a_list_without_a_match_says_so_beside_the_answer(owl: Owl) -> None:
+    for more in ((), ("--json",), ("--from", "1")):
+        found = owl("log", "--type", "fleet.gpu_failed/1", "--to", "900", *more)
+        assert found.stdout == ""
+        assert found.stderr == "no event up to position 900 matches\n"
+
+
+def test_sums_say_their_unit(owl: Owl, notarised: Notarised) -> None:
+    assert "fen" in owl("log", "--help").stdout
+    most = max(amount for event in notarised.events for amount in amounts(event))
+    given = owl("log", "--min-amount", f"{most / 100:.2f}", "--json").stdout.splitlines()
+    assert str(most) in given[0]
+    assert "_fen" in given[0]
+    assert owl("log", "--min-amount", f"{(most + 1) / 100:.2f}").stdout == ""
+
+
 def test_one_event_is_shown_whole_raw_and_with_a_proof(owl: Owl, notarised: Notarised) -> None:
     event = notarised.events[122]
     assert event.tag in owl("show", "123").stdout

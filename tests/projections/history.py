@@ -25,7 +25,13 @@ from domain.fleet.messages import (
     RunningTask,
 )
 from domain.ids import READ_MODELS_STREAM, account_stream
-from domain.system.accesses import AuditAccessed, AuditTailEnded, LoginRefused, LogRead
+from domain.system.accesses import (
+    AuditAccessed,
+    AuditTailEnded,
+    LoginRefused,
+    LogRead,
+    PersonReported,
+)
 from domain.system.events import ReadModelSwitched
 from domain.system.log_keys import LogKeyRotated
 from domain.tasks.task import TASK
@@ -54,6 +60,7 @@ class RandomFarm(Farm):
                 AuditAccessed(user_id=user, asked="/api/audit/events", after=3, until=9),
                 AuditTailEnded(user_id=user, upto=9, sent=2, reason="left"),
                 LogRead(user_id=user, asked=asked, search="夜"),
+                PersonReported(user_id=user),
                 LoginRefused(
                     account=self.fresh(), address=self.fresh(), reason="unknown", untold=2
                 ),

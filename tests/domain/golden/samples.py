@@ -41,7 +41,13 @@ from domain.fleet.events import (
 from domain.fleet.messages import GpuSample, HostSample, OutputLine, RunningTask
 from domain.money import Posting
 from domain.recharge.events import CodeIssued, CodeRedeemed, CodeRevealed, CodeRevoked
-from domain.system.accesses import AuditAccessed, AuditTailEnded, LoginRefused, LogRead
+from domain.system.accesses import (
+    AuditAccessed,
+    AuditTailEnded,
+    LoginRefused,
+    LogRead,
+    PersonReported,
+)
 from domain.system.events import ConfigurationChanged, ReadModelSwitched
 from domain.system.log_keys import LogKeyRotated
 from domain.system.read_models import (
@@ -351,6 +357,7 @@ ACCESSES: Final[tuple[Fact, ...]] = (
     ),
     AuditTailEnded(user_id=USER, upto=1_000, sent=12, reason="left"),
     LogRead(user_id=USER, asked="/api/logs/system?level=ERROR", search="爱丽丝"),
+    PersonReported(user_id=USER),
     LoginRefused(
         account=CLAIM,
         address=RECORD,
