@@ -24,7 +24,7 @@ _PROGRAMS: Final[dict[str, tuple[str, str]]] = {
     "work": ("api.programs.work", "Projector, relay, ingest, scheduler: the background loops."),
     "migrate": ("api.programs.migrate", "Bring the database's tables up to date."),
     "keys": ("api.programs.keys", "Make the platform's keys."),
-    "admin": ("api.programs.admin", "Make an administrator."),
+    "admin": ("api.programs.admin", "Users, roles, configuration; the first administrator."),
     "projections": ("api.programs.projections", "How far the read models are; rebuild them."),
     "audit": ("api.programs.audit", "Prove the log; ask what happened, to whom and why."),
     "privacy": ("api.programs.privacy", "Forget a person, keep every proof and balance."),

@@ -23,7 +23,9 @@ _PREFIX = "OWL_"
 _OTHERS = frozenset({"OWL_AGENT_", "OWL_API_", "OWL_TEST_", "OWL_FAIL"})
 """Beginnings of variables that belong to other programs of the same name."""
 _CLIENT = "OWL_API_"
-CLIENT_VARIABLES = frozenset({"OWL_API_URL", "OWL_API_TOKEN", "OWL_API_LANGUAGE"})
+CLIENT_VARIABLES = frozenset(
+    {"OWL_API_URL", "OWL_API_TOKEN", "OWL_API_LANGUAGE", "OWL_API_PROFILE"}
+)
 """What a command that asks the API is told: where it is, who asks, in which language."""
 _NETWORKS = ("trusted_proxies", "fetch_networks")
 _AGENTS_NETWORKS = "OWL_AGENT_ALLOW_NETWORK"

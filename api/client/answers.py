@@ -25,6 +25,7 @@ class Me(Struct, frozen=True, kw_only=True):
     username: str
     role: str
     full_name: str = ""
+    is_active: bool = True
     balance: float = 0.0
     held_balance: float = 0.0
     available_balance: float = 0.0

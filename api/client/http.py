@@ -110,7 +110,7 @@ class ApiClient:
             ApiUnreachable: there was no answer, or not one of this API.
         """
         response = await self._sent(method, path, **options)
-        body = _json_of(response)
+        body = _json_of(response, self.api_url)
         if not body.get("success"):
             raise _refusal(response, body)
         if seen := response.headers.get("Owl-Position"):
@@ -137,7 +137,7 @@ class ApiClient:
             async with self._http.stream("GET", path) as response:
                 if response.is_error:
                     await response.aread()
-                    raise _refusal(response, _json_of(response))
+                    raise _refusal(response, _json_of(response, self.api_url))
                 async for piece in response.aiter_bytes():
                     yield piece
         except httpx.TransportError as error:
@@ -174,15 +174,15 @@ def _refusal(response: httpx.Response, body: dict[str, Any]) -> ApiRefused:
     return ApiRefused(response.status_code, body, retry_after_s=_retry_after_s(response))
 
 
-def _json_of(response: httpx.Response) -> dict[str, Any]:
+def _json_of(response: httpx.Response, api_url: str) -> dict[str, Any]:
     try:
         body = response.json()
     except ValueError:
         body = None
-    if not isinstance(body, dict):
+    if not isinstance(body, dict) or "success" not in body:
         raise ApiUnreachable(
-            f"{response.url} answered {response.status_code} in another language than the"
-            " API's: check the address"
+            f"another program answers at {api_url} ({response.status_code}, not as the API"
+            " does): `owl up` says which port its API got; --api or OWL_API_URL names it"
         )
     return body
 

@@ -1,11 +1,13 @@
 """Who is signed in where: the tokens of ``owl``, in one file that only its owner reads.
 
-A token belongs to the address that gave it and is never sent to another one.
+A token belongs to the address that gave it and is never sent to another one. A profile is a
+file of its own, so that one person can be signed in as several.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +17,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 SESSION_FILE: Final = "session.json"
+PROFILE: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,31}", re.ASCII)
+"""What a profile may be called: it is a part of a file's name."""
 _PRIVATE: Final = 0o600
 _PRIVATE_DIRECTORY: Final = 0o700
 
@@ -57,8 +61,9 @@ class Sessions(Struct, frozen=True, kw_only=True):
 class SessionFile:
     """The file below ``directory``; an unreadable one is as good as none."""
 
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / SESSION_FILE
+    def __init__(self, directory: Path, profile: str | None = None) -> None:
+        self.profile = profile
+        self.path = directory / (f"session-{profile}.json" if profile else SESSION_FILE)
 
     def load(self) -> Sessions:
         """What is kept."""

@@ -1,4 +1,7 @@
-"""``owl admin``: make an administrator, straight in the log, before there is anybody to ask."""
+"""``owl admin``: users and configuration, over the API; and the first administrator.
+
+That one is made straight in the log, before there is anybody to ask.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from msgspec.structs import replace
 from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
+from api.programs.admin_config import config
+from api.programs.admin_users import users
 from api.programs.failing import CalledWrongly, in_words
 from api.programs.options import servers_of, settings_from, with_servers
 from api.registration import create_admin
@@ -26,7 +31,11 @@ _PASSWORD_BYTES = 18
 
 @click.group()
 def command() -> None:
-    """Make an administrator."""
+    """Users and their roles; the configuration; the first administrator."""
+
+
+command.add_command(users)
+command.add_command(config)
 
 
 @command.command()
@@ -51,7 +60,7 @@ def create(
     as_json: bool,  # noqa: FBT001
     **options: Any,
 ) -> None:
-    """Open an operator's account for EMAIL.
+    """Open an operator's account for EMAIL, straight in the database.
 
     Without --password-stdin a password is made up and printed once.
     """

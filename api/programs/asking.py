@@ -1,7 +1,7 @@
 """What every command that asks the API has in common: where it is, who asks, how it answers.
 
 The address is ``--api``, else ``OWL_API_URL``, else where one signed in last. The token is that
-of ``owl login`` for just this address, or ``OWL_API_TOKEN``.
+of ``owl login`` for just this address and profile, or ``OWL_API_TOKEN``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from rich.console import Console, Group, RenderableType
 from api.client.files import ArtifactDamaged
 from api.client.http import DEFAULT_API_URL, ApiClient, ApiRefused, ApiUnreachable, api_url_of
 from api.client.screen import console
-from api.client.session import SessionFile
-from api.client.wording import clean
+from api.client.session import PROFILE, Session, SessionFile
+from api.client.wording import clean, local
 from api.settings import SettingsInvalid, check_names
 
 P = ParamSpec("P")
@@ -46,6 +46,8 @@ class Terminal(Struct, frozen=True, kw_only=True):
     as_json: bool
     console: Console
     sessions: SessionFile
+    session: Session | None = None
+    """The login kept for the address, over or not."""
 
     def client(self) -> ApiClient:
         """A session with the API as the signed-in user."""
@@ -58,6 +60,20 @@ class Terminal(Struct, frozen=True, kw_only=True):
         else:
             # in a group: a text by itself would lose that it is not to be folded
             self.console.print(Group(shown), crop=False)
+
+    @property
+    def standing(self) -> str:
+        """Who is signed in where, in words; nothing of a token from elsewhere."""
+        profile = f" in profile {self.sessions.profile}" if self.sessions.profile else ""
+        session = self.session
+        if session is None:
+            return "" if self.token else f"you are not signed in to {self.api_url}{profile}"
+        if self.token != session.token:
+            ended = f"your login as {session.email} to {self.api_url}{profile} ended at"
+            return "" if self.token else f"{ended} {local(session.expires_at)}"
+        return (
+            f"you are signed in as {session.email} ({session.role}) to {self.api_url}{profile}"
+        )
 
     def progress(self) -> Console:
         """Where to show what advances: beside the answer, so that JSON stays JSON."""
@@ -78,10 +94,10 @@ class OutOfTouch(click.ClickException):
 class RefusedByApi(click.ClickException):
     """The API said no."""
 
-    def __init__(self, error: ApiRefused, *, as_json: bool) -> None:
-        super().__init__(_sentence(error))
+    def __init__(self, error: ApiRefused, terminal: Terminal) -> None:
+        super().__init__(_sentence(error, terminal.standing))
         self.error = error
-        self.as_json = as_json
+        self.as_json = terminal.as_json
 
     def show(self, file: IO[Any] | None = None) -> None:
         """One sentence, then each field that is wrong; with ``--json`` the failure itself."""
@@ -116,6 +132,12 @@ def asks_the_api(
     )
     @click.option("--token", envvar="OWL_API_TOKEN", hidden=True)
     @click.option(
+        "--profile",
+        envvar="OWL_API_PROFILE",
+        metavar="NAME",
+        help="Which login, where you keep several.",
+    )
+    @click.option(
         "--language",
         envvar="OWL_API_LANGUAGE",
         type=click.Choice(["en", "zh"]),
@@ -129,6 +151,7 @@ def asks_the_api(
         terminal = _terminal(
             api_url=options.pop("api_url"),
             token=options.pop("token"),
+            profile=options.pop("profile"),
             language=options.pop("language"),
             as_json=options.pop("as_json"),
         )
@@ -139,7 +162,7 @@ def asks_the_api(
         except ApiRefused as error:
             is_away = error.code == "SERVER_UNAVAILABLE"
             failure = UnavailableApi if is_away else RefusedByApi
-            raise failure(error, as_json=terminal.as_json) from error
+            raise failure(error, terminal) from error
         except ApiUnreachable as error:
             raise OutOfTouch(str(error)) from error
         except ArtifactDamaged as error:
@@ -149,13 +172,20 @@ def asks_the_api(
     return run
 
 
-def _terminal(*, api_url: Any, token: Any, language: Any, as_json: Any) -> Terminal:
+def _terminal(
+    *, api_url: Any, token: Any, profile: Any, language: Any, as_json: Any
+) -> Terminal:
+    if profile is not None and not PROFILE.fullmatch(profile):
+        raise click.BadParameter(
+            "1 to 32 letters, digits, _ . and -, a letter or digit first",
+            param_hint="--profile",
+        )
     try:
         check_names()
     except SettingsInvalid as error:
         raise click.UsageError(str(error)) from error
     # click knows where each system keeps such files: XDG_CONFIG_HOME and its cousins
-    file = SessionFile(Path(click.get_app_dir(_APPLICATION)))
+    file = SessionFile(Path(click.get_app_dir(_APPLICATION)), profile)
     sessions = file.load()
     try:
         address = api_url_of(api_url or sessions.current or DEFAULT_API_URL)
@@ -171,15 +201,16 @@ def _terminal(*, api_url: Any, token: Any, language: Any, as_json: Any) -> Termi
         as_json=as_json,
         console=console(),
         sessions=file,
+        session=session,
     )
 
 
-def _sentence(error: ApiRefused) -> str:
+def _sentence(error: ApiRefused, standing: str) -> str:
     if (
         error.code == "INVALID_CREDENTIALS"
         and click.get_current_context().info_name not in _SIGNING_IN
     ):
-        return f"{error}: `owl login`"
+        return f"{error}: `owl login`" + (f"\n  {standing}" if standing else "")
     fields = error.details.get("field_errors")
     # that the fields are named is said to programs: here they follow
     head = re.split("[:\uff1a]", error.message)[0] if fields else error.message
@@ -188,6 +219,8 @@ def _sentence(error: ApiRefused) -> str:
         lines.append("  no such recharge code: is it typed whole and right?")
     if error.code == "ACCESS_DENIED":
         lines.append("  this is for administrators: sign in as one with `owl login`")
+        if standing:
+            lines.append(f"  {standing}")
     if error.retry_after_s:
         lines.append(f"  try again in {error.retry_after_s:,.0f} s")
     if isinstance(fields, dict):

@@ -22,6 +22,7 @@ async def command(terminal: Terminal, email: str, *, password_stdin: bool) -> No
 
     \b
       owl login --email you@example.com --api https://owl.example
+      owl login --email boss@example.com --profile boss     beside it; then --profile boss
     """
     password = given_password(from_stdin=password_stdin)
     async with terminal.client() as client:
@@ -29,8 +30,10 @@ async def command(terminal: Terminal, email: str, *, password_stdin: bool) -> No
     session = Session.of(answer, now=datetime.now(UTC))
     sessions = terminal.sessions.load().opened(terminal.api_url, session)
     terminal.sessions.save(sessions)
+    profile = terminal.sessions.profile
     shown = {
         "api": terminal.api_url,
+        "profile": profile,
         "user": answer["user"],
         "expires_at": session.expires_at.isoformat(timespec="seconds"),
     }
@@ -39,14 +42,28 @@ async def command(terminal: Terminal, email: str, *, password_stdin: bool) -> No
         shown,
         line(
             f"signed in to {terminal.api_url} as {session.email} ({session.role}) until {until}"
+            + (f" (profile {profile})" if profile else "")
         ),
     )
+    before = terminal.session
+    if before is not None and before.email != session.email:
+        terminal.note(
+            f"{before.email} is signed out here: --profile NAME (or OWL_API_PROFILE) keeps both"
+        )
 
 
 def given_password(*, from_stdin: bool, again: bool = False) -> str:
-    """The password, typed unseen or piped in; never an argument, which others could see."""
-    if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
+    """The password, typed unseen or piped in; never an argument, which others could see.
+
+    Raises:
+        UsageError: nothing came by the pipe.
+    """
+    if from_stdin or not sys.stdin.isatty():
+        if not (piped := sys.stdin.readline().rstrip("\r\n")):
+            raise click.UsageError(
+                "no password on standard input: pipe it in, or use a terminal"
+            )
+        return piped
     # the event loop would keep the first Ctrl-C to itself until the prompt has returned
     loops = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

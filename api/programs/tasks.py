@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from uuid import UUID
 
@@ -108,10 +109,14 @@ async def retry(terminal: Terminal, task_id: UUID) -> None:
 
 @command.command()
 @_TASK
-@click.confirmation_option("--yes", prompt="Delete the task from your lists for good?")
+@click.option("--yes", is_flag=True, help="Do not ask; needed where no terminal is.")
 @asks_the_api
-async def delete(terminal: Terminal, task_id: UUID) -> None:
+async def delete(terminal: Terminal, task_id: UUID, *, yes: bool) -> None:
     """Delete a task that does not run; what it cost stays in your totals."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("this is for good, and nobody can be asked here: give --yes")
+        click.confirm("Delete the task from your lists for good?", abort=True, err=True)
     async with terminal.client() as client:
         data = await client.call("DELETE", f"/tasks/{task_id}")
     terminal.answer(data, line(f"{task_id} is deleted"))

@@ -1,0 +1,132 @@
+"""Several people at one terminal, or one person in several roles: a login for each profile."""
+
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, ClassVar
+
+import pytest
+
+from tests.api.live import PASSWORD, LiveApi, Person
+from tests.client.owl import Owl
+
+
+@pytest.fixture
+def owl(api: LiveApi, tmp_path: Path) -> Owl:
+    return Owl(api.url, tmp_path)
+
+
+def log_in(owl: Owl, person: Person, *profile: str) -> str:
+    given = ("login", "--email", person.email, "--password-stdin", *profile)
+    result = owl(*given, typed=PASSWORD)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_each_profile_is_signed_in_by_itself(owl: Owl, user: Person, admin: Person) -> None:
+    log_in(owl, user)
+    assert "(profile boss)" in log_in(owl, admin, "--profile", "boss")
+    assert owl.json("me")["email"] == user.email
+    assert owl.json("me", "--profile", "boss")["email"] == admin.email
+    owl.ok("logout", "--profile", "boss")
+    assert owl("me", "--profile", "boss").exit_code == 1
+    assert owl.json("me")["email"] == user.email
+
+
+def test_a_profile_can_be_chosen_for_a_whole_terminal(
+    owl: Owl, user: Person, admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_in(owl, user)
+    monkeypatch.setenv("OWL_API_PROFILE", "boss")
+    log_in(owl, admin)
+    assert owl.json("me")["email"] == admin.email
+    monkeypatch.delenv("OWL_API_PROFILE")
+    assert owl.json("me")["email"] == user.email
+
+
+def test_who_takes_anothers_place_is_told_how_to_keep_both(
+    owl: Owl, user: Person, admin: Person
+) -> None:
+    log_in(owl, user)
+    again = log_in(owl, user)
+    assert "--profile" not in again
+    told = log_in(owl, admin)
+    assert f"{user.email} is signed out here" in told
+    assert "--profile NAME" in told
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a b", "x" * 33])
+def test_a_profile_is_a_short_word(owl: Owl, name: str) -> None:
+    wrong = owl("me", "--profile", name)
+    assert wrong.exit_code == 2
+    assert "--profile" in wrong.stderr
+
+
+def test_who_is_not_signed_in_is_told_where_and_as_whom(owl: Owl, user: Person) -> None:
+    outside = owl("me")
+    assert outside.exit_code == 1
+    assert "you are not signed in to http://127.0.0.1:" in outside.stderr
+    assert "`owl login`" in outside.stderr
+    log_in(owl, user)
+    refused = owl("codes", "list")
+    assert f"you are signed in as {user.email} (user) to http://127.0.0.1:" in refused.stderr
+
+
+def test_a_password_that_is_piped_in_is_read_without_a_word(owl: Owl, user: Person) -> None:
+    signed_in = owl("login", "--email", user.email, typed=f"{PASSWORD}\n")
+    assert signed_in.exit_code == 0, signed_in.output
+    assert "Password" not in signed_in.output
+    assert "Warning" not in signed_in.output
+
+
+def test_no_password_at_all_is_a_wrong_call(owl: Owl, user: Person) -> None:
+    for given in ((), ("--password-stdin",)):
+        wrong = owl("login", "--email", user.email, *given)
+        assert wrong.exit_code == 2
+        assert "no password on standard input" in wrong.stderr
+
+
+def test_what_is_for_good_wants_a_word_where_nobody_can_be_asked(
+    owl: Owl, user: Person
+) -> None:
+    log_in(owl, user)
+    task_id = owl.json("tasks", "submit", "test")["id"]
+    unsaid = owl("tasks", "delete", task_id)
+    assert unsaid.exit_code == 2
+    assert "--yes" in unsaid.stderr
+    owl.ok("tasks", "show", task_id)
+    owl.ok("tasks", "delete", task_id, "--yes")
+
+
+@pytest.fixture
+def stranger() -> Iterator[str]:
+    """Another program on the port: it answers everything, and knows nothing of us."""
+
+    class Page(BaseHTTPRequestHandler):
+        said: ClassVar[bytes] = b'{"detail": "Not Found"}'
+
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.send_header("Content-Length", str(len(self.said)))
+            self.end_headers()
+            self.wfile.write(self.said)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/api"
+        server.shutdown()
+        thread.join()
+
+
+def test_another_program_at_the_address_is_told_from_ours(
+    stranger: str, tmp_path: Path
+) -> None:
+    asked = Owl(stranger, tmp_path)("me")
+    assert asked.exit_code == 3
+    assert f"another program answers at {stranger}" in asked.stderr
+    assert "--api" in asked.stderr
