@@ -19,7 +19,9 @@ from api.reading import reading
 V = TypeVar("V")
 Find = Callable[[AsyncConnection[Any], Collection[UUID]], Awaitable[Mapping[UUID, V]]]
 
-KEYS_MAX: Final = 500
+KEYS_MAX: Final = 48
+"""So few that those who are answered first are decided and committed while the next are asked
+for: with more, all who ask together go through every later stage in lockstep."""
 
 
 class Gathering(Generic[V]):
