@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import psycopg
@@ -15,6 +16,9 @@ OTHER_ROWS = """
     UPDATE owl_read.checkpoints SET fingerprint = 'other' WHERE read_model = 'gpu_servers';
     UPDATE read.gpu_servers SET name = 'as it was: ' || name;
 """
+
+FED = "UPDATE owl_read.checkpoints SET position = 100 WHERE read_model = 'gpu_servers'"
+"""As if the old version had gone on."""
 
 
 def test_an_operator_sees_what_other_folds_change_before_queries_move_to_it(
@@ -46,3 +50,25 @@ def test_an_operator_sees_what_other_folds_change_before_queries_move_to_it(
     assert shown.count("as it was: gpu-") == 2
     assert "3 of 3 rows differ" in shown
     owl("switch", "gpu_servers", code=0)
+    kept = owl("verify", "gpu_servers", code=1).output
+    assert "generations 2 (live) and 1 (kept, other folds)" in kept
+    assert "3 of 3 rows differ, columns: name" in kept
+    assert "rollback gpu_servers goes back to them" in kept
+    assert re.search(
+        r"2 and 1 at \d+: 3 rows differ", owl("status", "gpu_servers", code=0).output
+    )
+    shown = owl("switch", "gpu_servers", code=1).output
+    assert "queries see generation 2 of gpu_servers already" in shown
+    with psycopg.connect(database_url) as connection:
+        connection.execute(FED)
+    owl("rollback", "gpu_servers", code=0)
+    shown = owl("switch", "gpu_servers", code=1).output
+    assert "queries see generation 1 of gpu_servers already" in shown
+    assert "rollback gpu_servers takes them to generation 2" in shown
+    owl("drop-old", "gpu_servers", code=0)
+    for act in ("rollback", "drop-old"):
+        nothing = owl(act, "gpu_servers", code=1).output
+        assert "only generation 1 is there and none is kept" in nothing
+    assert "nothing to pause" in owl("pause", "gpu_servers", code=1).output
+    assert "nothing to cancel" in owl("cancel", "gpu_servers", code=1).output
+    assert "nothing to resume" in owl("resume", "gpu_servers", code=1).output

@@ -27,6 +27,7 @@ from domain.system.read_models import (
     RebuildStarted,
 )
 from domain.system.read_models import ReadModelActAsked as Asked
+from projections.filling import Filling, fill_here
 from projections.migrate import prepare
 from projections.orders import take
 from projections.read_model import ReadModel
@@ -39,7 +40,9 @@ OTHER_FOLDS = "UPDATE owl_read.checkpoints SET fingerprint = 'of another version
 
 
 @pytest.mark.anyio
-async def test_an_outdated_read_model_is_rebuilt_switched_contrasted_and_noted(database_url: str) -> None:
+async def test_an_outdated_read_model_is_rebuilt_switched_contrasted_and_noted(
+    database_url: str,
+) -> None:
     prepare(database_url)
     with EventLog.open(database_url, secrets=SECRETS, require_durable=False) as log:
         async with writing(database_url) as writer:
@@ -97,8 +100,45 @@ async def test_what_is_ordered_over_the_api_is_done_and_each_step_is_on_record(
     assert {each.actor for each in noted} == {str(admin)}
     assert [each.causation_id for each in noted] == list(asked)
     with psycopg.connect(database_url) as connection:
-        told = connection.execute("SELECT state FROM owl_read.orders ORDER BY position")
-        assert [state for (state,) in told.fetchall()] == ["done"] * 5 + ["refused"]
+        told = connection.execute(
+            "SELECT state, told, told_zh FROM owl_read.orders ORDER BY position"
+        ).fetchall()
+    assert [state for state, _, _ in told] == ["done"] * 5 + ["refused"]
+    assert told[-1][1:] == (
+        "nothing of recharge_codes is being built or waits: nothing to cancel",
+        "recharge_codes 没有正在建或建好待切换的，无可取消",
+    )
+
+
+@pytest.mark.anyio
+async def test_orders_that_are_alike_are_obeyed_in_one_pass_by_as_many_workers_as_asked_for(
+    database_url: str,
+) -> None:
+    prepare(database_url)
+    admin, asked = Actor("admin", str(uuid.uuid4())), []
+
+    def filling(workers: int) -> Filling:
+        asked.append(workers)
+        return fill_here
+
+    with EventLog.open(database_url, secrets=SECRETS, require_durable=False) as log:
+        async with writing(database_url) as writer:
+            names = ("recharge_codes", "recharge_records")
+            command = AskAct(read_models=names, act="rebuild", switching="manual", workers=3)
+            await writer.run(ask_act, command, replace(context(), actor=admin))
+            refreshing = Refreshing(log, writer, uuid.uuid4, filling=filling)
+            assert await Ordering(log, writer, uuid.uuid4).step() == 2
+            assert sorted(await refreshing.step()) == sorted(names)
+            assert await refreshing.step() == ()
+        story = log.read_streams([READ_MODELS_STREAM])
+    assert asked == [3]
+    orders = {each.fact.read_model: each.position for each in story[:2]}
+    began = {each.fact.read_model: each.causation_id for each in story[2:]}
+    assert began == orders
+    assert {each.actor for each in story} == {str(admin)}
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute("SELECT step, workers FROM owl_read.rebuilds").fetchall()
+    assert rows == [("ready", 3)] * 2
 
 
 @pytest.mark.anyio

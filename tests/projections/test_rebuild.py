@@ -212,6 +212,20 @@ def test_status_tells_what_lags_what_stands_and_why(read_url: str) -> None:
     assert (statuses["users"].condition, statuses["users"].error) == ("stopped", "why")
 
 
+def test_equal_generations_have_as_many_rows(read_url: str) -> None:
+    feed = ListFeed(RandomFarm(19).happen(300))
+    project(read_url, feed.events, batch_events=10)
+    with psycopg.connect(read_url) as connection:
+        empty = connection.execute("SELECT count(*) FROM read.task_counts WHERE n = 0")
+        assert empty.fetchall() != [(0,)], "there is a group that nothing is in any more"
+    door = Log(feed=feed, history=ListHistory(feed), append_lock=APPEND_LOCK)
+    rebuild(read_url, door, [TASKS], progress=lambda _: None)
+    heads = {"business": feed.head(), "telemetry": 0}
+    found = [each for each in read_statuses(read_url, heads) if each.read_model == "tasks"]  # type: ignore[arg-type]
+    assert [each.state for each in found] == ["kept", "live"]
+    assert len({(each.rows, each.rows_are_exact) for each in found}) == 1
+
+
 def test_a_fingerprint_changes_with_folds_and_tables_and_not_with_queries(
     tmp_path: Path,
 ) -> None:

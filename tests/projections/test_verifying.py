@@ -11,7 +11,8 @@ import pytest
 from msgspec.structs import replace
 from psycopg import sql
 
-from api.verified_words import sentence
+from api.read_model_texts import why_not
+from api.verified_words import sentence, verdict
 from projections.beside import NothingBeside
 from projections.building import Stopped
 from projections.catalogue import BUSINESS
@@ -21,8 +22,10 @@ from projections.progress import Progress
 from projections.read_model import Fold, ReadModel, first
 from projections.rebuild import Log, RebuildFailed, rebuild
 from projections.rebuilt import Hearing
+from projections.switching import roll_back
 from projections.tasks import TASKS
 from projections.users import USERS
+from projections.verified import LAST, last_comparisons
 from projections.verifying import abandon, show_built, verify
 from tests.projections.feed import ListFeed, ListHistory
 from tests.projections.history import RandomFarm
@@ -236,3 +239,70 @@ def test_live_rows_that_no_program_feeds_are_compared_where_they_stand_and_it_is
     found = verify(read_url, feed, TASKS)
     assert (found.live_position, found.at_position) == (90, len(story))
     assert "stand at position 90 and nothing feeds them" in sentence(found)
+
+
+def test_rows_that_are_kept_by_other_folds_are_compared_where_they_stand(
+    read_url: str, tmp_path: Path
+) -> None:
+    story = RandomFarm(59).happen(120)
+    feed = ListFeed(story[:70])
+    project(read_url, feed.events)
+    later = version_of_tasks(tmp_path, "", "v4")
+    (rebuilt,) = rebuild(read_url, door_to(feed), [later], progress=lambda _: None)
+    rows = len(naive(TASKS, feed.events)["tasks"])
+    # counted at the switch, against the rows as they were before it
+    assert rebuilt.switched
+    assert rebuilt.found is not None
+    assert rebuilt.found.contrast is not None
+    assert rebuilt.found.rows_that_differ == rows
+    with psycopg.connect(read_url) as connection:
+        kept = last_comparisons(connection.execute(LAST).fetchall())["tasks"].found
+    assert kept == rebuilt.found
+    found = verify(read_url, feed, later)
+    assert (found.other_state, found.rows_that_differ) == ("kept", rows)
+    sides = "tasks: generations 2 (live) and 1 (kept, other folds) at position 70: "
+    assert sentence(found) == f"{sides}tasks: {rows} of {rows} rows differ, columns: title"
+    feed.events = story
+    project(read_url, story, [later])
+    found = verify(read_url, feed, later)
+    assert (found.live_position, found.other_position) == (len(story), 70)
+    assert "the kept rows stand at position 70 and nothing feeds them" in sentence(found)
+    assert "保留的一代停在位置 70" in verdict(found).zh
+
+
+def test_too_many_rows_by_other_folds_are_not_counted_unasked(
+    read_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = ListFeed(RandomFarm(60).happen(60))
+    project(read_url, feed.events)
+    execute(read_url, "ANALYZE rm_tasks_g1.tasks")
+    monkeypatch.setattr("projections.before_switch.ROWS_MAX", 0)
+    later = version_of_tasks(tmp_path, "", "v5")
+    (rebuilt,) = rebuild(read_url, door_to(feed), [later], progress=lambda _: None)
+    assert (rebuilt.switched, rebuilt.found) == (True, None)
+
+
+def test_why_there_is_nothing_to_show_says_what_there_is(read_url: str) -> None:
+    feed = ListFeed(RandomFarm(61).happen(60))
+    project(read_url, feed.events)
+    log = door_to(feed)
+
+    def why() -> tuple[str, dict[str, int]]:
+        with pytest.raises(NothingBeside) as caught:
+            show_built(read_url, log, USERS)
+        assert "users" in why_not(caught.value).en
+        return caught.value.why, caught.value.about
+
+    assert why() == ("nothing_built", {"live": 1})
+    rebuild(read_url, log, [USERS], progress=lambda _: None)
+    assert why() == ("shown_already", {"live": 2, "kept": 1})
+    roll_back(read_url, USERS, append_lock=APPEND_LOCK)
+    assert why() == ("shown_already", {"live": 1, "kept": 2})
+    rebuild(read_url, log, [USERS], progress=lambda _: None, switching="manual")
+    execute(read_url, "UPDATE owl_read.rebuilds SET step = 'paused'")
+    assert why() == ("not_built_to_its_end", {"other": 3, "percent": 100})
+    execute(
+        read_url,
+        "UPDATE owl_read.checkpoints SET fingerprint = 'newer' WHERE state = 'building'",
+    )
+    assert why() == ("built_by_other_folds", {"other": 3})
