@@ -45,6 +45,8 @@ from commands.writer import Writer
 from domain.envelope import Fence
 from domain.ids import uuid7
 from domain.ports import Signal
+from projections.audit.keeping import Keeper
+from projections.audit.snapshots import Snapshots
 from projections.catalogue import BUSINESS, TELEMETRY
 from projections.position import ReadPosition
 from projections.read_model import ReadModel
@@ -140,6 +142,7 @@ async def open_platform(core: Core, *, agent_nats_url: str) -> AsyncIterator[Pla
             notary_keys=KeysAtHand(lambda: [SigningKey(seed) for seed in keys.audit_seeds()]),
             writer_counts=core.writer.counts,
             broker_connected=core.broker.is_connected,
+            snapshots=Snapshots(keys.snapshots),
         )
 
 
@@ -195,6 +198,7 @@ def open_loops(core: Core) -> list[Supervised]:
             ),
         ),
         Housekeeping(core.database_url, core.writer, new_id, clock=now),
+        Keeper(core.database_url, Snapshots(core.keys.snapshots)),
     ]
 
     def team(name: str, loops: Sequence[Loop]) -> Supervised:

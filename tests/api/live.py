@@ -36,10 +36,11 @@ from commands.writer import Writer
 from domain.accounts.events import Role
 from domain.ids import uuid7
 from domain.ports import OutOfReach
+from projections.audit.snapshots import Snapshots
 from projections.catalogue import BUSINESS, TELEMETRY
 from projections.migrate import prepare
 from projections.position import ReadPosition
-from projections.runner import Runner
+from projections.runner import Runner, RunnerConfig
 
 T = TypeVar("T")
 
@@ -50,6 +51,7 @@ PASSWORD = "password123"
 KEY = b"k" * 32
 REQUEST_KEY = b"r" * 32
 AUDIT_SEED = bytes(range(32))
+KEPT = Snapshots(b"k" * 32)
 SECRETS = Secrets(pepper=b"p" * 32, sealing_key=b"s" * 32)
 UNHURRIED = Config(
     login_address=Limit(10_000, 900),
@@ -59,6 +61,10 @@ UNHURRIED = Config(
     register_all=Limit(10_000, 3_600),
 )
 """All tests guess, and register, from one address."""
+
+TOLD = RunnerConfig(poll_first_s=0.25)
+UNTOLD = RunnerConfig(poll_first_s=0.1, poll_longest_s=0.1)
+"""Looks for news cost a test's server more than its requests: most of them are signalled."""
 
 
 def now() -> datetime:
@@ -103,10 +109,18 @@ async def open_platform(
             Throttle(database_url, SECRETS, now, config=throttles)
         )
         runners = [
-            Runner(log.feed(), database_url, BUSINESS, projected=projected),
-            Runner(log.telemetry.feed(), database_url, TELEMETRY, projected=None),
+            (
+                Runner(log.feed(), database_url, BUSINESS, projected=projected, config=TOLD),
+                committed,
+            ),
+            (
+                Runner(
+                    log.telemetry.feed(), database_url, TELEMETRY, projected=None, config=UNTOLD
+                ),
+                LocalSignal(),
+            ),
         ]
-        tasks = [asyncio.create_task(_keep_running(runner, committed)) for runner in runners]
+        tasks = [asyncio.create_task(_keep_running(*each)) for each in runners]
         stack.push_async_callback(end, tasks)
         passwords = Passwords(CHEAP)
         stack.callback(passwords.close)
@@ -130,13 +144,14 @@ async def open_platform(
             notary_keys=KeysAtHand(lambda: [SigningKey(AUDIT_SEED)]),
             writer_counts=writer.counts,
             broker_connected=lambda: False,
+            snapshots=KEPT,
         )
 
 
-async def _keep_running(runner: Runner, committed: LocalSignal) -> None:
+async def _keep_running(runner: Runner, wake: LocalSignal) -> None:
     while True:
         with suppress(psycopg.OperationalError, OutOfReach):
-            await runner.run(committed)
+            await runner.run(wake)
         await asyncio.sleep(0.1)  # as the platform's supervisor does
 
 

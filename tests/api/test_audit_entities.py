@@ -9,10 +9,15 @@ from uuid import UUID
 import psycopg
 import pytest
 from msgspec import json
+from msgspec.structs import replace
 
+from domain.ids import account_stream
 from projections.audit import entity as entities
 from projections.audit.entity import Entity
-from tests.api.live import LiveApi, Person, field_errors, ok, refused
+from projections.audit.folds import OF_ACCOUNT
+from projections.audit.keeping import KEEP
+from projections.audit.snapshots import encoded, fold_upto
+from tests.api.live import KEPT, LiveApi, Person, field_errors, ok, refused
 
 NOBODY = "0190a3c4-7b1e-7f00-8000-00000000dead"
 FREE = {"title": "x", "task_type": "test"}
@@ -70,6 +75,42 @@ def test_a_state_is_that_of_the_command_line_at_any_position(
             assert ok(answer)["position"] == at
         else:
             refused(answer, 404, "RESOURCE_NOT_FOUND")
+
+
+def test_a_state_goes_on_from_the_one_that_the_platform_kept_and_sealed(
+    api: LiveApi, auditor: Person, played: Played
+) -> None:
+    """One that nobody could have folded shows that it was read; without its seal it is not."""
+    user, stream = UUID(played.user_id), account_stream(UUID(played.user_id))
+    address = f"/api/audit/entities/user/{played.user_id}"
+    right = ok(auditor.client.get(address))["state"]
+
+    async def keep() -> None:
+        async with await psycopg.AsyncConnection.connect(api.database_url) as connection:
+            folded = await fold_upto(connection, OF_ACCOUNT, stream, 10**9, None)
+            assert folded is not None
+            state = encoded(replace(folded.state, available_fen=7))
+            row = {
+                "fold": KEPT.fold_id(OF_ACCOUNT),
+                "stream": stream,
+                "position": folded.place.position,
+                "version": folded.place.version,
+                "state": state,
+                "seal": KEPT.seal(OF_ACCOUNT, folded.place, state),
+                "user": user,
+            }
+            await connection.execute(KEEP, row)
+
+    api.call(keep())
+    assert ok(auditor.client.get(address))["state"]["account.available_fen"] == 7
+    history = ok(auditor.client.get(f"{address}/history"))["items"]
+    assert history[0]["entry"]["version"] == 1
+    assert ok(auditor.client.get(f"/api/audit/diff?from=1&entity=user:{user}"))["changes"][
+        "account.available_fen"
+    ] == [None, 7]
+    with psycopg.connect(api.database_url) as connection:
+        connection.execute("UPDATE owl_private.snapshots SET seal = sha256(seal)")
+    assert ok(auditor.client.get(address))["state"] == right
 
 
 def test_a_time_is_as_good_as_a_position(auditor: Person, played: Played) -> None:

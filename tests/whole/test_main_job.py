@@ -1,7 +1,13 @@
 """From money to result, through every process there is."""
 
+import psycopg
+
+from projections.audit.folds import FOLDS
 from tests.whole.farm import CLIP, Farm, new_name
 from tests.whole.processes import wait_for
+
+HEAD = "SELECT max(notification_id) FROM owl_log.events"
+FOLDED = "SELECT count(*) FROM owl_private.snapshot_folds WHERE position >= %s"
 
 
 def test_a_task_tells_its_whole_story_in_sql(farm: Farm) -> None:
@@ -34,6 +40,16 @@ def test_what_a_task_wrote_and_made_can_be_fetched(farm: Farm) -> None:
     assert len(answer.content) == picture["size_bytes"]
     assert answer.content.startswith(b"\xff\xd8")
     assert user.ask("GET", f"/logs/tasks/{task_id}")["items"]
+
+
+def test_states_are_kept_for_auditors_as_far_as_the_log_goes(farm: Farm) -> None:
+    farm.user(new_name(), yuan=1)
+    with psycopg.connect(farm.database_url, autocommit=True) as connection:
+        head = connection.execute(HEAD).fetchone()
+        wait_for(
+            lambda: connection.execute(FOLDED, head).fetchone() == (len(FOLDS),),
+            "every fold has come so far",
+        )
 
 
 def test_a_running_task_is_cancelled_and_pays_for_what_it_ran(farm: Farm) -> None:
