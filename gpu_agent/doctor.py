@@ -17,10 +17,11 @@ import click
 import httpx
 import msgspec
 import nats
+from click.core import ParameterSource
 from msgspec import Struct
 from nats.errors import Error as NatsError
 
-from gpu_agent.enrolment import Identity, NotEnrolled, load_identity
+from gpu_agent.enrolment import IDENTITY_FILE, Identity, NotEnrolled, load_identity
 from gpu_agent.executors import load_executors
 from gpu_agent.options import api_option, media_option, state_option
 from gpu_agent.sandbox import find_bubblewrap
@@ -67,8 +68,20 @@ def doctor(
     *,
     as_json: bool,
 ) -> None:
-    """Say what is missing on this host; exit code 1 when the agent cannot work."""
+    """Say what is missing on this host; exit code 1 when the agent cannot work.
+
+    Where `owl up` runs its own agent, and no other is enrolled, it is that one.
+    """
+    given = click.get_current_context().get_parameter_source("state_dir")
+    theirs = _of_up(state_dir) if given is ParameterSource.DEFAULT else None
+    state_dir = theirs or state_dir
     identity, known = _identity(state_dir)
+    if theirs is not None:
+        known = Finding(
+            known.about,
+            known.verdict,
+            f"{known.says}, the agent of the `owl up` here ({theirs})",
+        )
     findings = [
         known,
         _api(api_url, needed=identity is None),
@@ -77,7 +90,7 @@ def doctor(
         _gpus(),
         _executors(),
         _sandbox(),
-        _media(media),
+        _media(media, of_up=theirs is not None),
     ]
     if as_json:
         click.echo(msgspec.json.encode(findings).decode())
@@ -86,6 +99,13 @@ def doctor(
             click.echo(f"{_MARKS[found.verdict]} {found.about}: {found.says}")
     if any(found.verdict == "bad" for found in findings):
         raise click.ClickException("something is missing: see the lines marked ✗")
+
+
+def _of_up(state: Path) -> Path | None:
+    """The state of the agent that `owl up` runs here, where there is no agent in ``state``."""
+    theirs = Path(os.environ.get("OWL_DATA_DIR") or ".owl").absolute() / "agent"
+    is_theirs = (theirs / IDENTITY_FILE).exists() and not (state / IDENTITY_FILE).exists()
+    return theirs if is_theirs else None
 
 
 def _identity(state: Path) -> tuple[Identity | None, Finding]:
@@ -207,7 +227,9 @@ def _sandbox() -> Finding:
     return Finding("sandbox", "ok", "bubblewrap")
 
 
-def _media(media: tuple[Path, ...]) -> Finding:
+def _media(media: tuple[Path, ...], *, of_up: bool) -> Finding:
+    if not media and of_up:
+        return Finding("media", "ok", "those that `owl up` was started with")
     if not media:
         says = "no --media-dir: tasks that name a file: go to other servers"
         return Finding("media", "note", says)

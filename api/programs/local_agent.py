@@ -19,6 +19,7 @@ from msgspec import Struct
 from api.client.http import ApiClient, ApiRefused, ApiUnreachable
 from api.demo.main_job import Credentials
 from api.embedded.child import Child, Launch, stop_orphans
+from api.programs.local_farm import farm_told
 from api.settings import environment_for_agent
 
 PROGRAM = "owl-agent"
@@ -35,7 +36,10 @@ GOODBYE_S = 10
 
 
 class AgentPlan(Struct, frozen=True, kw_only=True):
-    """``directory`` keeps what the agent must not lose; ``media_dirs`` is what it may open."""
+    """``directory``, in that of ``owl up``, keeps what the agent must not lose.
+
+    ``media_dirs`` is what it may open.
+    """
 
     api_url: str
     directory: Path
@@ -93,7 +97,12 @@ class LocalAgent:
 
     async def run(self, report: Callable[[str], None]) -> None:
         """Keep the agent running; ``report`` hears when it had to be started again."""
-        await asyncio.to_thread(stop_orphans, self._plan.directory, PROGRAM, signal.SIGTERM)
+        plan = self._plan
+        await asyncio.to_thread(stop_orphans, plan.directory, PROGRAM, signal.SIGTERM)
+        with farm_told(plan.directory.parent, plan.api_url, plan.media_dirs):
+            await self._kept_running(report)
+
+    async def _kept_running(self, report: Callable[[str], None]) -> None:
         while True:
             child = Child(self._launch())
             try:

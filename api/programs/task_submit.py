@@ -16,7 +16,10 @@ from api.client.show import Bill, task_view
 from api.client.watch import watch as watch_task
 from api.client.wording import line
 from api.programs.asking import Terminal, asks_the_api
-from api.settings import is_loopback
+from api.programs.failing import in_words
+from api.programs.local_farm import local_farm
+from api.programs.options import settings_from
+from api.settings import Settings, is_loopback
 
 
 @click.command()
@@ -70,7 +73,9 @@ async def submit(
     """
     config = config_of(settings)
     if video_file is not None:
-        config["video_url"] = address_of(video_file, api_url=terminal.api_url)
+        with in_words():
+            here = settings_from()
+        config["video_url"] = address_of(video_file, terminal.api_url, here)
     elif video_url:
         config["video_url"] = video_url
     order: dict[str, Any] = {
@@ -112,15 +117,25 @@ def ended_well(task: Task) -> int:
     return 0 if task.status == "completed" else 1
 
 
-def address_of(video_file: Path, *, api_url: str) -> str:
+def address_of(video_file: Path, api_url: str, settings: Settings) -> str:
     """The file's URL.
 
     Raises:
-        BadParameter: the farm is on this machine, and the file is not.
+        BadParameter: the farm is on this machine, and the file is not, or where it is not read.
     """
-    if is_loopback(urlsplit(api_url).hostname or "") and not video_file.is_file():
+    if not is_loopback(urlsplit(api_url).hostname or ""):
+        return video_file.resolve().as_uri()
+    if not video_file.is_file():
         raise click.BadParameter(
             f"{video_file} is no file here; a video on the web is named by --video-url",
+            param_hint="--file",
+        )
+    farm = local_farm(Path(settings.data_dir), api_url)
+    if farm is not None and not farm.may_read(video_file):
+        raise click.BadParameter(
+            f"{video_file} lies where the farm here does not read: copy it into"
+            f" {' or '.join(farm.media_dirs)}, or start `owl up` with"
+            f" --media-dir {video_file.resolve().parent}",
             param_hint="--file",
         )
     return video_file.resolve().as_uri()

@@ -15,6 +15,8 @@ from uuid import UUID
 
 import pytest
 
+from api.embedded.stack import own
+from api.programs.local_farm import farm_told
 from tests.api.live import LiveApi, Person
 from tests.client.owl import Owl
 from tests.client.played_farm import PlayedFarm
@@ -33,6 +35,35 @@ def test_a_video_that_is_not_there_is_said_before_anything_is_ordered(
     assert wrong.exit_code == 2
     assert "nosuch.mp4 is no file here" in wrong.stderr
     assert owl.json("tasks", "list")["items"] == []
+
+
+def test_a_video_that_the_farm_here_may_not_read_is_told_where_to_lie(
+    api: LiveApi, user: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The farm of an ``owl up`` in the data directory says which directories it reads."""
+    monkeypatch.setenv("OWL_DATA_DIR", str(tmp_path / ".owl"))
+    media, elsewhere = tmp_path / "media", tmp_path / "elsewhere"
+    for directory in (media, elsewhere):
+        directory.mkdir()
+        (directory / "clip.mp4").write_bytes(b"-")
+    owl = Owl(api.url, tmp_path / "user").log_in(user)
+    submit = ("tasks", "submit", "video_analysis", "--file")
+    with own(tmp_path / ".owl"), farm_told(tmp_path / ".owl", f"{api.url}/api", (media,)):
+        wrong = owl(*submit, str(elsewhere / "clip.mp4"))
+        well = owl(*submit, str(media / "clip.mp4"))
+    assert wrong.exit_code == 2
+    for wanted in (f"copy it into {media}", f"--media-dir {elsewhere}"):
+        assert wanted in " ".join(wrong.stderr.split())
+    with (
+        own(tmp_path / ".owl"),
+        farm_told(tmp_path / ".owl", "http://localhost:1/api", (media,)),
+    ):
+        another_farm = owl(*submit, str(elsewhere / "clip.mp4"))
+    with farm_told(tmp_path / ".owl", f"{api.url}/api", (media,)):
+        nothing_runs = owl(*submit, str(elsewhere / "clip.mp4"))
+    for asked in (well, another_farm, nothing_runs):
+        assert "(INSUFFICIENT_BALANCE)" in asked.stderr, "the API was asked"
+    assert not (tmp_path / ".owl" / "farm.json").exists()
 
 
 def test_nothing_is_cut_where_no_terminal_is(owl: Owl) -> None:

@@ -44,6 +44,27 @@ def test_a_fresh_host_is_told_how_it_gets_an_identity(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists(), "it changes nothing"
 
 
+def test_beside_an_owl_up_it_looks_at_the_agent_that_runs_there(
+    tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OWL_DATA_DIR", raising=False)
+    theirs = tmp_path / ".owl" / "agent"
+    theirs.mkdir(parents=True)
+    identity = enrolled(theirs, nats_url)
+    code, found = findings()
+    assert code == 0, found
+    assert found["identity"] == (
+        "ok",
+        f"rack-1 ({identity.server_id}), the agent of the `owl up` here ({theirs})",
+    )
+    assert found["media"] == ("ok", "those that `owl up` was started with")
+    monkeypatch.setenv("OWL_DATA_DIR", str(tmp_path / "elsewhere"))
+    assert findings()[1]["identity"][0] == "bad", "nothing runs there"
+    assert findings("--state-dir", str(theirs))[0] == 0
+
+
 def test_a_broker_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
     identity = enrolled(tmp_path, "nats://owl:hush-hush@127.0.0.1:1")
     code, found = findings("--state-dir", str(tmp_path))
