@@ -7,7 +7,7 @@ them at hand, and so are kept as bytes; rows that may change are packed when the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from msgspec import Struct
@@ -19,8 +19,10 @@ from projections.jobs import Wish, note_chunk
 from projections.projector import OVERTAKEN, Generation, Overtaken, Statement, advances
 from projections.statements import TableStatements, as_parameter
 
-ROWS_AT_ONCE = 5_000
+ROWS_AT_ONCE: Final = 5_000
 """Of one statement."""
+ROWS_AT_LEAST: Final = 128
+"""That are packed before a chunk ends: of few at a time most would be spent on beginning."""
 
 
 class Chunk(Struct, frozen=True):
@@ -83,9 +85,10 @@ class Gathering:
         self._written_once = [table for table in self.tables if table.folding.table.append_only]
 
     def batch_ends(self) -> None:
-        """Pack what was added and never changes."""
+        """Pack what was added and never changes, once it is enough to be worth the while."""
         for table in self._written_once:
-            table.pack_added()
+            if len(table.folding.added) >= ROWS_AT_LEAST:
+                table.pack_added()
 
     def tallies(self) -> Iterator[tuple[str, Counting]]:
         """Each with the statement that writes it."""
@@ -107,7 +110,9 @@ class _GatheredTable(Struct, frozen=True):
             self.packed.extend(self.copying.packed(rows))
 
     def take(self, statements: list[Statement]) -> tuple[Copying, list[bytes]]:
-        if not self.folding.table.append_only:
+        if self.folding.table.append_only:
+            self.pack_added()
+        else:
             self._count(*self.folding.moves())
             changes = self.folding.changes()
             self.packed.extend(self.copying.packed(changes.fresh))

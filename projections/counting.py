@@ -24,9 +24,11 @@ class Counting:
             n.update(map(group, come))
             return
         for row in gone:
-            n[group(row)] -= amount(row)
+            if by := amount(row):
+                n[group(row)] -= by
         for row in come:
-            n[group(row)] += amount(row)
+            if by := amount(row):
+                n[group(row)] += by
 
     def of(self, gone: Sequence[Any], come: Sequence[Any]) -> list[dict[str, Any]]:
         """What these alone change."""
@@ -35,9 +37,7 @@ class Counting:
 
     def take(self) -> list[dict[str, Any]]:
         """The groups that changed, each with its difference; begins anew."""
-        columns = self._tally.columns
-        rows = [
-            {**dict(zip(columns, key, strict=True)), "n": n} for key, n in self._n.items() if n
-        ]
+        named = self._tally.named
+        rows = [{**named(key), "n": n} for key, n in self._n.items() if n]
         self._n.clear()
         return rows

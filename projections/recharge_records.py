@@ -67,7 +67,7 @@ RECHARGE_RECORDS: Final = ReadModel(
             name="recharge_counts",
             of=_TABLE,
             columns=("user_id",),
-            group=lambda row: (row.user_id,),
+            group=lambda row: (row.user_id.int,),
         ),
     ),
 )

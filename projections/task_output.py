@@ -62,7 +62,7 @@ TASK_OUTPUT: Final = ReadModel(
             name="task_output_lines",
             of=_TABLE,
             columns=("task_id",),
-            group=lambda row: (row.task_id,),
+            group=lambda row: (row.task_id.int,),
             amount=lambda row: row.line_count,
         ),
     ),

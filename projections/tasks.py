@@ -1,6 +1,8 @@
 """Tasks: each as it is now, with its attempts; and counts by user, status and type.
 
 A deleted task keeps its row (its money and totals stay); the queries hide it.
+
+Long because the fingerprint of a read model is that of one file: its row and all its folds.
 """
 
 from __future__ import annotations
@@ -125,53 +127,77 @@ def _submitted(event: Recorded[TaskSubmitted]) -> TaskRow:
     )
 
 
-def _moved(row: TaskRow, event: Recorded[Any], **changes: Any) -> TaskRow:
-    """The row in the phase that the fact leads to; the table of moves is the domain's."""
-    phase = next_phase(row.phase, event.fact)
-    status = STATUS.get(phase, row.status)  # a deleted task keeps the status it had
-    return replace(row, phase=phase, status=status, updated_at=event.recorded_at, **changes)
-
-
 def _now_trying(row: TaskRow, **changes: Any) -> tuple[Attempt, ...]:
     """The attempts with the newest one changed; a task that never got a server has none."""
-    if not row.attempts or row.attempts[-1].attempt != row.attempt:
-        return row.attempts
-    return (*row.attempts[:-1], replace(row.attempts[-1], **changes))
+    attempts = row.attempts
+    if not attempts or attempts[-1].attempt != row.attempt:
+        return attempts
+    newest = replace(attempts[-1], **changes)
+    return (newest,) if len(attempts) == 1 else (*attempts[:-1], newest)
+
+
+# Each fold says itself where its fact leads (the table of moves is the domain's) and calls
+# ``replace`` itself: a way through a function in common costs as much as all the rest of it.
 
 
 def _assigned(row: TaskRow, event: Recorded[TaskAssigned]) -> TaskRow:
-    fact = event.fact
-    attempt = Attempt(
-        attempt=fact.attempt, server_id=fact.server_id, assigned_at=event.recorded_at
-    )
-    return _moved(
+    fact, at = event.fact, event.recorded_at
+    phase = next_phase(row.phase, fact)
+    attempt = Attempt(attempt=fact.attempt, server_id=fact.server_id, assigned_at=at)
+    return replace(
         row,
-        event,
+        phase=phase,
+        status=STATUS[phase],
         server_id=fact.server_id,
         gpu_uuids=fact.gpu_uuids,
-        attempts=(*row.attempts, attempt)[-ATTEMPTS_KEPT:],
+        attempts=(*row.attempts, attempt)[-ATTEMPTS_KEPT:] if row.attempts else (attempt,),
+        updated_at=at,
     )
 
 
 def _started(row: TaskRow, event: Recorded[TaskStarted]) -> TaskRow:
-    at = event.fact.started_at
-    return _moved(row, event, started_at=at, attempts=_now_trying(row, started_at=at))
+    phase, at = next_phase(row.phase, event.fact), event.fact.started_at
+    return replace(
+        row,
+        phase=phase,
+        status=STATUS[phase],
+        started_at=at,
+        attempts=_now_trying(row, started_at=at),
+        updated_at=event.recorded_at,
+    )
 
 
 def _progressed(row: TaskRow, event: Recorded[TaskProgressed]) -> TaskRow:
-    return _moved(row, event, progress=event.fact.progress)
+    phase = next_phase(row.phase, event.fact)
+    return replace(
+        row,
+        phase=phase,
+        status=STATUS[phase],
+        progress=event.fact.progress,
+        updated_at=event.recorded_at,
+    )
 
 
 def _cancel_requested(row: TaskRow, event: Recorded[TaskCancelRequested]) -> TaskRow:
     fact = event.fact
-    return _moved(row, event, reason=fact.reason, cancel_requested_at=fact.requested_at)
+    phase = next_phase(row.phase, fact)
+    return replace(
+        row,
+        phase=phase,
+        status=STATUS[phase],
+        reason=fact.reason,
+        cancel_requested_at=fact.requested_at,
+        updated_at=event.recorded_at,
+    )
 
 
 def _completed(row: TaskRow, event: Recorded[TaskCompleted]) -> TaskRow:
     fact = event.fact
-    return _moved(
+    phase = next_phase(row.phase, fact)
+    return replace(
         row,
-        event,
+        phase=phase,
+        status=STATUS[phase],
         reason=None,
         progress=100.0,
         hold_fen=0,
@@ -186,15 +212,18 @@ def _completed(row: TaskRow, event: Recorded[TaskCompleted]) -> TaskRow:
             run_ms=fact.run_ms,
             cost_fen=fact.cost_fen,
         ),
+        updated_at=event.recorded_at,
     )
 
 
 def _stopped(row: TaskRow, event: Recorded[TaskFailed] | Recorded[TaskCancelled]) -> TaskRow:
     fact = event.fact
+    phase = next_phase(row.phase, fact)
     message = fact.error_message if isinstance(fact, TaskFailed) else ""
-    return _moved(
+    return replace(
         row,
-        event,
+        phase=phase,
+        status=STATUS[phase],
         reason=fact.reason,
         error_message=message,
         hold_fen=0,
@@ -209,13 +238,16 @@ def _stopped(row: TaskRow, event: Recorded[TaskFailed] | Recorded[TaskCancelled]
             run_ms=fact.run_ms,
             cost_fen=fact.cost_fen,
         ),
+        updated_at=event.recorded_at,
     )
 
 
 def _waiting_again(row: TaskRow, event: Recorded[Any], **changes: Any) -> TaskRow:
-    return _moved(
+    phase, at = next_phase(row.phase, event.fact), event.recorded_at
+    return replace(
         row,
-        event,
+        phase=phase,
+        status=STATUS[phase],
         attempt=event.fact.attempt,
         reason=None,
         error_message="",
@@ -225,7 +257,8 @@ def _waiting_again(row: TaskRow, event: Recorded[Any], **changes: Any) -> TaskRo
         started_at=None,
         cancel_requested_at=None,
         completed_at=None,
-        queued_at=event.recorded_at,
+        queued_at=at,
+        updated_at=at,
         **changes,
     )
 
@@ -251,7 +284,8 @@ def _retried(row: TaskRow, event: Recorded[TaskRetried]) -> TaskRow:
 
 
 def _deleted(row: TaskRow, event: Recorded[TaskDeleted]) -> TaskRow:
-    return _moved(row, event, deleted_at=event.recorded_at)
+    at = event.recorded_at  # and it keeps the status that it had
+    return replace(row, phase=next_phase(row.phase, event.fact), deleted_at=at, updated_at=at)
 
 
 def _hold_extended(row: TaskRow, event: Recorded[HoldExtended]) -> TaskRow:
@@ -287,7 +321,12 @@ TASKS: Final = ReadModel(
             name="task_counts",
             of=_TABLE,
             columns=("user_id", "status", "task_type", "is_deleted"),
-            group=lambda row: (row.user_id, row.status, row.task_type, bool(row.deleted_at)),
+            group=lambda row: (
+                row.user_id.int,
+                row.status,
+                row.task_type,
+                bool(row.deleted_at),
+            ),
         ),
         Tally(
             name="task_totals",

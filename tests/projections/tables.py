@@ -86,9 +86,8 @@ def naive(read_model: ReadModel, events: Sequence[Recorded[Any]]) -> Tables:
     for tally in read_model.tallies:
         counted: Counter[Any] = Counter()
         for row in tables[tally.of.name].values():
-            counted[tuple(map(str, tally.group(row)))] += (
-                tally.amount(row) if tally.amount else 1
-            )
+            key = tuple(map(str, tally.named(tally.group(row)).values()))
+            counted[key] += tally.amount(row) if tally.amount else 1
         tables[tally.name] = {key: n for key, n in counted.items() if n}
     return tables
 
