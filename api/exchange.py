@@ -23,15 +23,15 @@ from psycopg import AsyncConnection
 
 from api.desk import Desk
 from api.envelope import Envelope
-from api.messages import OK, Fault, Language, Text, language_of
+from api.messages import BEHIND, OK, Fault, Language, Text, language_of
 from api.reading import reading
-from api.rejection import InvalidRequest
+from api.rejection import InvalidRequest, Rejection
 from api.security import Principal
 from api.validation import Faults
 from commands.networks import network_of
 from domain.envelope import Actor, Context, Repeat
 from domain.ids import uuid8
-from domain.ports import Committed, OutOfReach, UnitOfWork
+from domain.ports import Committed, UnitOfWork
 
 C = TypeVar("C", bound=Struct)
 R = TypeVar("R")
@@ -271,11 +271,11 @@ class Exchange:
         """Wait until the read models have passed what the client has seen.
 
         Raises:
-            OutOfReach: they have not passed it in time.
+            Rejection: they have not passed it in time.
         """
         wait_s = self.platform.config.position_wait_s
         if not await self.platform.position.wait(position, wait_s):
-            raise OutOfReach("the read models have not passed the wanted position")
+            raise Rejection("SERVER_UNAVAILABLE", message=BEHIND, headers={"Retry-After": "1"})
 
 
 def _as(receipt: type[T], committed: Committed) -> T:

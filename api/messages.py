@@ -48,6 +48,14 @@ NOT_ASCII: Final = Text(
     " such as ?search=%E9%98%9F%E5%88%97",
 )
 
+BEHIND: Final = Text(
+    "读模型还没有读到 Owl-Min-Position 的位置：请稍后重试；新版本部署期间可能要等到重建完成，"
+    "不带该请求头可读到已有的数据",
+    "The read models have not come to Owl-Min-Position: try again in a moment; while a new"
+    " version's rows are being built it takes until they are, and without the header you read"
+    " what there is",
+)
+
 ERRORS: Final[dict[str, Text]] = {
     "INVALID_CREDENTIALS": Text(
         "无效的认证凭据，请重新登录", "Invalid credentials: log in again"

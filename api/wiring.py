@@ -22,6 +22,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from api.broker import Broker
+from api.building_ahead import BuildingAhead
 from api.keys import Keys
 from api.parallel_filling import fill_by
 from api.passwords import CHEAP, Passwords
@@ -201,6 +202,8 @@ def open_loops(core: Core) -> list[Supervised]:
         Keeper(core.database_url, Snapshots(core.keys.snapshots)),
     ]
 
+    ahead = BuildingAhead(core.log, core.writer, new_id, holder)
+
     def team(name: str, loops: Sequence[Loop]) -> Supervised:
         return Supervised(name, loops, Lease(core.database_url, name, holder), clock=now)
 
@@ -208,6 +211,7 @@ def open_loops(core: Core) -> list[Supervised]:
         team("projections", projections),
         team("notary", signing),
         team("housekeeping", housekeeping),
+        Supervised("building ahead", [ahead], None, clock=now),
         *build_loops(worker),
     ]
 

@@ -216,4 +216,5 @@ def test_a_position_to_wait_for_that_is_none(user: Person, position: str) -> Non
 def test_a_position_that_is_not_reached_is_said_to_be_so(user: Person) -> None:
     answer = user.client.get("/api/users/me", headers={"Owl-Min-Position": "999999999"})
     refused(answer, 503, "SERVER_UNAVAILABLE")
+    assert "不带该请求头" in answer.json()["message"]
     assert int(answer.headers["retry-after"]) >= 1
