@@ -108,18 +108,10 @@ async def open_platform(
         throttle = await stack.enter_async_context(
             Throttle(database_url, SECRETS, now, config=throttles)
         )
-        runners = [
-            (
-                Runner(log.feed(), database_url, BUSINESS, projected=projected, config=TOLD),
-                committed,
-            ),
-            (
-                Runner(
-                    log.telemetry.feed(), database_url, TELEMETRY, projected=None, config=UNTOLD
-                ),
-                LocalSignal(),
-            ),
-        ]
+        feed, telemetry = log.feed(), log.telemetry.feed()
+        told = Runner(feed, database_url, BUSINESS, projected=projected, config=TOLD)
+        untold = Runner(telemetry, database_url, TELEMETRY, projected=None, config=UNTOLD)
+        runners = [(told, committed), (untold, LocalSignal())]
         tasks = [asyncio.create_task(_keep_running(*each)) for each in runners]
         stack.push_async_callback(end, tasks)
         passwords = Passwords(CHEAP)

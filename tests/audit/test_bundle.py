@@ -157,15 +157,21 @@ def test_an_event_whose_ids_are_written_otherwise_is_named_by_both_programs(
 
 def test_the_single_file_sees_what_the_program_sees(log: Notarised, tmp_path: Path) -> None:
     path = bundled(log, tmp_path / "b.owlb", 300, 330)
-    honest, dice = path.read_bytes(), random.Random(6)
+    honest, dice, named = path.read_bytes(), random.Random(6), 0
     for _ in range(25):
         flipped = bytearray(honest)
         flipped[dice.randrange(len(honest))] ^= 1 << dice.randrange(8)
         path.write_bytes(flipped)
+        with pytest.raises(BundleInvalid) as found:
+            checked(log, path)
         said = script(path, str(log.key))
         assert said.returncode == 1
         assert "WRONG" in said.stderr
         assert "Traceback" not in said.stderr
+        if found.value.position is not None:
+            assert f"event {found.value.position}" in said.stderr
+            named += 1
+    assert named > 10
 
 
 @pytest.mark.parametrize("part", [0, 1, 512, 1_000, 5_000, -1, -1_024])

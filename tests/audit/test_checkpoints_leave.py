@@ -101,7 +101,7 @@ async def test_a_broker_without_the_stream_hears_of_it_as_soon_as_it_is_there(
 
 
 async def test_files_are_written_once_and_are_what_verify_takes(
-    notarised: Notarised, tmp_path: Path
+    notarised: Notarised, owl: Owl, tmp_path: Path
 ) -> None:
     place = tmp_path / "witness"
     outlet = to_files(notarised.conninfo, place.as_uri(), config=QUICK)
@@ -110,6 +110,7 @@ async def test_files_are_written_once_and_are_what_verify_takes(
     (file,) = place.rglob("*.checkpoint")
     assert file == place / notarised.key.name / f"{size:020}.checkpoint"
     assert file.read_text() == newest(notarised)
+    owl("verify", "--checkpoint", str(file))
     file.write_text("what somebody else has kept is not written again")
     again = to_files(notarised.conninfo, place.as_uri(), config=QUICK)
     assert await step(again, notarised.conninfo)
