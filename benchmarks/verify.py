@@ -83,7 +83,9 @@ class History:
         gc.disable()
         began = time.perf_counter()
         with StoredLog.open(self._url) as log:
-            run = Verification(log, key=self._key, refold=Refold() if refold else None)
+            run = Verification(
+                log, key=self._key, refold=Refold() if refold else None, beside=self._url
+            )
             assert run.run().findings == ()
         elapsed_s = time.perf_counter() - began
         gc.enable()

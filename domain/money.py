@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TypeAlias
 from uuid import UUID
 
@@ -12,6 +13,8 @@ Fen: TypeAlias = int
 
 FEN_PER_YUAN = 100
 MS_PER_MINUTE = 60_000
+NAMES_KEPT = 4096
+"""A user's money moves again soon, and to write an id out takes longer than to look it up."""
 
 RECHARGED = "recharged"
 """What came in by recharge codes; grows negative, as the outside world gives."""
@@ -31,11 +34,13 @@ class Posting(Struct, frozen=True, array_like=True):
 Postings: TypeAlias = tuple[Posting, ...]
 
 
+@lru_cache(maxsize=NAMES_KEPT)
 def available(user_id: UUID) -> str:
     """The account of what a user may spend."""
     return f"available/{user_id}"
 
 
+@lru_cache(maxsize=NAMES_KEPT)
 def held(user_id: UUID) -> str:
     """The account of what is set aside for a user's open tasks."""
     return f"held/{user_id}"

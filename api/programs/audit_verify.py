@@ -25,11 +25,12 @@ from api.programs.audit_log import (
     pub,
     trusted_key,
 )
-from api.programs.failing import CalledWrongly
-from api.programs.options import with_database
+from api.programs.failing import CalledWrongly, Unreachable
+from api.programs.options import database_of, with_database
 from domain.audit.checkpoint import Checkpoint, VerifierKey
 from domain.audit.refold import Refold
 from domain.audit.rotation import KeyChain
+from projections.audit.hashed import ReadingEnded
 from projections.audit.verify import Verification, Verified
 
 _HINT = "; kept of the log that this one was imported from? its key is --checkpoint-pub KEY"
@@ -87,12 +88,16 @@ def verify(
             held=held,
             since=size,
             refold=Refold() if since is None else None,
+            beside=database_of(settings),
         )
         # states by the million and not one cycle: to walk them again and again finds nothing
         gc.disable()
         began_at = perf_counter()
         with progress_bar("verifying") as progress:
-            found = run.run(progress)
+            try:
+                found = run.run(progress)
+            except ReadingEnded as error:
+                raise Unreachable(str(error)) from error
     _print(found, perf_counter() - began_at, as_json=as_json)
     if not found.is_right:
         sys.exit(1)

@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from operator import ne
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from domain.audit.canonical import leaves_of
 from domain.audit.checkpoint import Checkpoint, NoteInvalid, VerifierKey
 from domain.audit.merkle import HASH_BYTES, Frontier, Hash, full_root, full_subtrees
 from domain.audit.refold import Finding, Refold
 from domain.audit.rotation import ChainBroken, KeyChain
 from domain.audit.tiles import HEIGHT, WIDTH, TilesMissing
+from projections.audit.hashed import Hashed, hashed
 from projections.audit.signature import is_signed
 from projections.audit.stored import StoredLog
 
@@ -71,12 +71,15 @@ class Verification:
         held: Sequence[Checkpoint] = (),
         since: int = 0,
         refold: Refold | None = None,
+        beside: str | None = None,
     ) -> None:
+        """Take the log; ``beside`` names its database to a second process that hashes."""
         self._log = log
         self._key = key
         self._held = held
         self._since = since
         self._refold = refold
+        self._beside = beside
         self._findings: list[Finding] = []
         self._frontier = Frontier()
         self._roots: deque[Due] = deque()
@@ -90,10 +93,11 @@ class Verification:
         self._read_checkpoints(log.origin())
         try:
             self._start(head)
-            for rows in log.chunks(self._since, head):
-                self._take(rows)
-                if progress is not None:
-                    progress(self._frontier.size, head)
+            with hashed(log, self._since, head, beside=self._beside) as stretches:
+                for stretch in stretches:
+                    self._take(stretch)
+                    if progress is not None:
+                        progress(self._frontier.size, head)
             self._end(head)
         except Altered as altered:
             self._note_altered(altered)
@@ -164,32 +168,29 @@ class Verification:
             raise Altered(self._since, str(error)) from error
         self._meet_roots()
 
-    def _take(self, rows: Sequence[Any]) -> None:
-        begin = self._frontier.size
-        for nth, row in enumerate(rows):
-            if row[0] != begin + nth + 1:
-                self._absorb(rows[:nth])
-                raise Altered(begin + nth + 1, f"the event is missing: {row[0]} follows")
+    def _take(self, stretch: Hashed) -> None:
+        begin, rows = self._frontier.size, stretch.rows
+        for position, row in enumerate(rows, begin + 1):
+            if row[0] != position:
+                self._absorb(stretch, position - begin - 1)
+                raise Altered(position, f"the event is missing: {row[0]} follows")
         if not rows:
             raise Altered(begin + 1, "the event is missing, and those after it")
-        self._absorb(rows)
+        self._absorb(stretch, len(rows))
 
-    def _absorb(self, rows: Sequence[Any]) -> None:
-        """Grow the tree over contiguous events, block by block as the tiles are cut."""
-        begin = self._frontier.size
-        leaves = leaves_of(rows)
-        end = begin + len(leaves)
-        stored = self._log.tiles(0, begin >> HEIGHT, end >> HEIGHT)
-        above = self._log.tiles(1, begin >> 2 * HEIGHT, end >> 2 * HEIGHT)
+    def _absorb(self, stretch: Hashed, count: int) -> None:
+        """Grow the tree over the first events, block by block as the tiles are cut."""
+        begin, leaves = self._frontier.size, stretch.leaves[:count]
         if self._refold is not None:
-            for row in rows:
-                self._refold.take(row)
+            take = self._refold.take_part
+            for row in stretch.rows[:count]:
+                take(row)
         at = 0
         while at < len(leaves):
             size = begin + at
             block = leaves[at : at + WIDTH - size % WIDTH]
-            self._compare_hashes(size, block, stored)
-            self._grow(size, block, above)
+            self._compare_hashes(size, block, stretch.stored)
+            self._grow(size, block, stretch)
             at += len(block)
 
     def _compare_hashes(
@@ -208,11 +209,11 @@ class Verification:
             )
             self._suspect = size + same // HASH_BYTES + 1
 
-    def _grow(self, size: int, block: Sequence[Hash], above: dict[int, bytes]) -> None:
+    def _grow(self, size: int, block: Sequence[Hash], stretch: Hashed) -> None:
         end = size + len(block)
         if len(block) == WIDTH and not (self._roots and self._roots[0].size < end):
-            root = full_root(block)
-            self._compare_above(size >> HEIGHT, root, above)
+            root = stretch.roots.get(size >> HEIGHT) or full_root(block)
+            self._compare_above(size >> HEIGHT, root, stretch.above)
             self._frontier = self._frontier.with_subtree(HEIGHT, root)
             self._meet_roots()
             return

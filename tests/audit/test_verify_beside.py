@@ -1,0 +1,91 @@
+"""A long log is hashed by a second process, and is judged as by one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import psycopg
+import pytest
+
+from domain.audit.refold import Refold
+from projections.audit import hashed
+from projections.audit.stored import StoredLog
+from projections.audit.verify import Verification, Verified
+from tests.audit.conftest import AS_OWNER, Notarised, notarise
+from tests.audit.test_verify import deleted, forged, truncated
+
+SIZE = 300
+
+
+@pytest.fixture(scope="module")
+def small(session_stack: Any) -> Iterator[Notarised]:
+    conninfo = session_stack.create_database()
+    yield notarise(conninfo, SIZE)
+    session_stack.drop_database(conninfo)
+
+
+@pytest.fixture(autouse=True)
+def every_log_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashed, "LONG", 0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+
+def verified(small: Notarised, *, since: int | None = None) -> Verified:
+    refold = Refold() if since is None else None
+    with StoredLog.open(small.conninfo) as log:
+        run = Verification(
+            log, key=small.key, since=since or 0, refold=refold, beside=small.conninfo
+        )
+        found = run.run()
+    assert multiprocessing.active_children() == []
+    return found
+
+
+def test_an_honest_log_has_the_same_root_whole_and_in_part(small: Notarised) -> None:
+    with StoredLog.open(small.conninfo) as log:
+        here = Verification(log, key=small.key).run()
+    for since in (None, 100, 257):
+        beside = verified(small, since=since)
+        assert beside.findings == ()
+        assert beside.root == here.root
+
+
+def test_the_first_change_is_named(small: Notarised, session_stack: Any) -> None:
+    conninfo = session_stack.create_database()
+    attacked = notarise(conninfo, SIZE)
+    changes: list[tuple[Callable[[psycopg.Connection[Any], int], int], int]] = [
+        (partial(forged, column="actor", nth=0, by=0), 290),
+        (deleted, 257),
+        (truncated, 3),
+        (truncated, 1),
+    ]
+    for change, first in changes:
+        with psycopg.connect(conninfo) as connection:
+            connection.execute(AS_OWNER)
+            assert change(connection, at=first) == first  # type: ignore[call-arg]
+        assert verified(attacked).findings[0].position == first
+    session_stack.drop_database(conninfo)
+    assert verified(small).findings == ()
+
+
+def test_a_database_out_of_its_reach_is_told_as_out_of_reach(small: Notarised) -> None:
+    nowhere = psycopg.conninfo.make_conninfo(small.conninfo, port="1")
+    with StoredLog.open(small.conninfo) as log, pytest.raises(psycopg.OperationalError):
+        Verification(log, key=small.key, beside=nowhere).run()
+    assert multiprocessing.active_children() == []
+
+
+def test_whoever_reads_on_after_it_was_killed_is_told(small: Notarised) -> None:
+    with (
+        StoredLog.open(small.conninfo) as log,
+        hashed.hashed(log, 0, SIZE, beside=small.conninfo) as stretches,
+    ):
+        (process,) = multiprocessing.active_children()
+        process.kill()
+        process.join()
+        with pytest.raises(hashed.ReadingEnded):
+            list(stretches)
