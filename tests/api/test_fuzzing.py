@@ -17,6 +17,7 @@ from uuid import uuid4
 from zlib import crc32
 
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case, GenerationMode, Response
@@ -84,10 +85,11 @@ SETTINGS = settings(
 
 
 class Cast(NamedTuple):
-    """Who asks, by role, and ids of things that are there."""
+    """Who asks, by role, ids of things that are there, and the connection of them all."""
 
     people: dict[str, Person]
     ids: dict[str, str]
+    session: requests.Session
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,8 @@ def cast(api: LiveApi, admin: Person) -> Iterator[Cast]:
     many = {"max_concurrent_tasks_per_user": 1000}
     ok(admin.client.put("/api/admin/config", json=many))
     with ExitStack() as stack:
+        session = stack.enter_context(requests.Session())
+        session.trust_env = False  # or it reads the machine's files anew for each request
         user = stack.enter_context(api.someone())
         auditor = stack.enter_context(api.someone("auditor"))
         changed = stack.enter_context(api.someone())
@@ -114,6 +118,7 @@ def cast(api: LiveApi, admin: Person) -> Iterator[Cast]:
                 "account": str(user.user_id),
                 "read_model": "users",
             },
+            session,
         )
 
 
@@ -165,7 +170,7 @@ def test_an_operation_keeps_to_its_description(
     headers = {}
     if role != "anonymous":
         headers["Authorization"] = f"Bearer {cast.people[role].token}"
-    response = case.call(base_url=api.url, headers=headers)
+    response = case.call(base_url=api.url, headers=headers, session=cast.session)
     case.validate_response(response, checks=CHECKS, headers=headers)
     enveloped(response)
 
@@ -194,7 +199,11 @@ def test_a_story_along_the_links_keeps_to_its_descriptions(
                         case.body["name"] = f"s{uuid4().hex[:12]}"
 
             def get_call_kwargs(self, case: Case[Any]) -> dict[str, Any]:
-                return {"base_url": api.url, "headers": asking.headers}
+                return {
+                    "base_url": api.url,
+                    "headers": asking.headers,
+                    "session": cast.session,
+                }
 
             def after_call(self, response: Response, case: Case[Any]) -> None:
                 super().after_call(response, case)
