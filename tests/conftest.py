@@ -1,4 +1,4 @@
-"""Fixtures of every test: one cluster and one broker per worker, a fresh database per test.
+"""Fixtures of every test: one cluster and one broker per process, a fresh database per test.
 
 Real servers, always. Durability is off where no test kills them; ``durable_stack`` has it on.
 Properties try the same examples every time, so that a change is judged by what it changed;
@@ -6,9 +6,12 @@ Properties try the same examples every time, so that a change is judged by what 
 """
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from tests.stack import LiveStack, live_stack, postgres15_binaries
 
@@ -16,6 +19,45 @@ from tests.stack import LiveStack, live_stack, postgres15_binaries
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("same", settings.get_profile("search"), derandomize=True)
 settings.load_profile("same")
+
+
+HERE = Path(__file__).parent
+LONGEST = (
+    *("whole", "api/test_fuzzing.py", "api/test_races.py", "gpu_agent/test_agent.py"),
+    *("programs/test_up", "api/test_outage.py", "commands/loops", "api/test_audit_whole.py"),
+    *("projections", "audit/test_bundle.py", "api/test_authorisation.py", "embedded"),
+)
+"""Folders and files that take a process longest: they come first, so that none is left last."""
+LEAVES_THE_FARM_WHOLE = ("test_canary.py", "test_main_job.py", "test_races.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first; what is alike stays in its order."""
+    items.sort(key=rank)
+
+
+def rank(item: pytest.Item) -> int:
+    """Where a test stands among the longest."""
+    path = item.path.relative_to(HERE).as_posix()
+    ranks = (number for number, start in enumerate(LONGEST) if path.startswith(start))
+    return next(ranks, len(LONGEST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A process takes whole files, in our order: what a file shares is set up once."""
+    config.option.loadscopereorder = False
+    spread = LoadFileScheduling(config, log)
+    spread._split_scope = taken_together
+    return spread
+
+
+def taken_together(test_id: str) -> str:
+    """The file of a test, or the farm that some files share."""
+    path = Path(test_id.split("::", 1)[0])
+    if path.parts[-2:-1] == ("whole",) and path.name in LEAVES_THE_FARM_WHOLE:
+        return "the whole farm"
+    return path.as_posix()
 
 
 @pytest.fixture(scope="session")

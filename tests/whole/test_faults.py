@@ -22,6 +22,11 @@ PROMISED_S = 3.0
 MARGIN_S = 5.0  # all processes share two cores with other tests; without an end is 20 s here
 
 
+@pytest.fixture(scope="module")
+def farm(farm_to_hurt: Farm) -> Farm:
+    return farm_to_hurt
+
+
 @pytest.fixture
 def priced(farm: Farm) -> Iterator[None]:
     """``test`` costs money for once."""

@@ -9,7 +9,7 @@ from tests.whole.farm import Client, Farm, new_name
 from tests.whole.processes import wait_for
 
 CLIENTS = 64
-CODES = 50
+CODES = 20
 
 
 def test_codes_raced_by_all_pay_what_they_promised_and_no_more(farm: Farm) -> None:

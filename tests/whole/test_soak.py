@@ -17,6 +17,11 @@ SOAK_S = 600.0
 PAUSE_MOST_S = 5.0
 
 
+@pytest.fixture(scope="module")
+def farm(farm_to_hurt: Farm) -> Farm:
+    return farm_to_hurt
+
+
 @pytest.mark.soak
 def test_ten_minutes_of_any_faults_lose_no_told_write_and_double_none(
     farm: Farm, durable_stack: LiveStack
