@@ -6,12 +6,11 @@ it stands in the log, and here, by the position that the answer's ``Owl-Position
 
 from __future__ import annotations
 
-from typing import Any, Final, cast, get_args
+from typing import Final, cast, get_args
 
 from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
-from psycopg import AsyncConnection
 
 from api.envelope import Envelope
 from api.exchange import Exchange
@@ -25,17 +24,14 @@ from api.projection_shapes import (
     RebuildRequest,
     RebuildsRequest,
 )
+from api.read_model_items import NAMES, item_of, known, telling_in
 from api.rejection import InvalidRequest
-from api.verified_words import verdict
 from commands.read_models import AskAct, Noted, ask_act
 from domain.errors import NotFound
 from domain.system.read_models import Act
-from projections.catalogue import READ_MODELS
-from projections.orders import orders_of
-from projections.standing import Telling, standings
+from projections.standing import standings
 
 ORDERED: Final = Text("已记录，稍后执行", "Recorded: the leading worker does it")
-NAMES: Final = tuple(model.name for model in READ_MODELS)
 
 
 @get("/projections", opt=READER)
@@ -92,41 +88,6 @@ async def act(
     return await _ordered(
         exchange, AskAct(read_models=(known(read_model),), act=cast("Act", act))
     )
-
-
-async def item_of(
-    exchange: Exchange, connection: AsyncConnection[Any], read_model: str
-) -> ReadModelItem:
-    """One read model as it is now.
-
-    Raises:
-        NotFound: it has no rows yet.
-    """
-    found = await standings(connection, telling_in(exchange))
-    standing = next((each for each in found if each.read_model == read_model), None)
-    if standing is None:
-        raise NotFound("no such read model")
-    in_chinese = exchange.language == "zh"
-    orders = await orders_of(connection, read_model, in_chinese=in_chinese)
-    now = exchange.platform.clock()
-    return ReadModelItem(standing=standing, orders=orders, as_of=now)
-
-
-def telling_in(exchange: Exchange) -> Telling:
-    """The sentence for a comparison, in the language of whoever asks."""
-    language = exchange.language
-    return lambda found: verdict(found).in_language(language)
-
-
-def known(read_model: str) -> str:
-    """The name of a read model.
-
-    Raises:
-        NotFound: it is none.
-    """
-    if read_model not in NAMES:
-        raise NotFound("no such read model")
-    return read_model
 
 
 async def _ordered(exchange: Exchange, order: AskAct) -> Envelope[OrderReceipt]:

@@ -21,12 +21,12 @@ from api.messages import Text
 from api.policy import READER
 from api.projection_shapes import ReadModelDiff, ReadModelNews, RebuildPlanned, diff_of
 from api.read_model_facts import verified_fact
+from api.read_model_items import item_of, known, telling_in
 from api.read_model_texts import why_not
 from api.reading import reading
 from api.rebuild_watch import RebuildWatch
 from api.refusals import refuses
 from api.rejection import Rejection
-from api.routes.projections import item_of, known, telling_in
 from api.server_sent import MEDIA_TYPE, ServerSentStream
 from commands.event_log.secrets import Secrets
 from commands.read_models import NoteAct, note_act

@@ -324,7 +324,9 @@ SYSTEM: Final[tuple[Fact, ...]] = (
         at_position=1_000,
         checksum="c0ffee",
     ),
-    ReadModelActAsked(read_model="tasks", act="rebuild", switching="manual", max_load=0.5),
+    ReadModelActAsked(
+        read_model="tasks", act="rebuild", switching="manual", max_load=0.5, workers=2
+    ),
     ReadModelActRefused(read_model="tasks", act="rollback", reason="nothing is kept"),
     RebuildStarted(
         read_model="tasks", generation=2, from_position=500, upto=1_000, max_load=0.5
