@@ -89,7 +89,7 @@ class Writer:
             self._clock,
             self._log.ring,
             self._committed,
-            self._rouse,
+            self._on_landed,
         )
         self._wake = self._loop.create_future()
         self._serving = asyncio.create_task(self._serve(), name="writer")
@@ -157,6 +157,10 @@ class Writer:
     def _rouse(self) -> None:
         if not self._wake.done():
             self._wake.set_result(None)
+
+    def _on_landed(self) -> None:
+        self._waiting.prune()  # by the deadline at the latest, but its memory is at hand now
+        self._rouse()
 
     def _on_ended(self, serving: asyncio.Task[None]) -> None:
         """A writer that stops by itself has a defect: say it at once, refuse what comes."""

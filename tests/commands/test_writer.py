@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -44,6 +45,16 @@ class Failing(Struct, frozen=True, kw_only=True):
     """A command with a defect in its handler."""
 
     account: UUID
+
+
+class Passing(Struct, frozen=True, weakref=True):
+    """A command that leaves nothing behind."""
+
+    account: UUID
+
+
+def pass_by(command: Passing, work: UnitOfWork) -> None:
+    work.load(WALLET, command.account)
 
 
 def fail(command: Failing, work: UnitOfWork) -> None:
@@ -109,6 +120,16 @@ async def test_the_disk_has_the_first_half_while_the_second_is_decided(
             )
             assert writer.counts.rounds == rounds
         assert writer.counts.commands == 64 + 100 + 256
+
+
+async def test_what_was_answered_is_let_go_of_at_once(database_url: str) -> None:
+    async with writing(database_url) as writer:
+        command = Passing(account=uuid4())
+        seen = weakref.ref(command)
+        await writer.run(pass_by, command, context())
+        assert seen() is command
+        del command
+        assert seen() is None
 
 
 async def test_a_refused_command_leaves_no_trace_and_hurts_no_other(database_url: str) -> None:
