@@ -59,9 +59,18 @@ class Finding(Struct, frozen=True):
     envvar="OWL_AGENT_NATS_URL",
     help="Instead of what the platform said at enrolment.",
 )
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="OWL_DATA_DIR",
+    default=".owl",
+    show_default=True,
+    help="Of an `owl up` on this host. [OWL_DATA_DIR]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(
     state_dir: Path,
+    data_dir: Path,
     api_url: str | None,
     media: tuple[Path, ...],
     nats_urls: tuple[str, ...],
@@ -73,7 +82,7 @@ def doctor(
     Where `owl up` runs its own agent, and no other is enrolled, it is that one.
     """
     given = click.get_current_context().get_parameter_source("state_dir")
-    theirs = _of_up(state_dir) if given is ParameterSource.DEFAULT else None
+    theirs = _of_up(state_dir, data_dir) if given is ParameterSource.DEFAULT else None
     state_dir = theirs or state_dir
     identity, known = _identity(state_dir)
     if theirs is not None:
@@ -85,7 +94,7 @@ def doctor(
     findings = [
         known,
         _api(api_url, needed=identity is None),
-        _broker(identity, nats_urls),
+        _broker(identity, nats_urls, of_up=theirs is not None),
         _state(state_dir),
         _gpus(),
         _executors(),
@@ -101,9 +110,9 @@ def doctor(
         raise click.ClickException("something is missing: see the lines marked ✗")
 
 
-def _of_up(state: Path) -> Path | None:
+def _of_up(state: Path, data_dir: Path) -> Path | None:
     """The state of the agent that `owl up` runs here, where there is no agent in ``state``."""
-    theirs = Path(os.environ.get("OWL_DATA_DIR") or ".owl").absolute() / "agent"
+    theirs = data_dir.absolute() / "agent"
     is_theirs = (theirs / IDENTITY_FILE).exists() and not (state / IDENTITY_FILE).exists()
     return theirs if is_theirs else None
 
@@ -142,7 +151,7 @@ def _clock_off_s(date: str | None) -> float:
         return 0.0
 
 
-def _broker(identity: Identity | None, nats_urls: tuple[str, ...]) -> Finding:
+def _broker(identity: Identity | None, nats_urls: tuple[str, ...], *, of_up: bool) -> Finding:
     urls = nats_urls or (identity.nats_urls if identity else ())
     if identity is None:
         return Finding("broker", "note", "not asked: an agent signs in with its identity")
@@ -152,10 +161,13 @@ def _broker(identity: Identity | None, nats_urls: tuple[str, ...]) -> Finding:
     try:
         asyncio.run(_sign_in(identity, urls))
     except (NatsError, OSError, TimeoutError) as error:
-        says = (
-            f"{shown}: {str(error) or 'no answer in time'}; is it the right address, does a"
-            " firewall stand between, was this server removed?"
+        check = (
+            "it runs while `owl up` does"
+            if of_up
+            else "is it the right address, does a firewall stand between, or was this server"
+            " removed?"
         )
+        says = f"{shown}: {str(error) or 'no answer in time'}; {check}"
         return Finding("broker", "bad", says)
     return Finding("broker", "ok", shown)
 

@@ -1,7 +1,8 @@
 """What every command that asks the API has in common: where it is, who asks, how it answers.
 
-The address is ``--api``, else ``OWL_API_URL``, else where one signed in last. The token is that
-of ``owl login`` for just this address and profile, or ``OWL_API_TOKEN``.
+The address is ``--api``, else ``OWL_API_URL``, else where one signed in last, else that of the
+``owl up`` that runs here. The token is that of ``owl login`` for just this address and profile,
+or ``OWL_API_TOKEN``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Concatenate, Final, ParamSpec
+from urllib.parse import urlsplit
 
 import click
 from msgspec import Struct
@@ -25,6 +27,7 @@ from api.client.http import DEFAULT_API_URL, ApiClient, ApiRefused, ApiUnreachab
 from api.client.screen import console
 from api.client.session import PROFILE, Session, SessionFile
 from api.client.wording import clean, local
+from api.programs.local_farm import farm_here
 from api.settings import SettingsInvalid, check_names
 
 P = ParamSpec("P")
@@ -164,7 +167,7 @@ def asks_the_api(
             failure = UnavailableApi if is_away else RefusedByApi
             raise failure(error, terminal) from error
         except ApiUnreachable as error:
-            raise OutOfTouch(str(error)) from error
+            raise OutOfTouch(f"{error}{_better_address(terminal.api_url)}") from error
         except ArtifactDamaged as error:
             raise click.ClickException(str(error)) from error
         sys.exit(code or 0)
@@ -185,10 +188,12 @@ def _terminal(
     except SettingsInvalid as error:
         raise click.UsageError(str(error)) from error
     # click knows where each system keeps such files: XDG_CONFIG_HOME and its cousins
-    file = SessionFile(Path(click.get_app_dir(_APPLICATION)), profile)
+    directory = Path(click.get_app_dir(_APPLICATION))
+    file = SessionFile(directory, profile)
     sessions = file.load()
+    last = sessions.current or SessionFile(directory).load().current
     try:
-        address = api_url_of(api_url or sessions.current or DEFAULT_API_URL)
+        address = api_url_of(api_url or last or _running_here() or DEFAULT_API_URL)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--api") from error
     session = sessions.by_url.get(address)
@@ -203,6 +208,18 @@ def _terminal(
         sessions=file,
         session=session,
     )
+
+
+def _running_here() -> str | None:
+    farm = farm_here()
+    return farm.api_url if farm is not None else None
+
+
+def _better_address(api_url: str) -> str:
+    here = _running_here()
+    if here is None or urlsplit(here).port == urlsplit(api_url).port:
+        return ""
+    return f"\n  an `owl up` runs here, with its API at {here}: name it with --api"
 
 
 def _sentence(error: ApiRefused, standing: str) -> str:

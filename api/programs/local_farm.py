@@ -5,17 +5,17 @@ Only who may read the data directory hears of it; over HTTP no path of a host is
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
-from api.embedded.failure import StackFailed
-from api.embedded.stack import own
+from api.settings import SettingsInvalid, load
 
 FARM_FILE: Final = "farm.json"
 
@@ -26,6 +26,10 @@ class LocalFarm(Struct, frozen=True):
     api_url: str
     media_dirs: tuple[str, ...]
 
+    def is_at(self, api_url: str) -> bool:
+        """Whether it is the one at a loopback address: no two programs have one port of it."""
+        return urlsplit(self.api_url).port == urlsplit(api_url).port
+
     def may_read(self, file: Path) -> bool:
         """Whether ``file`` lies in one of them, links followed."""
         real = file.resolve()
@@ -34,24 +38,36 @@ class LocalFarm(Struct, frozen=True):
 
 @contextmanager
 def farm_told(data_dir: Path, api_url: str, media_dirs: Sequence[Path]) -> Iterator[None]:
-    """Tell it for as long as the block lasts."""
+    """Tell it for as long as the block lasts, or this process lives."""
     farm = LocalFarm(api_url, tuple(str(each.resolve()) for each in media_dirs))
     path = data_dir / FARM_FILE
-    path.write_bytes(msgspec.json.encode(farm))
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
+    with path.open("ab", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(msgspec.json.encode(farm))
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
-def local_farm(data_dir: Path, api_url: str) -> LocalFarm | None:
-    """The farm that runs in ``data_dir``, if it is the one at the loopback ``api_url``."""
+def farm_here() -> LocalFarm | None:
+    """The farm of the ``owl up`` that runs in our data directory."""
     try:
-        farm = msgspec.json.decode((data_dir / FARM_FILE).read_bytes(), type=LocalFarm)
-        with own(data_dir):
-            return None  # nobody owns it: it was killed
+        path = Path(load().data_dir) / FARM_FILE
+    except SettingsInvalid:
+        return None  # one of servers, of which a command that asks an API wants nothing
+    try:
+        with path.open("rb") as file:
+            return None if _is_free(file) else msgspec.json.decode(file.read(), type=LocalFarm)
     except (OSError, msgspec.DecodeError):
         return None
-    except StackFailed:
-        # localhost and 127.0.0.1 are one place, and no two programs have one port of it
-        return farm if urlsplit(farm.api_url).port == urlsplit(api_url).port else None
+
+
+def _is_free(file: IO[bytes]) -> bool:
+    """Whether nobody holds it any more: who wrote it was killed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

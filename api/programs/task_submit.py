@@ -16,10 +16,8 @@ from api.client.show import Bill, task_view
 from api.client.watch import watch as watch_task
 from api.client.wording import line
 from api.programs.asking import Terminal, asks_the_api
-from api.programs.failing import in_words
-from api.programs.local_farm import local_farm
-from api.programs.options import settings_from
-from api.settings import Settings, is_loopback
+from api.programs.local_farm import LocalFarm, farm_here
+from api.settings import is_loopback
 
 
 @click.command()
@@ -73,9 +71,7 @@ async def submit(
     """
     config = config_of(settings)
     if video_file is not None:
-        with in_words():
-            here = settings_from()
-        config["video_url"] = address_of(video_file, terminal.api_url, here)
+        config["video_url"] = address_of(video_file, terminal.api_url, farm_here())
     elif video_url:
         config["video_url"] = video_url
     order: dict[str, Any] = {
@@ -117,8 +113,8 @@ def ended_well(task: Task) -> int:
     return 0 if task.status == "completed" else 1
 
 
-def address_of(video_file: Path, api_url: str, settings: Settings) -> str:
-    """The file's URL.
+def address_of(video_file: Path, api_url: str, farm: LocalFarm | None) -> str:
+    """The file's URL; ``farm`` is the one that runs here.
 
     Raises:
         BadParameter: the farm is on this machine, and the file is not, or where it is not read.
@@ -130,8 +126,7 @@ def address_of(video_file: Path, api_url: str, settings: Settings) -> str:
             f"{video_file} is no file here; a video on the web is named by --video-url",
             param_hint="--file",
         )
-    farm = local_farm(Path(settings.data_dir), api_url)
-    if farm is not None and not farm.may_read(video_file):
+    if farm is not None and farm.is_at(api_url) and not farm.may_read(video_file):
         raise click.BadParameter(
             f"{video_file} lies where the farm here does not read: copy it into"
             f" {' or '.join(farm.media_dirs)}, or start `owl up` with"

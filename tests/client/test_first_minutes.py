@@ -15,7 +15,6 @@ from uuid import UUID
 
 import pytest
 
-from api.embedded.stack import own
 from api.programs.local_farm import farm_told
 from tests.api.live import LiveApi, Person
 from tests.client.owl import Owl
@@ -41,29 +40,27 @@ def test_a_video_that_the_farm_here_may_not_read_is_told_where_to_lie(
     api: LiveApi, user: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The farm of an ``owl up`` in the data directory says which directories it reads."""
-    monkeypatch.setenv("OWL_DATA_DIR", str(tmp_path / ".owl"))
-    media, elsewhere = tmp_path / "media", tmp_path / "elsewhere"
-    for directory in (media, elsewhere):
+    here, media, elsewhere = (tmp_path / name for name in (".owl", "media", "elsewhere"))
+    for directory in (here, media, elsewhere):
         directory.mkdir()
         (directory / "clip.mp4").write_bytes(b"-")
+    monkeypatch.setenv("OWL_DATA_DIR", str(here))
     owl = Owl(api.url, tmp_path / "user").log_in(user)
     submit = ("tasks", "submit", "video_analysis", "--file")
-    with own(tmp_path / ".owl"), farm_told(tmp_path / ".owl", f"{api.url}/api", (media,)):
+    with farm_told(here, f"{api.url}/api", (media,)):
+        left_behind = (here / "farm.json").read_bytes()
         wrong = owl(*submit, str(elsewhere / "clip.mp4"))
         well = owl(*submit, str(media / "clip.mp4"))
     assert wrong.exit_code == 2
     for wanted in (f"copy it into {media}", f"--media-dir {elsewhere}"):
         assert wanted in " ".join(wrong.stderr.split())
-    with (
-        own(tmp_path / ".owl"),
-        farm_told(tmp_path / ".owl", "http://localhost:1/api", (media,)),
-    ):
+    assert not (here / "farm.json").exists()
+    with farm_told(here, "http://localhost:1/api", (media,)):
         another_farm = owl(*submit, str(elsewhere / "clip.mp4"))
-    with farm_told(tmp_path / ".owl", f"{api.url}/api", (media,)):
-        nothing_runs = owl(*submit, str(elsewhere / "clip.mp4"))
-    for asked in (well, another_farm, nothing_runs):
+    (here / "farm.json").write_bytes(left_behind)
+    killed = owl(*submit, str(elsewhere / "clip.mp4"))
+    for asked in (well, another_farm, killed):
         assert "(INSUFFICIENT_BALANCE)" in asked.stderr, "the API was asked"
-    assert not (tmp_path / ".owl" / "farm.json").exists()
 
 
 def test_nothing_is_cut_where_no_terminal_is(owl: Owl) -> None:

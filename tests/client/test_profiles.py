@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from api.programs.local_farm import farm_told
 from tests.api.live import PASSWORD, LiveApi, Person
 from tests.client.owl import Owl
 
@@ -43,6 +44,30 @@ def test_a_profile_can_be_chosen_for_a_whole_terminal(
     assert owl.json("me")["email"] == admin.email
     monkeypatch.delenv("OWL_API_PROFILE")
     assert owl.json("me")["email"] == user.email
+
+
+def test_a_new_profile_goes_where_one_signed_in_last(
+    api: LiveApi, user: Person, admin: Person, tmp_path: Path
+) -> None:
+    log_in(Owl(api.url, tmp_path), user)
+    log_in(Owl("", tmp_path), admin, "--profile", "boss")
+    asked = Owl("", tmp_path).json("me", "--profile", "boss")
+    assert asked["email"] == admin.email
+
+
+def test_the_api_that_runs_here_is_found_without_being_named(
+    api: LiveApi, user: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / ".owl"
+    monkeypatch.setenv("OWL_DATA_DIR", str(here))
+    here.mkdir()
+    with farm_told(here, f"{api.url}/api", ()):
+        newcomer = Owl("", tmp_path / "newcomer")
+        log_in(newcomer, user)
+        assert newcomer.json("me")["email"] == user.email
+        lost = newcomer("me", "--api", "http://127.0.0.1:9")
+        assert lost.exit_code == 3
+        assert f"`owl up` runs here, with its API at {api.url}/api" in lost.stderr
 
 
 def test_who_takes_anothers_place_is_told_how_to_keep_both(

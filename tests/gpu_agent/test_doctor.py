@@ -60,9 +60,12 @@ def test_beside_an_owl_up_it_looks_at_the_agent_that_runs_there(
         f"rack-1 ({identity.server_id}), the agent of the `owl up` here ({theirs})",
     )
     assert found["media"] == ("ok", "those that `owl up` was started with")
+    enrolled(theirs, "nats://127.0.0.1:1")
+    verdict, says = findings()[1]["broker"]
+    assert (verdict, says.partition("; ")[2]) == ("bad", "it runs while `owl up` does")
     monkeypatch.setenv("OWL_DATA_DIR", str(tmp_path / "elsewhere"))
     assert findings()[1]["identity"][0] == "bad", "nothing runs there"
-    assert findings("--state-dir", str(theirs))[0] == 0
+    assert "owl up" not in str(findings("--state-dir", str(theirs)))
 
 
 def test_a_broker_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
