@@ -50,7 +50,10 @@ BUSY: Final = Text(
     "数据库长时间被占用，未能执行：请稍后重新下令",
     "the database was held up for too long and it was not done: order it again in a moment",
 )
-BEGINS: Final = Text("数秒内开始重建", "the leading worker begins within seconds")
+BEGINS: Final = Text(
+    "已交由领导的工作进程重建：进度见 progress",
+    "the leading worker builds it: progress says how far it is",
+)
 PAUSES: Final = Text("做完手头一段后暂停", "it pauses at the end of its chunk")
 CANCELLED: Final = Text("已丢弃新建的数据", "what was built is thrown away")
 SHOWN: Final = Text("第 {before} 代 → 第 {after} 代", "generation {before} → {after}")
