@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from api.broker import Broker
 from api.building_ahead import BuildingAhead
+from api.feeding_aside import FeedingAside
 from api.keys import Keys
 from api.parallel_filling import fill_by
 from api.passwords import CHEAP, Passwords
@@ -202,7 +203,10 @@ def open_loops(core: Core) -> list[Supervised]:
         Keeper(core.database_url, Snapshots(core.keys.snapshots)),
     ]
 
-    ahead = BuildingAhead(core.log, core.writer, new_id, holder)
+    beside: list[Loop] = [
+        BuildingAhead(core.log, core.writer, new_id, holder),
+        FeedingAside(core.log, holder),
+    ]
 
     def team(name: str, loops: Sequence[Loop]) -> Supervised:
         return Supervised(name, loops, Lease(core.database_url, name, holder), clock=now)
@@ -211,7 +215,7 @@ def open_loops(core: Core) -> list[Supervised]:
         team("projections", projections),
         team("notary", signing),
         team("housekeeping", housekeeping),
-        Supervised("building ahead", [ahead], None, clock=now),
+        Supervised("beside another version", beside, None, clock=now),
         *build_loops(worker),
     ]
 

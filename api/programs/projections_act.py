@@ -135,7 +135,10 @@ def _ways_on(found: Verified) -> str:
     name = found.read_model
     ways = f"owl projections diff {name} shows some"
     if found.other_state == "building":
-        return f"{ways}, switch {name} takes them"
+        return (
+            f"{ways}; a worker of this version switches to them when it leads, or"
+            f" owl projections switch {name} at once, while such a worker runs to feed them"
+        )
     return (
         f"{ways}, rollback {name} goes back to them; owl projections rebuild {name} --switch"
         " manual, and verify again, compares with what the same folds make of the log"

@@ -9,12 +9,10 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
-from api.building_ahead import TEAMS, BuildingAhead
 from api.ordering import Ordering
 from api.rebuilding import Operating, Orders
 from api.refreshing import Refreshing
 from commands.event_log.log import EventLog
-from commands.lease import Lease
 from commands.read_models import AskAct, ask_act
 from commands.writer import Writer
 from domain.envelope import Actor
@@ -207,40 +205,6 @@ async def test_what_was_built_before_the_deployment_is_switched_to_at_once(
         switched = log.read_streams([READ_MODELS_STREAM])[-1].fact
     assert isinstance(switched, ReadModelSwitched)
     assert switched.after_generation == built.after_generation
-
-
-@pytest.mark.anyio
-async def test_a_new_version_that_stands_by_builds_ahead_and_switches_when_it_leads(
-    database_url: str, tmp_path: Path
-) -> None:
-    prepare(database_url)
-    with EventLog.open(database_url, secrets=SECRETS, require_durable=False) as log:
-        async with writing(database_url) as writer:
-            await writer.run(credit, Credit(account=uuid.uuid4()), context())
-            later = changed(tmp_path, "v2")
-            ahead = BuildingAhead(log, writer, uuid.uuid4, "new", [later])
-            assert await ahead.step() == (), "nobody else feeds the live rows"
-            teams = [Lease(database_url, name, "old", 600) for name in TEAMS]
-            for lease in teams:
-                assert await lease.acquire()
-                await lease.close()
-            same = BuildingAhead(log, writer, uuid.uuid4, "new", [RECHARGE_CODES])
-            assert await same.step() == ()
-            leading = BuildingAhead(log, writer, uuid.uuid4, "old", [later])
-            assert await leading.step() == (), "who leads builds as it is"
-            assert await ahead.step() == ("recharge_codes",)
-            assert await ahead.step() == ()
-            old = Refreshing(log, writer, uuid.uuid4, [RECHARGE_CODES])
-            assert await old.step() == ()
-            switches = [type(each.fact) for each in log.read_streams([READ_MODELS_STREAM])]
-            assert ReadModelSwitched not in switches
-            new = Refreshing(log, writer, uuid.uuid4, [later])
-            assert await new.step() == ("recharge_codes",)
-            assert await new.step() == ()
-            # folds that were here before are no news: nothing is built to and fro
-            assert await same.step() == ()
-        switched = log.read_streams([READ_MODELS_STREAM])[-1].fact
-    assert isinstance(switched, ReadModelSwitched)
 
 
 @pytest.mark.anyio
