@@ -36,6 +36,7 @@ class Picture(NamedTuple):
     read_model_lag: int
     stopped_read_models: int
     outdated_read_models: int
+    unsigned_events: int
     queue_length: int
     running_tasks: int
     online_servers: int
@@ -47,6 +48,7 @@ _GAUGES: Final = {
     "read_model_lag": "Events that the slowest live read model has yet to fold.",
     "stopped_read_models": "Read models that met an event which they cannot fold.",
     "outdated_read_models": "Read models whose rows other folds made than this version's.",
+    "unsigned_events": "Events that no signed checkpoint covers yet.",
     "queue_length": "Tasks that wait.",
     "running_tasks": "Tasks that run.",
     "online_servers": "GPU servers that are online.",

@@ -1,4 +1,4 @@
-"""How far the read models are behind the log, asked of Postgres itself."""
+"""How far the read models and the notary are behind the log, asked of Postgres itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ SELECT
     coalesce(array_agg(read_model ORDER BY read_model)
         FILTER (WHERE source = 'business' AND stopped_at IS NOT NULL), '{}') AS stopped,
     coalesce(array_agg(read_model ORDER BY read_model)
-        FILTER (WHERE fingerprint <> mine), '{}') AS outdated
+        FILTER (WHERE fingerprint <> mine), '{}') AS outdated,
+    coalesce(max(head.position), 0)
+        - (SELECT coalesce(max(size), 0) FROM owl_log.signed_checkpoints) AS unsigned
 FROM owl_read.checkpoints AS checkpoint
     LEFT JOIN unnest(%(names)s::text[], %(fingerprints)s::text[]) AS program (read_model, mine)
         USING (read_model),
@@ -32,11 +34,13 @@ class Standing(Struct, frozen=True, kw_only=True):
     """``behind`` counts the events that the slowest read model has yet to fold.
 
     ``outdated`` were made by other folds than this program's, and stand still here.
+    ``unsigned`` counts the events that no checkpoint of the notary covers yet.
     """
 
     behind: int
     stopped: tuple[str, ...]
     outdated: tuple[str, ...]
+    unsigned: int
 
 
 async def read_model_standing(connection: AsyncConnection[Any]) -> Standing:
@@ -45,7 +49,10 @@ async def read_model_standing(connection: AsyncConnection[Any]) -> Standing:
     program = {"names": list(prints), "fingerprints": list(prints.values())}
     row = await (await connection.execute(STANDING, program)).fetchone()
     assert row is not None, "an aggregate gives one row"
-    return Standing(behind=row[0], stopped=tuple(row[1]), outdated=tuple(row[2]))
+    behind, stopped, outdated, unsigned = row
+    return Standing(
+        behind=behind, stopped=tuple(stopped), outdated=tuple(outdated), unsigned=unsigned
+    )
 
 
 @cache

@@ -36,6 +36,7 @@ async def _picture(exchange: Exchange) -> Picture | None:
         read_model_lag=standing.behind,
         stopped_read_models=len(standing.stopped),
         outdated_read_models=len(standing.outdated),
+        unsigned_events=standing.unsigned,
         queue_length=farm.queue_length,
         running_tasks=farm.total_running_tasks,
         online_servers=farm.online_servers,

@@ -1,10 +1,13 @@
 """What a monitoring system sees: counts by route, the writer, the read models, the queue."""
 
+import asyncio
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.metrics import Metrics
 from commands.counts import WriterCounts
 from tests.api.live import LiveApi, Person, ok
+from tests.audit.conftest import sign_all
 
 FREE = {"title": "x", "task_type": "test"}
 
@@ -54,6 +57,13 @@ def test_the_writer_the_read_models_and_the_queue_are_told(api: LiveApi, user: P
     assert value(api, "owl_database_up") == 1
     api.until(lambda: value(api, "owl_read_model_lag") == 0)
     assert value(api, "process_resident_memory_bytes") > 0
+
+
+def test_what_the_notary_has_yet_to_sign_is_told(api: LiveApi, user: Person) -> None:
+    ok(user.client.post("/api/tasks", json=FREE))
+    assert value(api, "owl_unsigned_events") > 0
+    asyncio.run(sign_all(api.database_url, events_max=4096))
+    assert value(api, "owl_unsigned_events") == 0
 
 
 def test_without_a_database_the_rest_is_still_told() -> None:
