@@ -26,6 +26,7 @@ class Options(Struct, frozen=True, kw_only=True):
     as_json: bool
     events: int = 0
     only: str = ""
+    load: float = 1.0
 
 
 class Ratio(Struct, frozen=True, kw_only=True):
@@ -69,11 +70,13 @@ def options(
     seconds: float = 2.0,
     events: int | None = None,
     only: str | None = None,
+    load: float | None = None,
 ) -> Options:
     """Read the command line; ``rounds`` of fewer than five prove little.
 
     ``events``: how long the history is, where the benchmark lets one choose.
     ``only``: what its contestants are called, where it can measure some of them.
+    ``load``: the share of the time in which a rebuild works, where one chooses.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds, help="default %(default)s")
@@ -87,6 +90,8 @@ def options(
         parser.add_argument("--events", type=int, default=events, help="default %(default)s")
     if only is not None:
         parser.add_argument("--only", metavar="TEXT", default="", help=only)
+    if load is not None:
+        parser.add_argument("--load", type=float, default=load, help="default %(default)s")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     chosen = parser.parse_args()
     return Options(
@@ -95,6 +100,7 @@ def options(
         as_json=chosen.json,
         events=getattr(chosen, "events", 0),
         only=getattr(chosen, "only", ""),
+        load=getattr(chosen, "load", 1.0),
     )
 
 

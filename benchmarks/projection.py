@@ -72,10 +72,10 @@ def context() -> Context:
 class Farm:
     """A platform that appends the lives of tasks and projects them."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, secrets: Secrets | None = None) -> None:
         prepare(url)
         self._url = url
-        self._secrets = Secrets(pepper=os.urandom(32), sealing_key=os.urandom(32))
+        self._secrets = secrets or Secrets(pepper=os.urandom(32), sealing_key=os.urandom(32))
         self._log = EventLog.open(url, secrets=self._secrets, require_durable=True)
         self._server = fresh_id()
         self._users = [fresh_id() for _ in range(SUBMITTERS)]

@@ -3,7 +3,6 @@
 Exactly once: the checkpoints move by compare-and-set in the transaction that writes the rows.
 Commits are as durable as those of the log: a position that anybody was told, or could see, must
 not go back in a crash, for clients come back with it (``projections.position``).
-Used by the live runner and by a rebuild that catches up.
 
 Source: the checkpoint per subscriber of Kleppmann, "Designing Data-Intensive Applications",
 chapter 11, with the sink's own transaction.
@@ -199,9 +198,9 @@ class Projector:
         self._writer.shutdown()
         self._connection.close()
 
-    def stop(self, generation: Generation, at: int, error: str) -> None:
-        """Note in the checkpoint that the event ``at`` cannot be projected."""
-        self._connection.execute(
+    def stop(self, generation: Generation, at: int, error: str) -> bool:
+        """Note in the checkpoint, if it is still there, that ``at`` cannot be projected."""
+        stopped = self._connection.execute(
             STOP,
             {
                 "at": at,
@@ -211,6 +210,7 @@ class Projector:
                 "position": generation.position,
             },
         )
+        return stopped.rowcount == 1
 
     def _fold(
         self, generations: Sequence[Generation], events: Sequence[Event]

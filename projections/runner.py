@@ -35,14 +35,14 @@ STANDING_STILL: Final = """
         AND (read_model, fingerprint) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[]))
 """
 logger = logging.getLogger(__name__)
+STOPPED: Final = "read model %s (generation %d) has stopped at position %d: %s"
 
 
 class RunnerConfig(Struct, frozen=True, kw_only=True):
     """``batch_events`` bounds what is folded at once, ``rows_kept`` what each table remembers.
 
     Between the two polls the pause doubles while nothing happens and no signal comes. The first
-    is short: under load the server that has committed is at work on other requests, and its
-    signal comes some milliseconds after the commit.
+    is short: a server under load signals some milliseconds after its commit.
     """
 
     batch_events: int = 2_000
@@ -294,7 +294,7 @@ class Runner:
                     self._find_unfit(projector, generation, part)
 
     def _stop(self, projector: Projector, generation: Generation, at: int, error: str) -> None:
-        projector.stop(generation, at, error)
         self._generations.remove(generation)
-        about = (generation.read_model.name, generation.generation, at, error)
-        logger.critical("read model %s (generation %d) has stopped at position %d: %s", *about)
+        if projector.stop(generation, at, error):  # else a switch has dropped it meanwhile
+            about = (generation.read_model.name, generation.generation, at, error)
+            logger.critical(STOPPED, *about)

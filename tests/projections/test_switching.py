@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+from contextlib import closing
 from itertools import accumulate
 from typing import Self
 
@@ -11,6 +13,7 @@ import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
+from commands import accounts
 from projections.catalogue import BUSINESS
 from projections.pace import BuildingConfig
 from projections.rebuild import Log, rebuild
@@ -170,3 +173,26 @@ def test_there_is_no_way_back_to_rows_that_are_older_than_those_shown(read_url: 
     with pytest.raises(NoWayBack, match="nothing_kept"):
         drop_kept(read_url, USERS)
     assert stored(read_url, USERS) == naive(USERS, story)
+
+
+def test_a_generation_that_is_dropped_while_it_is_fed_stops_nothing_and_alarms_nobody(
+    read_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    farm = RandomFarm(36)
+    story = farm.happen(40)
+    before = len(story)
+    feed = ListFeed(story)
+    project(read_url, feed.events)
+    rebuild(read_url, door_to(feed), [USERS], progress=lambda _: None)
+    for user in farm.users:  # their rows are remembered no more, and are loaded
+        farm.run(accounts.log_in, accounts.LogIn(user_id=user, token_version=1))
+    forgetful = RunnerConfig(batch_events=9, rows_kept=0)
+    with closing(Runner(feed, read_url, [USERS], projected=None, config=forgetful)) as runner:
+        finish(runner)
+        assert drop_kept(read_url, USERS) == (1,)
+        feed.events = farm.events
+        with caplog.at_level(logging.CRITICAL):
+            finish(runner)
+    assert len(farm.events) > before
+    assert caplog.text == ""
+    assert stored(read_url, USERS) == naive(USERS, farm.events)
