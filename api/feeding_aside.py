@@ -38,7 +38,7 @@ UNFED: Final = """
     JOIN unnest(%(names)s::text[], %(fingerprints)s::text[]) AS mine (name, print)
         ON (name, print) = (read_model, fingerprint)
     WHERE state <> 'building' AND stopped_at IS NULL AND source = %(source)s
-        AND position < %(head)s AND updated_at < now() - interval '2 seconds'
+        AND position < %(head)s AND updated_at < now() - interval '0.7 seconds'
 """
 
 
