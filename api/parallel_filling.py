@@ -7,6 +7,7 @@ and switches; a worker whose parent is gone ends at once, its chunk undone.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -44,9 +45,10 @@ class Part(Struct, frozen=True, kw_only=True):
 
 
 class ParallelFilling:
-    """``projections.filling.Filling`` by ``workers`` processes.
+    """``projections.filling.Filling`` by ``workers`` processes, of which this is one.
 
-    ``weights`` says what a read model costs, roughly; what is not there costs little.
+    It takes the heaviest share, and at once: the others have yet to start. ``weights`` says
+    what a read model costs, roughly; what is not there costs little.
     """
 
     def __init__(
@@ -71,24 +73,28 @@ class ParallelFilling:
         tell: Callable[[int], None],
     ) -> dict[str, str]:
         """See ``Filling``."""
-        parts = [
-            Part(
-                database_url=self._database_url,
-                secrets_path=self._secrets_path,
-                generations=tuple(
-                    (each.read_model.name, each.generation, each.position) for each in share
-                ),
-                upto=upto,
-                config=config,
-            )
-            for share in self._shares(generations)
-        ]
-        failed: dict[str, str] = {}
+        own, *others = self._shares(generations)
         names = {each.read_model.name for each in generations}
+        if not others:
+            return fill_here(conninfo, history, own, upto, config, tell)
         context = get_context("spawn")
-        with ProcessPoolExecutor(len(parts), context, end_with_the_parent) as pool:
-            running = {pool.submit(fill_part, part) for part in parts}
+        with ProcessPoolExecutor(len(others), context, end_with_the_parent) as pool:
+            running = {
+                pool.submit(fill_part, self._part(share, upto, config)) for share in others
+            }
+            look_at = 0.0
+
+            def look(_position: int) -> None:
+                nonlocal look_at
+                if time.monotonic() >= look_at:
+                    for future in running:
+                        if future.done():
+                            future.result()  # it may have died, or been told to stop
+                    tell(_slowest(conninfo, names))
+                    look_at = time.monotonic() + LOOK_EVERY_S
+
             try:
+                failed = fill_here(conninfo, history, own, upto, config, look)
                 while running:
                     done, running = wait(running, LOOK_EVERY_S, FIRST_COMPLETED)
                     for future in done:
@@ -99,6 +105,17 @@ class ParallelFilling:
         for each in generations:
             each.position = max(each.position, upto)
         return failed
+
+    def _part(self, share: Sequence[Generation], upto: int, config: BuildingConfig) -> Part:
+        return Part(
+            database_url=self._database_url,
+            secrets_path=self._secrets_path,
+            generations=tuple(
+                (each.read_model.name, each.generation, each.position) for each in share
+            ),
+            upto=upto,
+            config=config,
+        )
 
     def _shares(self, generations: Sequence[Generation]) -> list[list[Generation]]:
         """The heaviest first, always to who has least."""

@@ -206,6 +206,25 @@ def note_indexed(
     connection.execute(INDEXED, about)
 
 
+class StepNotes:
+    """Notes the steps of one rebuild, all by one connection, made when it is wanted."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def add(self, read_model: str, step: Step, error: str | None) -> None:
+        """As ``note_step``."""
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(self._conninfo, autocommit=True)
+        note_step(self._connection, read_model, step, error)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            self._connection.close()
+
+
 def note_step(
     connection: psycopg.Connection[Any], read_model: str, step: Step, error: str | None = None
 ) -> None:

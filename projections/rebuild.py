@@ -27,7 +27,7 @@ from projections.fingerprint import fingerprint
 from projections.folding import Poisoned
 from projections.following import Follower
 from projections.generations import Opened, discard, make_indexes, open_building
-from projections.jobs import Step, Switching, note_begun, note_step
+from projections.jobs import Step, StepNotes, Switching, note_begun
 from projections.pace import BuildingConfig
 from projections.progress import Progress, Telling
 from projections.projector import Generation, Overtaken
@@ -108,6 +108,8 @@ def rebuild(
     except Overtaken as error:
         why = "interrupted, by a worker's end or another builder: ask again, it goes on"
         raise RebuildFailed({model.name: why for model in read_models}) from error
+    finally:
+        job.notes.close()
 
 
 class _Rebuild:
@@ -128,6 +130,7 @@ class _Rebuild:
         self._hearing = hearing
         self._workers = workers
         self._telling = Telling(progress)
+        self.notes = StepNotes(conninfo)
         self._began = time.monotonic()
 
     def upto(self, read_models: Sequence[ReadModel], lives: dict[str, Live]) -> int:
@@ -289,8 +292,7 @@ class _Rebuild:
             note_comparison(connection, found)
 
     def _note(self, read_model: ReadModel, step: Step, error: str | None = None) -> None:
-        with psycopg.connect(self._conninfo) as connection:
-            note_step(connection, read_model.name, step, error or None)
+        self.notes.add(read_model.name, step, error or None)
 
 
 def _is_comparable(live: Live, read_model: ReadModel) -> bool:
