@@ -42,9 +42,9 @@ _EVENTS: Final = """
             AND topic = ANY ((SELECT tags FROM leveled)::text[])
             AND notification_id <= (SELECT upto FROM shown)
         UNION ALL
-        SELECT position, recorded_at
-        FROM read.task_events JOIN owl_log.events ON notification_id = position
-        -- rows of an earlier version are of the task's own stream as well
+        SELECT position, event.recorded_at
+        FROM read.task_events JOIN owl_log.events AS event ON notification_id = position
+        -- rows of an earlier version are of the task's own stream too, and of more columns
         WHERE task_id = %(task_id)s AND originator_id <> %(task_id)s
     )
 """

@@ -20,6 +20,8 @@ from projections.user_actions import ACTIONS, UserActionRow
 DURING: Final = "recorded_at >= %(start)s AND recorded_at < %(end)s"
 BEYOND: Final = "(recorded_at, position) > (%(recorded_at)s, %(position)s)"
 DAYS: Final = "day >= %(first_day)s AND day <= %(last_day)s"
+# by name: rows of an earlier version have columns that the event has as well
+KEPT: Final = "position, actor_id, subject_id, recorded_at"
 ABOUT: Final = """
     subject_id = %(user_id)s AND subject_id <> '00000000-0000-0000-0000-000000000000'
 """
@@ -43,7 +45,7 @@ PAGE: Final = """
         LIMIT %(page_size)s OFFSET %(offset)s
     ), place AS (
         SELECT action.* FROM page, LATERAL (
-            SELECT * FROM read.user_actions
+            SELECT {kept} FROM read.user_actions
             WHERE recorded_at = page.recorded_at AND position = page.position
             LIMIT 1  -- as for the event
         ) AS action
@@ -87,18 +89,24 @@ AFTER: Final = """
         {shown} ORDER BY place.recorded_at, place.position
     ) AS found
 """
-PLACES: Final = "SELECT * FROM read.user_actions WHERE {during} AND {beyond}"
+PLACES: Final = "SELECT {kept} FROM read.user_actions WHERE {during} AND {beyond}"
 PLACES_OF_USER: Final = """
     (
-        SELECT * FROM read.user_actions
+        SELECT {kept} FROM read.user_actions
         WHERE actor_id = %(user_id)s AND {during} AND {beyond}
         ORDER BY recorded_at, position LIMIT %(limit)s
     ) UNION ALL (
-        SELECT * FROM read.user_actions WHERE {about} AND {during} AND {beyond}
+        SELECT {kept} FROM read.user_actions WHERE {about} AND {during} AND {beyond}
         ORDER BY recorded_at, position LIMIT %(limit)s
     )
 """
-_PARTS: Final = {"during": DURING, "beyond": BEYOND, "days": DAYS, "about": ABOUT}
+_PARTS: Final = {
+    "during": DURING,
+    "beyond": BEYOND,
+    "days": DAYS,
+    "about": ABOUT,
+    "kept": KEPT,
+}
 
 
 _SHOWN: Final = SHOWN.format(said=SAID, fact=FACT)
@@ -106,7 +114,7 @@ _SHOWN: Final = SHOWN.format(said=SAID, fact=FACT)
 
 def _page(total: str, page: str) -> str:
     parts = {"total": total.format_map(_PARTS), "page": page.format_map(_PARTS)}
-    return PAGE.format(told=TOLD, shown=_SHOWN, **parts)
+    return PAGE.format(told=TOLD, shown=_SHOWN, kept=KEPT, **parts)
 
 
 def _after(places: str) -> str:

@@ -89,3 +89,11 @@ def test_whoever_reads_on_after_it_was_killed_is_told(small: Notarised) -> None:
         process.join()
         with pytest.raises(hashed.ReadingEnded):
             list(stretches)
+
+
+def test_an_end_in_the_midst_of_a_message_is_told_alike() -> None:
+    receiving, sending = multiprocessing.Pipe(duplex=False)
+    os.write(sending.fileno(), (1_000).to_bytes(4, "big") + b"half of it")
+    sending.close()
+    with receiving, pytest.raises(hashed.ReadingEnded):
+        next(hashed._received(receiving))

@@ -60,17 +60,26 @@ def test_a_line_that_the_read_model_has_not_passed_is_not_shown(farm: Farm, ask:
 def test_a_task_has_its_log_while_rows_of_an_earlier_version_serve(
     farm: Farm, ask: Ask
 ) -> None:
-    """Which noted the events of the task's own stream as well."""
+    """Which noted the events of the task's own stream as well, and all that they said."""
     task = farm.submit(farm.users[0])
     farm.complete(task)
     log = ask(task_logs.log_page, task, page=1, page_size=50)
     with psycopg.connect(ask.url) as connection:
         connection.execute(
-            "INSERT INTO read.task_events SELECT notification_id, originator_id"
-            " FROM owl_log.events WHERE originator_id = %s",
-            (task,),
+            "CREATE TABLE before AS"
+            " SELECT notification_id AS position, %(task)s::uuid AS task_id,"
+            " originator_id AS stream, originator_version AS version, topic AS tag,"
+            " 'INFO' AS level, 1::bigint AS attempt, actor, recorded_at, '{}'::jsonb AS data"
+            " FROM owl_log.events WHERE originator_id = %(task)s"
+            " OR notification_id IN (SELECT position FROM read.task_events)",
+            {"task": task},
         )
-    assert Ask(ask.url, lambda: None)(task_logs.log_page, task, page=1, page_size=50) == log
+        connection.execute("DROP VIEW read.task_events")
+        connection.execute("CREATE VIEW read.task_events AS SELECT * FROM before")
+    late = Ask(ask.url, lambda: None)
+    assert late(task_logs.log_page, task, page=1, page_size=50) == log
+    after = late(task_logs.log_after, task, log.items[0].cursor, limit=50)
+    assert after == log.items[1:]
 
 
 def test_no_event_of_a_tasks_log_has_anything_personal_and_each_names_its_task() -> None:

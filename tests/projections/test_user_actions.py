@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from commands import accounts, administration, profile, recharge, tasks
@@ -169,6 +170,26 @@ def test_who_reads_this_very_list_is_not_in_it(farm: Farm, ask: Ask) -> None:
     found = ask(user_action_page, user_id=user, page=1, page_size=20).items
     read = [action.data["asked"] for action in found if action.tag == tag_of(LogRead)]
     assert read == ["/api/logs/system?page=2"]
+
+
+def test_actions_are_found_while_rows_of_an_earlier_version_serve(farm: Farm, ask: Ask) -> None:
+    """Which had the event's id, its tag, its actor and its data as well."""
+    user = farm.users[0]
+    by(farm, f"user:{user}", lambda: farm.submit(user, "test"))
+    pages = [ask(user_action_page, user_id=each, page=1, page_size=9) for each in (user, None)]
+    with psycopg.connect(ask.url) as connection:
+        connection.execute(
+            "CREATE TABLE before AS SELECT position, originator_id AS stream,"
+            " originator_version AS version, topic AS tag, actor, actor_id, subject_id,"
+            " correlation_id AS request_id, row.recorded_at, '{}'::jsonb AS data"
+            " FROM read.user_actions AS row JOIN owl_log.events ON notification_id = position"
+        )
+        connection.execute("DROP VIEW read.user_actions")
+        connection.execute("CREATE VIEW read.user_actions AS SELECT * FROM before")
+    late = Ask(ask.url, lambda: None)
+    for each, page in zip((user, None), pages, strict=True):
+        assert late(user_action_page, user_id=each, page=1, page_size=9) == page
+        assert late(user_actions_after, user_id=each, limit=9) == page.items[::-1]
 
 
 def test_each_action_stands_once_in_the_list() -> None:
