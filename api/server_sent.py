@@ -39,7 +39,7 @@ class ServerSent(ABC):
         self._tails = exchange.desk.tails
         self.config = self._tails.config
         self._exchange = exchange
-        self._max_s = max_s
+        self._max_s = min(max_s, self.config.most_s)
         self.reason: TailEnd = "left"
 
     async def pieces(self) -> AsyncIterator[bytes]:

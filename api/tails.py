@@ -24,6 +24,8 @@ class Config(Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 15.0
     check_s: float = 5.0
     """So soon after a token has ended the tail ends."""
+    most_s: float = 3_600.0
+    """None goes on for longer, whatever is asked for."""
     slow_s: float = 20.0
     """A reader that takes nothing for so long is cut off."""
     together: int = 200
