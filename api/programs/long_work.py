@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 import psycopg
+from msgspec.structs import replace
 
 from api.long_work import (
     Compare,
@@ -46,9 +47,12 @@ from projections.audit.stored import StoredLog
 from projections.audit.verify import Verification
 from projections.catalogue import READ_MODELS
 from projections.not_possible import NotPossible
+from projections.verified import Verified
 from projections.verifying import verify
 
 TELL_EVERY_S: Final = 1.0
+ROWS_BYTES_MAX: Final = 8 << 20
+"""Of the rows in one answer, which the server reads as one line."""
 NICENESS: Final = 5
 """Requests come first."""
 
@@ -80,7 +84,18 @@ def _compared(conninfo: str, work: Compare) -> Done:
     secrets = Secrets(pepper=work.pepper, sealing_key=work.sealing_key)
     with EventLog.open(conninfo, secrets=secrets, require_durable=False) as log:
         feed = log.feed() if model.source == "business" else log.telemetry.feed()
-        return Done(_json(verify(conninfo, feed, model, limit=work.limit)))
+        return Done(_json(_fitting(verify(conninfo, feed, model, limit=work.limit))))
+
+
+def _fitting(found: Verified) -> Verified:
+    """With the first rows alone, where all of them are too large for an answer."""
+    left, rows = ROWS_BYTES_MAX, []
+    for row in found.differences:
+        left -= len(msgspec.json.encode(row))
+        if left < 0:
+            break
+        rows.append(row)
+    return replace(found, differences=tuple(rows))
 
 
 def _done(

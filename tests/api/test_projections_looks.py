@@ -157,6 +157,12 @@ def test_differences_are_named_row_by_row_and_that_somebody_looked_is_an_event(
     assert rows == [(f"admin:{admin.user_id}", ["gpu_servers"])]
     kept = api.rows("SELECT found::text FROM owl_read.comparisons")
     assert "as it was" not in str(kept)
+    # as many rows as an answer can hold, however many are asked for
+    api.execute("UPDATE read.gpu_servers SET name = name || repeat('x', 6000000)")
+    large = ok(admin.client.get(f"{diff}?limit=1000"))
+    assert len(large["rows"]) == 1
+    assert [each["table"] for each in large["tables"]] == ["gpu_servers"]
+    api.execute("UPDATE read.gpu_servers SET name = rtrim(name, 'x')")
     api.execute(AS_BEFORE)
 
 
