@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Any
 
@@ -43,20 +43,32 @@ def reach(url: str, position: int, where: str = "true") -> None:
         connection.execute(statement.encode())
 
 
-@contextmanager
-def hung_backends(url: str) -> Iterator[None]:
-    """Whoever is connected to the database by now is answered no more."""
-    with psycopg.connect(url) as connection:
-        pids = connection.execute(OTHERS).fetchall()
-    assert pids
-    backends = [psutil.Process(pid) for (pid,) in pids]
-    for backend in backends:
-        backend.suspend()
+@asynccontextmanager
+async def hung_backends(url: str) -> AsyncIterator[None]:
+    """Whoever is connected to the database by now is answered no more, and somebody is."""
+    backends: list[psutil.Process] = []
+    end = monotonic() + 30
+    while not backends:  # a slow machine may just have given its connections up
+        assert monotonic() < end, "nobody is connected"
+        backends = await asyncio.to_thread(suspended, url)
     try:
         yield
     finally:
         for backend in backends:
-            backend.resume()
+            with suppress(psutil.NoSuchProcess):
+                backend.resume()
+
+
+def suspended(url: str) -> list[psutil.Process]:
+    with psycopg.connect(url) as connection:
+        pids = connection.execute(OTHERS).fetchall()
+    backends = []
+    for (pid,) in pids:
+        with suppress(psutil.NoSuchProcess):  # one that was given up is leaving
+            backend = psutil.Process(pid)
+            backend.suspend()
+            backends.append(backend)
+    return backends
 
 
 def test_a_signal_ends_the_wait(read_url: str) -> None:
@@ -159,7 +171,7 @@ def test_a_signal_is_heard_while_the_read_connections_hang(read_url: str) -> Non
         signal, config = LocalSignal(), PositionConfig(poll_deadline_s=60)
         async with position_of(read_url, signal, config) as position:
             assert not await position.wait(1, 0.5)
-            with hung_backends(read_url):
+            async with hung_backends(read_url):
                 for number in range(1, 6):
                     wait = asyncio.create_task(position.wait(number, 30))
                     await asyncio.sleep(2 * config.poll_first_s)  # now the poll hangs
@@ -177,7 +189,7 @@ def test_read_connections_that_hang_are_replaced_and_the_checkpoints_asked_again
         async with position_of(read_url, LocalSignal(), config) as position:
             assert not await position.wait(1, 0.5)
             await asyncio.to_thread(reach, read_url, 5)
-            with hung_backends(read_url):
+            async with hung_backends(read_url):
                 assert await position.wait(5, 30)
 
     asyncio.run(scene())
