@@ -168,7 +168,7 @@ def test_a_wait_gives_up_in_time(read_url: str) -> None:
 
 def test_a_signal_is_heard_while_the_read_connections_hang(read_url: str) -> None:
     async def scene() -> None:
-        signal, config = LocalSignal(), PositionConfig(poll_deadline_s=60)
+        signal, config = LocalSignal(), PositionConfig(poll_deadline_s=60, trusted_s=0)
         async with position_of(read_url, signal, config) as position:
             assert not await position.wait(1, 0.5)
             async with hung_backends(read_url):
