@@ -26,6 +26,13 @@ LIVE: Final = """
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '1s'"
 NO_APPEND: Final = "SELECT pg_advisory_xact_lock(%s, %s)"
 HOLD_LIVE: Final = LIVE + "FOR UPDATE"
+# What feeds the two may hold the one and want the other: that is waited for, or found to be a
+# circle, while appends go on.
+HOLD_SHOWN: Final = """
+    SELECT FROM owl_read.checkpoints
+    WHERE read_model = %(read_model)s AND state IN ('live', 'kept')
+    ORDER BY generation FOR UPDATE
+"""
 HOLD_KEPT: Final = """
     SELECT generation, fingerprint, position, stopped_at IS NOT NULL AS stopped
     FROM owl_read.checkpoints WHERE read_model = %(read_model)s AND state = 'kept'
@@ -103,8 +110,8 @@ def switch(
         catch_up()
         with psycopg.connect(conninfo) as connection:
             connection.execute(LOCK_TIMEOUT)
+            connection.execute(HOLD_SHOWN, names)
             connection.execute(NO_APPEND, append_lock)
-            connection.execute(HOLD_LIVE, names)
             position = catch_up()
             parameters = {**names, "but": generation}
             dropped = connection.execute(DROP_KEPT, parameters).fetchall()
@@ -135,6 +142,7 @@ def roll_back(
     def attempt() -> Shown | NoWayBack:
         with psycopg.connect(conninfo) as connection:
             connection.execute(LOCK_TIMEOUT)
+            connection.execute(HOLD_SHOWN, names)
             connection.execute(NO_APPEND, append_lock)
             with connection.cursor(row_factory=class_row(Live)) as cursor:
                 live = cursor.execute(HOLD_LIVE, names).fetchone()

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 import pytest
@@ -45,6 +45,14 @@ WAITING: Final = """
     SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
         AND (classid, objid) = (42, 1)
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+FEEDING: Final = """
+    SELECT FROM owl_read.checkpoints WHERE read_model = 'users' AND state = 'live' FOR UPDATE
+"""
+WAITING_FOR_ROWS: Final = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+        AND query LIKE '%checkpoints%'
 """
 BANNED: Final = frozenset(
     {
@@ -152,11 +160,11 @@ class Astride:
             connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", LOCK)
             self.feed.events.append(self.story[-1])
 
-    def until_somebody_waits(self) -> None:
+    def until_somebody_waits(self, waiting: LiteralString = WAITING) -> None:
         deadline = time.monotonic() + 30
         with psycopg.connect(self.url, autocommit=True) as connection:
-            while connection.execute(WAITING).fetchall() == [(0,)]:
-                assert time.monotonic() < deadline, "nobody waits for the append lock"
+            while connection.execute(waiting).fetchall() == [(0,)]:
+                assert time.monotonic() < deadline, "nobody waits for the lock"
 
     def check(self) -> None:
         """Whoever has been told of the last event finds it in what queries see."""
@@ -207,6 +215,24 @@ def test_an_append_that_comes_during_the_switch_waits_and_is_folded_after_it(
     astride.catch_up = catch_up_while_somebody_appends  # type: ignore[method-assign]
     assert astride.switch() == len(astride.story) - 1
     thread.join(30)
+    astride.check()
+
+
+def test_no_append_waits_while_a_switch_waits_for_what_feeds_the_rows(
+    astride: Astride,
+) -> None:
+    shown: list[int] = []
+    thread = threading.Thread(target=lambda: shown.append(astride.switch()))
+    with psycopg.connect(astride.url) as feeding:
+        feeding.execute(FEEDING)
+        thread.start()
+        astride.until_somebody_waits(WAITING_FOR_ROWS)
+        with psycopg.connect(astride.url) as appending:
+            free = appending.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", LOCK)
+            assert free.fetchall() == [(True,)]
+    thread.join(30)
+    assert shown == [len(astride.story) - 1]
+    astride.append()
     astride.check()
 
 
