@@ -15,10 +15,10 @@ from psycopg_pool import AsyncConnectionPool
 from commands.signals import LocalSignal
 from projections.position import PositionConfig, ReadPosition
 
-OTHERS = """
-    SELECT pid FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
-        AND backend_type = 'client backend'
+# one at work may hold a lock that all need: stopped then, it would stop the whole server
+READERS = """
+    SELECT pid, coalesce(wait_event = 'ClientRead', false) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'reads'
 """
 
 
@@ -27,7 +27,7 @@ async def position_of(
     url: str, signal: LocalSignal, config: PositionConfig | None = None
 ) -> AsyncIterator[ReadPosition]:
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-        url, min_size=1, max_size=2, open=False
+        url, min_size=1, max_size=2, open=False, kwargs={"application_name": "reads"}
     )
     async with pool:
         position = ReadPosition(pool, signal, config)
@@ -45,11 +45,11 @@ def reach(url: str, position: int, where: str = "true") -> None:
 
 @asynccontextmanager
 async def hung_backends(url: str) -> AsyncIterator[None]:
-    """Whoever is connected to the database by now is answered no more, and somebody is."""
+    """Whoever reads the position by now is answered no more, and somebody does."""
     backends: list[psutil.Process] = []
     end = monotonic() + 30
-    while not backends:  # a slow machine may just have given its connections up
-        assert monotonic() < end, "nobody is connected"
+    while not backends:
+        assert monotonic() < end, "nobody is connected and at rest"
         backends = await asyncio.to_thread(suspended, url)
     try:
         yield
@@ -60,11 +60,14 @@ async def hung_backends(url: str) -> AsyncIterator[None]:
 
 
 def suspended(url: str) -> list[psutil.Process]:
+    """All that read, or none while one of them is at work."""
     with psycopg.connect(url) as connection:
-        pids = connection.execute(OTHERS).fetchall()
+        readers = connection.execute(READERS).fetchall()
+    if not all(rests for _, rests in readers):
+        return []
     backends = []
-    for (pid,) in pids:
-        with suppress(psutil.NoSuchProcess):  # one that was given up is leaving
+    for pid, _ in readers:
+        with suppress(psutil.NoSuchProcess):  # one that was given up has left
             backend = psutil.Process(pid)
             backend.suspend()
             backends.append(backend)
