@@ -98,16 +98,16 @@ def change(
         prices = _priced(configuration.prices_fen_per_minute, changes[_PRICES])
         changes = changes | {_PRICES: prices}
     errors = {key: error for key, value in changes.items() if (error := _error(key, value))}
-    if errors:
-        raise InvalidInput("the configuration does not allow this", field_errors=errors)
-    after = changed(configuration, changes)
-    errors = {
+    good = {key: value for key, value in changes.items() if key not in errors}
+    after = changed(configuration, good)
+    errors |= {
         later: f"must be more than {earlier}"
         for earlier, later in pairwise(LEASE_ORDER)
-        if getattr(after, earlier) >= getattr(after, later)
+        if not errors.keys() & {earlier, later}
+        and getattr(after, earlier) >= getattr(after, later)
     }
     if errors:
-        raise InvalidInput("the times of a lease must stand in order", field_errors=errors)
+        raise InvalidInput("the configuration does not allow this", field_errors=errors)
     keys = [key for key in changes if getattr(configuration, key) != getattr(after, key)]
     if not keys:
         return ()

@@ -117,6 +117,17 @@ def test_every_bad_key_is_named_at_once() -> None:
     assert set(decided.refusal.details["field_errors"]) == {"requeue_budget", "suspect_after_s"}
 
 
+def test_a_wrong_order_is_named_with_what_is_wrong_by_itself() -> None:
+    none_left = dict.fromkeys(Configuration().prices_fen_per_minute)
+    wanted = {"prices_fen_per_minute": none_left, "offline_after_s": 10, "suspect_after_s": 11}
+    decided = given(CONFIGURATION).when(change, wanted)
+    assert decided.refusal is not None
+    assert set(decided.refusal.details["field_errors"]) == {
+        "prices_fen_per_minute",
+        "offline_after_s",
+    }
+
+
 @pytest.mark.parametrize(
     ("wanted", "bad"),
     [
