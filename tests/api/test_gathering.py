@@ -10,8 +10,9 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg import AsyncConnection
 
-from api.gathering import Gathering
+from api.gathering import KEYS_MAX, Gathering
 from api.reading import open_pool
+from domain.ports import OutOfReach
 
 Asked = list[list[UUID]]
 
@@ -62,5 +63,31 @@ def test_a_look_up_that_fails_is_heard_by_all_who_wait_and_by_nobody_later(
             for error in await asyncio.gather(*told, return_exceptions=True):
                 assert isinstance(error, ZeroDivisionError)
             assert await gathering.get(key) == key.hex
+
+    asyncio.run(scene())
+
+
+def test_a_long_line_before_a_database_that_hangs_waits_for_one_deadline_and_not_for_many(
+    database_url: str,
+) -> None:
+    async def scene() -> None:
+        asked: Asked = []
+
+        async def find(
+            connection: AsyncConnection[Any], keys: Collection[UUID]
+        ) -> dict[UUID, str]:
+            asked.append(list(keys))
+            await connection.execute("SELECT pg_sleep(20)")
+            return {}
+
+        async with open_pool(database_url, most=2) as pool:
+            await pool.wait()
+            gathering = Gathering(pool, find, deadline_s=0.3)
+            line = [gathering.get(uuid4()) for _ in range(3 * KEYS_MAX)]
+            for told in await asyncio.gather(*line, return_exceptions=True):
+                assert isinstance(told, OutOfReach)
+            assert len(asked) <= 1
+            gathering = gathering_of(pool, asked)
+            assert await gathering.get(key := uuid4()) == key.hex
 
     asyncio.run(scene())
