@@ -56,9 +56,10 @@ def body_of(changes: tuple[str, ...]) -> dict[str, Any]:
     """``key=value`` and ``prices_per_minute.type=value`` as a request.
 
     Raises:
-        BadParameter: one is no such pair, or of no key that there is.
+        BadParameter: one is no such pair, of no key that there is, or of one given before.
     """
     body: dict[str, Any] = {}
+    given: set[str] = set()
     for change in changes:
         name, equals, value = change.partition("=")
         key, dot, kind = name.partition(".")
@@ -69,10 +70,10 @@ def body_of(changes: tuple[str, ...]) -> dict[str, Any]:
         if key not in KEYS:
             meant = "".join(f": {like}?" for like in get_close_matches(key, KEYS, n=1))
             raise click.BadParameter(f"there is no {key}{meant}; `owl admin config show`")
-        if kind:
-            body.setdefault(key, {})[kind] = _value_of(value)
-        else:
-            body[key] = _value_of(value)
+        if key in given or name in given or (not kind and key in body):
+            raise click.BadParameter(f"{key} is given twice: once is enough")
+        given.add(name)
+        (body.setdefault(key, {}) if kind else body)[kind or key] = _value_of(value)
     return body
 
 

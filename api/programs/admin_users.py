@@ -133,10 +133,12 @@ async def _found(client: ApiClient, named: str) -> dict[str, Any]:
         ClickException: there is none, or it is too far back.
     """
     wanted = named.casefold()
+    # a username may have the form of an id: what has it is an id, whoever is called so
+    known_by = ("id",) if _id_of(named) is not None else ("email", "username")
     for number in range(1, _LOOKED_THROUGH + 1):
         page = await client.get("/admin/users", page=number, page_size=100)
         for user in page["items"]:
-            if wanted in {user["id"], user["email"].casefold(), user["username"].casefold()}:
+            if any(user[name].casefold() == wanted for name in known_by):
                 found: dict[str, Any] = user
                 return found
         if number >= page["total_pages"]:
@@ -149,6 +151,7 @@ async def _found(client: ApiClient, named: str) -> dict[str, Any]:
 
 def _id_of(named: str) -> UUID | None:
     try:
-        return UUID(named)
+        found = UUID(named)
     except ValueError:
         return None
+    return found if str(found) == named.casefold() else None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.live import LiveApi, Person
+from tests.api.live import LiveApi, Person, ok
 from tests.client.owl import Owl
 
 USERS, CONFIG = ("admin", "users"), ("admin", "config")
@@ -40,6 +40,14 @@ def test_a_user_is_shown_by_whatever_they_are_known_by(
     shown = boss.ok(*USERS, "show", known[named_by])
     for wanted in (user.email, str(user.user_id), "Balance", "may log in"):
         assert wanted in shown
+
+
+def test_who_is_called_as_the_id_of_another_is_not_taken_for_them(
+    api: LiveApi, boss: Owl, user: Person
+) -> None:
+    with api.someone() as other:
+        ok(other.client.put("/api/users/me", json={"username": str(user.user_id)}))
+        assert boss.json(*USERS, "show", str(user.user_id))["email"] == user.email
 
 
 def test_a_user_that_is_not_there_is_said_to_be_so(boss: Owl) -> None:
@@ -96,6 +104,8 @@ def test_the_configuration_is_changed_key_by_key(boss: Owl) -> None:
         (("reqeue_budget=2",), 2, "requeue_budget?"),
         (("prices_per_minute.=2",), 2, "is not KEY=VALUE"),
         (("requeue_budget.x=2",), 2, "is not KEY=VALUE"),
+        (("prices_per_minute=5", "prices_per_minute.test=1"), 2, "given twice"),
+        (("prices_per_minute.test=1", "prices_per_minute.test=2"), 2, "given twice"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(
