@@ -14,7 +14,7 @@ from tests.stack import LiveStack
 
 FREE = {"title": "x", "task_type": "test"}
 PROMISED_S = 3.0
-PATIENCE_S = PROMISED_S + 7  # a machine with other work gets more; without a bound it is 30 s
+TRIES = 3  # one pause of a busy machine is no broken promise; three in a row are
 
 
 @pytest.fixture
@@ -41,10 +41,17 @@ def frozen(stack: LiveStack) -> Iterator[None]:
             process.resume()
 
 
-def timed(client: httpx.Client, method: str, path: str) -> tuple[httpx.Response, float]:
-    began = time.monotonic()
-    answer = client.request(method, path, json=FREE if method == "POST" else None)
-    return answer, time.monotonic() - began
+def refused_in_time(client: httpx.Client, method: str, path: str) -> httpx.Response:
+    """Ask until an answer comes within the promise; each of them is a 503."""
+    took_s = []
+    for _ in range(TRIES):
+        began = time.monotonic()
+        answer = client.request(method, path, json=FREE if method == "POST" else None)
+        took_s.append(time.monotonic() - began)
+        refused(answer, 503, "SERVER_UNAVAILABLE")
+        if took_s[-1] < PROMISED_S + 0.5:
+            return answer
+    raise AssertionError(f"{path} was answered after {took_s} s")
 
 
 def test_without_postgres_every_answer_is_a_503_in_time(
@@ -58,10 +65,8 @@ def test_without_postgres_every_answer_is_a_503_in_time(
                 (person.client, "POST", "/api/tasks"),
                 (anonymous, "GET", "/health/ready"),
             ):
-                answer, took_s = timed(client, method, path)
-                refused(answer, 503, "SERVER_UNAVAILABLE")
+                answer = refused_in_time(client, method, path)
                 assert int(answer.headers["retry-after"]) >= 1
-                assert took_s < PATIENCE_S, path
             login = {"email": person.email, "password": "password123"}
             refused(anonymous.post("/api/auth/login", json=login), 503, "SERVER_UNAVAILABLE")
             ok(anonymous.get("/health/live"))
@@ -82,9 +87,7 @@ def test_a_frozen_postgres_is_answered_for_in_time(
     with durable_api.someone() as person:
         with frozen(durable_stack):
             for method, path in (("GET", "/api/users/me"), ("POST", "/api/tasks")):
-                answer, took_s = timed(person.client, method, path)
-                refused(answer, 503, "SERVER_UNAVAILABLE")
-                assert took_s < PATIENCE_S, path
+                refused_in_time(person.client, method, path)
         durable_api.until(
             lambda: person.client.get("/api/users/me").status_code == 200, within_s=30
         )

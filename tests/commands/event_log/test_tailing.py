@@ -19,7 +19,7 @@ COMMANDS = 240
 SHARED = [uuid4() for _ in range(4)]
 DEADLINE_S = 60
 PROMISED_S = 3.0
-MARGIN_S = 7.0  # a machine with other work is slow; without a bound the lock is held for ever
+TRIES = 3  # one pause of a busy machine is no broken promise; three in a row are
 
 
 async def write(url: str) -> int:
@@ -104,4 +104,6 @@ def test_an_append_that_cannot_get_the_lock_gives_up_in_time(database_url: str) 
                 await writer.run(credit, Credit(account=uuid4()), context())
                 return took_s
 
-    assert asyncio.run(append_behind_a_stuck_lock()) < PROMISED_S + MARGIN_S
+    assert any(
+        asyncio.run(append_behind_a_stuck_lock()) < PROMISED_S + 0.5 for _ in range(TRIES)
+    )
