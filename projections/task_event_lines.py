@@ -36,7 +36,9 @@ _AND_SHOWN: Final = """
     )
 """
 _EVENTS: Final = """
-    events AS (
+    -- found by the stream before a time is asked for: else a plan may go by the index in time,
+    -- which has all that was recorded since, of every stream
+    events AS MATERIALIZED (
         SELECT notification_id AS position, recorded_at FROM owl_log.events
         WHERE originator_id = %(task_id)s
             AND topic = ANY ((SELECT tags FROM leveled)::text[])

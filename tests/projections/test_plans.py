@@ -6,6 +6,7 @@ The rows are made by SQL, so that there are many of them at once; their sense do
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier, Literal
 
 from projections import (
     gpu_cluster,
@@ -57,14 +59,14 @@ FILL = f"""
     INSERT INTO rm_tasks_g1.task_counts
     SELECT user_id, status, task_type, false, count(*) FROM rm_tasks_g1.tasks GROUP BY 1, 2, 3;
     INSERT INTO owl_log.events
-    SELECT n, lpad(CASE WHEN n % 4 = 0 THEN 'aa' ELSE to_hex(n % 4001) END, 32, '0')::uuid, n,
+    SELECT n, lpad(CASE WHEN n % 4 = 0 THEN 'aa' ELSE to_hex(n % 401) END, 32, '0')::uuid, n,
         CASE WHEN n % 4 = 0 THEN 'wallet.hold_placed/1' ELSE 'tasks.task_started/1' END,
         '{{"attempt":1,"task_id":"00000000-0000-0000-0000-000000000001"}}',
         now() - ({ROWS} - n) * interval '1 minute', 'system:test',
         lpad(to_hex(n), 32, '0')::uuid, 'c', NULL
     FROM generate_series(1, {ROWS}) AS n;
     INSERT INTO rm_task_events_g1.task_events
-    SELECT n, lpad(to_hex(n % 4001), 32, '0')::uuid FROM generate_series(4, {ROWS}, 4) AS n;
+    SELECT n, lpad(to_hex(n % 401), 32, '0')::uuid FROM generate_series(4, {ROWS}, 4) AS n;
     UPDATE owl_read.checkpoints SET position = {ROWS};
     INSERT INTO rm_task_output_g1.task_output
     SELECT lpad(to_hex(n % 4000), 32, '0')::uuid, 1, n, n, n, lpad('7', 32, '0')::uuid, now(),
@@ -195,20 +197,38 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(part)
 
 
-@pytest.mark.parametrize("name", QUERIES)
-def test_a_query_goes_by_an_index_and_looks_at_few_rows(
-    grown: psycopg.Connection[Any], name: str
-) -> None:
-    statement = "EXPLAIN (ANALYZE, FORMAT JSON) " + QUERIES[name].replace("{reach}", "128")
-    row = grown.execute(statement.encode(), PARAMETERS).fetchone()
+def plan_of(url: str, statement: str, mode: str) -> dict[str, Any]:
+    """How Postgres carries out ``statement``, prepared as the pool's connections prepare it."""
+    with psycopg.connect(url, options=f"-c plan_cache_mode={mode}") as connection:
+        connection.execute(statement.encode(), PARAMETERS, prepare=True)
+        (name,) = connection.execute("SELECT name FROM pg_prepared_statements").fetchone() or ()
+        placeholders = dict.fromkeys(re.findall(r"%\((\w+)\)s", statement))  # $1, $2, …
+        arguments = SQL(", ").join(Literal(PARAMETERS[each]) for each in placeholders)
+        given = SQL("({})").format(arguments) if placeholders else SQL("")
+        explain = SQL("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE {}{}")
+        row = connection.execute(explain.format(Identifier(name), given)).fetchone()
     assert row is not None
-    for node in nodes(row[0][0]["Plan"]):
+    plan: dict[str, Any] = row[0][0]["Plan"]
+    return plan
+
+
+@pytest.mark.parametrize("name", QUERIES)
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+def test_a_query_goes_by_an_index_and_looks_at_few_rows(
+    grown: psycopg.Connection[Any], name: str, mode: str
+) -> None:
+    plan = plan_of(grown.info.dsn, QUERIES[name].replace("{reach}", "128"), mode)
+    for node in nodes(plan):
+        # an index in time finds no stream: it reads all that was recorded since
+        assert node.get("Index Name") != "events_in_time", json.dumps(node, indent=1)
         relation = node.get("Relation Name")
         if relation not in GROWN:
             continue
         assert node["Node Type"] != "Seq Scan", json.dumps(node, indent=1)
         looked_at = node["Actual Loops"] * (
-            node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+            node["Actual Rows"]
+            + node.get("Rows Removed by Filter", 0)
+            + node.get("Rows Removed by Index Recheck", 0)
         )
         assert looked_at <= LOOKED_AT, json.dumps(node, indent=1)
 
