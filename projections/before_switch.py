@@ -47,14 +47,18 @@ class Held(Struct, frozen=True, kw_only=True):
         """Of the read model."""
         return self.generation.read_model.name
 
-    def contrasted(self) -> Verified:
-        """How the two differ."""
+    def contrasted(self) -> Verified | None:
+        """How the two differ; nothing if one was dropped meanwhile."""
         began = time.monotonic()
         model = self.generation.read_model
         number = self.generation.generation
-        found, _ = contrast(
-            Side(self.before, self.live.generation), Side(self.after, number), model, 0
-        )
+        before, after = Side(self.before, self.live.generation), Side(self.after, number)
+        try:
+            # the snapshots are those of other pairs too
+            with self.before.transaction(), self.after.transaction():
+                found, _ = contrast(before, after, model, 0)
+        except psycopg.errors.UndefinedTable:
+            return None
         return Verified(
             read_model=model.name,
             live_generation=self.live.generation,

@@ -22,8 +22,8 @@ from projections.statements import schema_of
 COLUMNS: Final = """
     SELECT relname::text, attname::text, format_type(atttypid, atttypmod)
     FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-    WHERE relnamespace = to_regnamespace(%(schema)s) AND relkind = 'r'
-        AND attnum > 0 AND NOT attisdropped
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = %(schema)s AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
     ORDER BY relname, attnum
 """
 HASH: Final = sql.SQL("hashtextextended({column}::text, 0)")

@@ -209,8 +209,7 @@ class _Rebuild:
                 else:
                     self._hearing.concluded(done[-1])
             for pair in pairs:
-                if pair.name not in failed:
-                    found = pair.contrasted()
+                if pair.name not in failed and (found := pair.contrasted()) is not None:
                     self._keep(found)
                     self._hearing.found(found)
                     contrasted[pair.name] = found

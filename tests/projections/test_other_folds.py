@@ -12,7 +12,10 @@ from msgspec.structs import replace
 from api.verified_words import sentence, verdict
 from projections.read_model import Fold, ReadModel, first
 from projections.rebuild import rebuild
+from projections.rebuilt import Hearing, Rebuilt
+from projections.switching import drop_kept
 from projections.tasks import TASKS
+from projections.users import USERS
 from projections.verified import LAST, last_comparisons
 from projections.verifying import show_built, verify
 from tests.projections.feed import ListFeed
@@ -153,3 +156,26 @@ def test_too_many_rows_by_other_folds_are_not_counted_unasked(
     later = version_of_tasks(tmp_path, "", "v5")
     (rebuilt,) = rebuild(read_url, door_to(feed), [later], progress=lambda _: None)
     assert (rebuilt.switched, rebuilt.found) == (True, None)
+
+
+def test_rows_that_are_dropped_before_they_were_counted_are_nothing_to_compare(
+    read_url: str,
+) -> None:
+    feed = ListFeed(RandomFarm(61).happen(60))
+    project(read_url, feed.events)
+    execute(read_url, "UPDATE owl_read.checkpoints SET fingerprint = 'older'")
+
+    def concluded(done: Rebuilt) -> None:
+        if done.read_model == TASKS.name:
+            drop_kept(read_url, TASKS)
+
+    tasks, users = rebuild(
+        read_url,
+        door_to(feed),
+        [TASKS, USERS],
+        progress=lambda _: None,
+        hearing=Hearing(concluded=concluded),
+    )
+    assert (tasks.switched, tasks.found) == (True, None)
+    assert users.found is not None
+    assert users.found.rows_that_differ == 0
