@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from msgspec.structs import replace
 from psycopg import AsyncConnection
 
 from api.exchange import Exchange
+from api.messages import Text
 from api.projection_shapes import ReadModelItem
 from api.verified_words import verdict
 from domain.errors import NotFound
 from projections.catalogue import READ_MODELS
-from projections.orders import orders_of
+from projections.orders import OrderState, orders_of
 from projections.standing import Telling, standings
 
 NAMES: Final = tuple(model.name for model in READ_MODELS)
+UNTOLD: Final[dict[OrderState, Text]] = {
+    "expired": Text(
+        "十分钟内没有工作进程接手，不再执行：请重新下令",
+        "no worker took it within ten minutes, so it is not obeyed: order it again",
+    ),
+    "interrupted": Text(
+        "执行它的工作进程已结束：请先查看状态，再重新下令",
+        "the worker that was at it has ended: look at the status, then order again",
+    ),
+}
+"""Of orders that no worker came to say anything of."""
 
 
 async def item_of(
@@ -29,8 +42,14 @@ async def item_of(
     standing = next((each for each in found if each.read_model == read_model), None)
     if standing is None:
         raise NotFound("no such read model")
-    in_chinese = exchange.language == "zh"
-    orders = await orders_of(connection, read_model, in_chinese=in_chinese)
+    language = exchange.language
+    found_orders = await orders_of(connection, read_model, in_chinese=language == "zh")
+    orders = tuple(
+        replace(each, told=UNTOLD[each.state].in_language(language))
+        if each.state in UNTOLD
+        else each
+        for each in found_orders
+    )
     now = exchange.platform.clock()
     return ReadModelItem(standing=standing, orders=orders, as_of=now)
 

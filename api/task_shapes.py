@@ -100,11 +100,7 @@ def summary_fields(task: ListedTask, now: datetime, language: Language) -> dict[
         "priority": task.priority,
         "attempt": task.attempt,
         "gpu_server_id": task.server_id,
-        "error_message": (
-            failure(task.reason, task.error_message, language)
-            if task.status == "failed" and task.reason is not None
-            else None
-        ),
+        "error_message": _why_failed(task.status, task.reason, task.error_message, language),
         "cost": to_yuan(task.cost_at(now)),
         "estimated_duration": task.estimated_duration_min,
         "user_id": task.user_id,
@@ -167,6 +163,14 @@ def expected_end(task: TaskRow, place: QueuePlace | None, now: datetime) -> date
     return None if estimate is None else max(now, task.started_at + estimate)
 
 
+def _why_failed(
+    outcome: str | None, reason: Reason | None, detail: str, language: Language
+) -> str | None:
+    if outcome != "failed" or reason is None:
+        return None
+    return failure(reason, detail, language)
+
+
 def _attempt(attempt: Attempt, language: Language) -> AttemptItem:
     return AttemptItem(
         attempt=attempt.attempt,
@@ -176,10 +180,8 @@ def _attempt(attempt: Attempt, language: Language) -> AttemptItem:
         ended_at=shown(attempt.ended_at),
         outcome=attempt.outcome,
         reason=attempt.reason,
-        error_message=(
-            failure(attempt.reason, attempt.error_message, language)
-            if attempt.outcome == "failed" and attempt.reason is not None
-            else None
+        error_message=_why_failed(
+            attempt.outcome, attempt.reason, attempt.error_message, language
         ),
         run_seconds=round(attempt.run_ms / 1000, 3),
         cost=to_yuan(attempt.cost_fen),

@@ -43,8 +43,8 @@ from gpu_agent.workload import Here, Workload
 
 LEASE_CHECK_S: Final = 0.5
 LAST_RECEIPTS_S: Final = 5.0
-INSIST_AFTER_S: Final = 1.0
 """How long a stopping agent waits for what it said to be confirmed; the rest stays spooled."""
+INSIST_AFTER_S: Final = 1.0
 _LOG = structlog.get_logger(__name__)
 
 

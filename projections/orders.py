@@ -33,10 +33,7 @@ END: Final = """
     WHERE position = %(position)s
 """
 INTERRUPTED: Final = """
-    UPDATE owl_read.orders SET state = 'interrupted', ended_at = now(),
-        told = 'the worker that was at it has ended: look at the status, then order again',
-        told_zh = '执行它的工作进程已结束：请先查看状态，再重新下令'
-    WHERE state = 'at work'
+    UPDATE owl_read.orders SET state = 'interrupted', ended_at = now() WHERE state = 'at work'
 """
 WHO: Final = """
     SELECT asked_by, position FROM owl_read.orders
@@ -46,18 +43,15 @@ WHO: Final = """
 """
 ORDERS: Final = """
     SELECT position, act, asked_by, asked_at, state, ended_at,
-        CASE WHEN state = 'expired' THEN %(expired)s
-            WHEN %(chinese)s AND told_zh <> '' THEN told_zh ELSE told END AS told
+        CASE WHEN %(chinese)s AND told_zh <> '' THEN told_zh ELSE told END AS told
     FROM owl_read.orders
     WHERE read_model = %(read_model)s ORDER BY position DESC LIMIT %(limit)s
 """
 TOLD_KEPT: Final = 2_000
-EXPIRED: Final = "no worker took it within ten minutes, so it is not obeyed: order it again"
-EXPIRED_ZH: Final = "十分钟内没有工作进程接手，不再执行：请重新下令"
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """``position`` is that of the event in the log; ``told`` says what came of it."""
+    """``position`` is that of the event in the log; ``told`` is what the worker said of it."""
 
     position: int
     act: str
@@ -122,6 +116,5 @@ async def orders_of(
 ) -> tuple[Order, ...]:
     """The newest first."""
     async with connection.cursor(row_factory=class_row(Order)) as cursor:
-        about: dict[str, Any] = {"read_model": read_model, "limit": SHOWN}
-        about |= {"chinese": in_chinese, "expired": EXPIRED_ZH if in_chinese else EXPIRED}
+        about = {"read_model": read_model, "limit": SHOWN, "chinese": in_chinese}
         return tuple(await (await cursor.execute(ORDERS, about)).fetchall())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import msgspec
@@ -26,19 +24,7 @@ from projections.comparing import Difference
 from projections.not_possible import NotPossible
 from projections.verified import Verified
 
-T = TypeVar("T")
 SHOWN = 20
-
-
-def _done(options: dict[str, Any], act: Callable[[Operating], Awaitable[T]]) -> T:
-    """What an operator's act gives, done to its end."""
-    with opened(options) as opening:
-
-        async def operate() -> T:
-            async with opening.operating() as operating:
-                return await act(operating)
-
-        return asyncio.run(operate())
 
 
 def _verified(options: dict[str, Any], name: str, limit: int) -> Verified:
@@ -48,7 +34,8 @@ def _verified(options: dict[str, Any], name: str, limit: int) -> Verified:
         except NotPossible as error:
             raise NotCompared(why_not(error).en) from error
 
-    return _done(options, compare)
+    with opened(options) as opening:
+        return opening.operated(compare)
 
 
 @click.command()
@@ -107,7 +94,8 @@ def diff(name: str, *, limit: int, as_json: bool, **options: Any) -> None:
 @with_database
 def switch(name: str, **options: Any) -> None:
     """Let queries see what was built of NAME and waits; in one commit, when it is current."""
-    done = _done(options, lambda operating: operating.switch(model_named(name)))
+    with opened(options) as opening:
+        done = opening.operated(lambda operating: operating.switch(model_named(name)))
     shown = f"{done.before_generation} → {done.after_generation}"
     click.echo(f"{name}: generation {shown}; owl projections rollback {name} is the way back")
 
@@ -117,7 +105,8 @@ def switch(name: str, **options: Any) -> None:
 @with_database
 def rollback(name: str, **options: Any) -> None:
     """Let queries see the generation of NAME again that was kept; at once."""
-    done = _done(options, lambda operating: operating.roll_back(model_named(name)))
+    with opened(options) as opening:
+        done = opening.operated(lambda operating: operating.roll_back(model_named(name)))
     shown = f"{done.before_generation} → {done.after_generation}"
     click.echo(f"{name}: generation {shown}; the other one is kept")
 
@@ -127,7 +116,8 @@ def rollback(name: str, **options: Any) -> None:
 @with_database
 def drop_old(name: str, **options: Any) -> None:
     """Drop what is kept of NAME for the way back, to save disk and work."""
-    dropped = _done(options, lambda operating: operating.drop_kept(model_named(name)))
+    with opened(options) as opening:
+        dropped = opening.operated(lambda operating: operating.drop_kept(model_named(name)))
     click.echo(f"{name}: dropped generation {', '.join(map(str, dropped))}")
 
 

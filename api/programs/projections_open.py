@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -33,7 +34,7 @@ from projections.fingerprint import fingerprint
 from projections.not_possible import NotPossible
 from projections.read_model import ReadModel, Source
 
-F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 PIPED_WIDTH = 10_000
 NAMES = [model.name for model in READ_MODELS]
@@ -61,13 +62,16 @@ class Opening:
             "telemetry": self.log.telemetry.feed().head(),
         }
 
-    @asynccontextmanager
-    async def operating(self) -> AsyncIterator[Operating]:
-        """What operators may do, as whoever runs this program."""
-        await prepare_database(self.database_url)
-        operator = Actor("system", f"owl-projections/{getpass.getuser()}")
-        async with Writer(self.log, now) as writer:
-            yield Operating(self.log, writer, new_id, operator)
+    def operated(self, act: Callable[[Operating], Awaitable[T]]) -> T:
+        """What an operator's act gives, done to its end by whoever runs this program."""
+
+        async def operate() -> T:
+            await prepare_database(self.database_url)
+            operator = Actor("system", f"owl-projections/{getpass.getuser()}")
+            async with Writer(self.log, now) as writer:
+                return await act(Operating(self.log, writer, new_id, operator))
+
+        return asyncio.run(operate())
 
 
 @contextmanager

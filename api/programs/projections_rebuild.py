@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from typing import Any
 
@@ -91,8 +90,7 @@ def rebuild(
         raise click.UsageError(f"name a read model, or --all; there are {', '.join(NAMES)}")
     with opened(options) as opening:
         orders = _orders(opening, switching, max_load, workers)
-        if accept_difference:
-            orders = replace(orders, accept_difference=True)
+        orders = replace(orders, accept_difference=accept_difference)
         _run(opening, wanted, orders, as_json=as_json)
 
 
@@ -102,12 +100,7 @@ def rebuild(
 def pause(name: str, **options: Any) -> None:
     """Let the rebuild of NAME end its chunk and wait; what it has done stays."""
     with opened(options) as opening:
-
-        async def ask() -> None:
-            async with opening.operating() as operating:
-                await operating.pause(model_named(name))
-
-        asyncio.run(ask())
+        opening.operated(lambda operating: operating.pause(model_named(name)))
     click.echo(f"{name} pauses within seconds: owl projections resume {name} goes on")
 
 
@@ -122,12 +115,7 @@ def resume(name: str, *, as_json: bool, **options: Any) -> None:
     """
     model = model_named(name)
     with opened(options) as opening:
-
-        async def again() -> int | None:
-            async with opening.operating() as operating:
-                return await operating.resume(model)
-
-        stopped_at = asyncio.run(again())
+        stopped_at = opening.operated(lambda operating: operating.resume(model))
         if stopped_at is not None:
             click.echo(f"{name} tries position {stopped_at} again", err=True)
         with psycopg.connect(opening.database_url) as connection:
@@ -149,12 +137,7 @@ def resume(name: str, *, as_json: bool, **options: Any) -> None:
 def cancel(name: str, **options: Any) -> None:
     """Throw away what is being built of NAME; the live rows are not touched."""
     with opened(options) as opening:
-
-        async def ask() -> None:
-            async with opening.operating() as operating:
-                await operating.cancel(model_named(name))
-
-        asyncio.run(ask())
+        opening.operated(lambda operating: operating.cancel(model_named(name)))
     click.echo(f"what was built of {name} is thrown away")
 
 
@@ -182,12 +165,8 @@ def _run(opening: Opening, wanted: list[ReadModel], orders: Orders, *, as_json: 
             pace = f"{at.stage}, {at.events_per_s:,.0f} events/s{eta}"
             display.update(bar, completed=at.percent, pace=pace)
 
-        async def work() -> tuple[Rebuilt, ...]:
-            async with opening.operating() as operating:
-                return await operating.rebuild(wanted, orders, show)
-
         try:
-            done = asyncio.run(work())
+            done = opening.operated(lambda operating: operating.rebuild(wanted, orders, show))
         except RebuildFailed as failure:
             raise ProgramFailed(f"{failure}; the live rows are as they were") from failure
         except Stopped as stopped:

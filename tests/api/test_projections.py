@@ -43,3 +43,21 @@ def test_an_order_is_recorded_with_who_gave_it_and_how(
     )
     who = f"admin:{admin.user_id}"
     assert rows == [(who, "rebuild", "manual", 0.25), (who, "rollback", None, 1.0)]
+
+
+def test_an_order_that_no_worker_answered_says_what_became_of_it(
+    api: LiveApi, admin: Person
+) -> None:
+    api.execute(
+        "INSERT INTO owl_read.orders (position, read_model, act, asked_by, asked_at, state)"
+        " VALUES (9000000000001, 'users', 'verify', 'admin:test', now(), 'interrupted'),"
+        " (9000000000002, 'users', 'verify', 'admin:test', now(), 'expired')"
+    )
+    path = "/api/admin/projections/users"
+    told = {each["state"]: each["told"] for each in ok(admin.client.get(path))["orders"]}
+    assert "重新下令" in told["expired"]
+    assert "重新下令" in told["interrupted"]
+    english = admin.client.get(path, headers={"Accept-Language": "en"})
+    told = {each["state"]: each["told"] for each in ok(english)["orders"]}
+    assert told["expired"].endswith("order it again")
+    assert told["interrupted"].endswith("then order again")
