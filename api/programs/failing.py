@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import click
 import psycopg
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import DataCorrupted, IndexCorrupted, LockNotAvailable
 
 from api.database import DatabaseRefused
 from api.embedded.failure import StackFailed
@@ -54,6 +54,12 @@ def in_words() -> Iterator[None]:
     except psycopg.OperationalError as error:
         why = str(error).strip().partition("\n")[0]
         raise Unreachable(f"the database does not answer ({why}): {_CHECK}") from error
+    except (DataCorrupted, IndexCorrupted) as error:
+        why = str(error).strip().partition("\n")[0]
+        raise ProgramFailed(
+            f"the database has something damaged ({why}): look at its disk, and restore it"
+            " from a backup"
+        ) from error
     except psycopg.ProgrammingError as error:
         if error.sqlstate is not None:
             raise  # a statement of ours

@@ -54,12 +54,25 @@ class _Sent(NamedTuple):
     roots: dict[int, bytes]
 
 
+class _Failed(msgspec.Struct):
+    """What PostgreSQL said; no ``sqlstate`` where it was out of reach."""
+
+    sqlstate: str | None
+    message: str
+
+    def error(self) -> psycopg.Error:
+        """As it was met there."""
+        if self.sqlstate is None:
+            return psycopg.OperationalError(self.message)
+        return psycopg.errors.lookup(self.sqlstate)(self.message)
+
+
 class ReadingEnded(Exception):
     """The process that read the log is gone."""
 
 
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
-_DECODE: Final = msgspec.msgpack.Decoder(_Sent | str).decode
+_DECODE: Final = msgspec.msgpack.Decoder(_Sent | _Failed).decode
 
 
 @contextmanager
@@ -112,8 +125,8 @@ def _received(receiving: Connection) -> Iterator[Hashed]:
         if told == END:
             return
         sent = _DECODE(told)
-        if isinstance(sent, str):
-            raise psycopg.OperationalError(sent)
+        if isinstance(sent, _Failed):
+            raise sent.error()
         yield Hashed(sent.rows, split(sent.leaves), sent.stored, sent.above, sent.roots)
 
 
@@ -122,8 +135,8 @@ def _read(conninfo: str, after: int, until: int, sending: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the one that reads from it
     try:
         _send_all(conninfo, after, until, sending)
-    except psycopg.OperationalError as error:
-        sending.send_bytes(_ENCODE(str(error)))
+    except psycopg.Error as error:
+        sending.send_bytes(_ENCODE(_Failed(error.sqlstate, str(error))))
     except BrokenPipeError:
         return  # nobody wants more
 

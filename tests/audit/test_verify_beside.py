@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.errors import DataCorrupted
 
 from domain.audit.refold import Refold
 from projections.audit import hashed
@@ -19,6 +20,16 @@ from tests.audit.conftest import AS_OWNER, Notarised, notarise
 from tests.audit.test_verify import deleted, forged, truncated
 
 SIZE = 300
+PAGE_DAMAGED = """
+    CREATE OR REPLACE FUNCTION read_page() RETURNS timestamptz LANGUAGE plpgsql AS $$
+    BEGIN RAISE 'invalid page in block 7' USING ERRCODE = 'data_corrupted'; END $$;
+    DROP TABLE IF EXISTS owl_log.events CASCADE;
+    CREATE SCHEMA IF NOT EXISTS owl_log;
+    CREATE VIEW owl_log.events AS SELECT 1::bigint AS notification_id,
+        gen_random_uuid() AS originator_id, 1::bigint AS originator_version, '' AS topic,
+        read_page() AS recorded_at, '' AS actor, gen_random_uuid() AS correlation_id,
+        gen_random_uuid() AS causation_id, gen_random_uuid() AS command_id, ''::bytea AS state
+"""
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +88,18 @@ def test_a_database_out_of_its_reach_is_told_as_out_of_reach(small: Notarised) -
     with StoredLog.open(small.conninfo) as log, pytest.raises(psycopg.OperationalError):
         Verification(log, key=small.key, beside=nowhere).run()
     assert multiprocessing.active_children() == []
+
+
+def test_what_postgres_says_of_a_damaged_page_is_told(
+    small: Notarised, session_stack: Any
+) -> None:
+    damaged = session_stack.create_database()
+    with psycopg.connect(damaged) as connection:
+        connection.execute(PAGE_DAMAGED)
+    said = "invalid page in block 7"
+    with StoredLog.open(small.conninfo) as log, pytest.raises(DataCorrupted, match=said):
+        Verification(log, key=small.key, beside=damaged).run()
+    session_stack.drop_database(damaged)
 
 
 def test_whoever_reads_on_after_it_was_killed_is_told(small: Notarised) -> None:

@@ -5,8 +5,10 @@ import re
 import click
 import pytest
 from click.testing import CliRunner, Result
+from psycopg.errors import DataCorrupted
 
 from api.cli import main
+from api.programs.failing import ProgramFailed, in_words
 from gpu_agent.__main__ import main as agent
 
 NO_SETTINGS = {"OWL_DATABASE_URL": "", "OWL_NATS_URL": "", "OWL_PROFILE": "production"}
@@ -51,6 +53,11 @@ def test_a_program_that_misses_its_database_says_how_to_name_it(tmp_path: object
     result = run("migrate", OWL_DATA_DIR=str(tmp_path))
     assert result.exit_code == 2
     assert "OWL_DATABASE_URL" in result.output
+
+
+def test_damage_that_postgres_meets_is_told_in_a_sentence() -> None:
+    with pytest.raises(ProgramFailed, match=r"page in block 7\).*a backup"), in_words():
+        raise DataCorrupted("invalid page in block 7\nCONTEXT: a statement")
 
 
 def test_the_doctor_finds_a_database_that_is_not_there(tmp_path: object) -> None:
