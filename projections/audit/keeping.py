@@ -21,7 +21,7 @@ from domain.accounts.events import UserErased
 from domain.catalogue import decode
 from domain.envelope import Fence
 from domain.facts import tag_of
-from projections.audit.folds import FOLDS, Fold, fold_of
+from projections.audit.folds import FOLDS, OF_USER, Fold, fold_of
 from projections.audit.snapshots import (
     BYTES_PER_EVENT,
     EVERY,
@@ -161,15 +161,25 @@ class Keeper:
         folded = await fold_upto(connection, fold, stream, position, self._snapshots)
         if folded is None or folded.place.position != position:
             return
+        owner = fold.owner(folded.state, decode(folded.place.fact))
+        if owner is not None and await self._is_erased(connection, owner, position):
+            return
         state = encoded(folded.state)
         row = {
             "position": position,
             "version": version,
             "state": state,
             "seal": self._snapshots.seal(fold, folded.place, state),
-            "user": fold.owner(folded.state, decode(folded.place.fact)),
+            "user": owner,
         }
         await connection.execute(KEEP, {**place, **row})
+
+    async def _is_erased(
+        self, connection: AsyncConnection[Any], user_id: UUID, position: int
+    ) -> bool:
+        """Whether the user was, by then: an account may be put straight afterwards."""
+        user = await fold_upto(connection, OF_USER, user_id, position, self._snapshots)
+        return user is not None and bool(user.state.is_erased)
 
     async def _forget_one(
         self, connection: AsyncConnection[Any], others: Sequence[bytes]

@@ -10,11 +10,13 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from domain.accounts.events import UserErased
 from domain.audit.canonical import StoredEvent
 from domain.catalogue import encode
 from domain.facts import tag_of
+from domain.ids import account_stream
 from domain.wallet.wallet import Wallet
 from projections.audit import entity as entities
 from projections.audit import folds
@@ -26,7 +28,15 @@ from projections.fingerprint import _reached
 from tests.audit.conftest import Notarised, Owl, answer
 from tests.audit.old_age import ACCOUNT, SERVER, ageing
 from tests.audit.stories import Story, insert
-from tests.domain.cast import ALICE, BOB, CODE_ID, TASK_ID, hold_placed
+from tests.domain.cast import (
+    ALICE,
+    BOB,
+    CODE_ID,
+    TASK_ID,
+    hold_placed,
+    recharged,
+    registered,
+)
 from tests.stack import LiveStack
 
 pytestmark = pytest.mark.anyio
@@ -240,6 +250,25 @@ async def test_what_was_kept_of_a_person_goes_with_their_key_and_does_not_come_b
     async with await psycopg.AsyncConnection.connect(database_url) as reading:
         assert await one(reading, about, mine) == 0
         assert await one(reading, COUNT) == others
+
+
+async def test_nothing_is_kept_of_what_comes_after_an_erasure(database_url: str) -> None:
+    story = Story()
+    story.given(ALICE, registered())
+    for _ in range(EVERY - 1):
+        story.given(ACCOUNT, recharged())
+        story.given(account_stream(BOB), replace(recharged(), user_id=BOB))
+    story.given(ALICE, UserErased(user_id=ALICE, token_version=2, reason="asked"))
+    # an administrator puts the account straight
+    story.given(ACCOUNT, recharged())
+    story.given(account_stream(BOB), replace(recharged(), user_id=BOB))
+    with psycopg.connect(database_url) as writing:
+        insert(writing, story.stored())
+    await keep_all(database_url)
+    async with await psycopg.AsyncConnection.connect(database_url) as reading:
+        theirs = f"{COUNT} WHERE user_id = %s"
+        assert await one(reading, theirs, ALICE) == 0
+        assert await one(reading, theirs, BOB) == 1
 
 
 async def test_a_stream_that_cannot_be_folded_holds_up_no_other(database_url: str) -> None:
