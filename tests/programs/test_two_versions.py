@@ -12,13 +12,15 @@ from api.rebuilding import Operating, Orders
 from api.refreshing import Refreshing
 from commands.event_log.log import EventLog
 from commands.lease import Lease
+from commands.writer import Writer
 from domain.envelope import Actor
 from domain.ids import READ_MODELS_STREAM
 from domain.system.events import ReadModelSwitched
-from projections.migrate import prepare
 from projections.recharge_codes import RECHARGE_CODES
-from tests.commands.accounting import SECRETS, Credit, context, credit, writing
+from tests.commands.accounting import Credit, context, credit
 from tests.programs.test_refreshing import changed
+
+pytestmark = pytest.mark.anyio
 
 A_WHILE_AGO = "UPDATE owl_read.checkpoints SET updated_at = now() - interval '1 minute'"
 POSITIONS = """
@@ -27,76 +29,72 @@ POSITIONS = """
 """
 
 
-@pytest.mark.anyio
 async def test_a_new_version_that_stands_by_builds_ahead_and_switches_when_it_leads(
-    database_url: str, tmp_path: Path
+    log: EventLog, writer: Writer, database_url: str, tmp_path: Path
 ) -> None:
-    prepare(database_url)
-    with EventLog.open(database_url, secrets=SECRETS, require_durable=False) as log:
-        async with writing(database_url) as writer:
-            await writer.run(credit, Credit(account=uuid.uuid4()), context())
-            later = changed(tmp_path, "v2")
-            ahead = BuildingAhead(log, writer, uuid.uuid4, "new", [later])
-            assert await ahead.step() == (), "nobody else feeds the live rows"
-            teams = [Lease(database_url, name, "old", 600) for name in TEAMS]
-            for lease in teams:
-                assert await lease.acquire()
-                await lease.close()
-            same = BuildingAhead(log, writer, uuid.uuid4, "new", [RECHARGE_CODES])
-            assert await same.step() == ()
-            leading = BuildingAhead(log, writer, uuid.uuid4, "old", [later])
-            assert await leading.step() == (), "who leads builds as it is"
-            assert await ahead.step() == ("recharge_codes",)
-            assert await ahead.step() == ()
-            old = Refreshing(log, writer, uuid.uuid4, [RECHARGE_CODES])
-            assert await old.step() == ()
-            switches = [type(each.fact) for each in log.read_streams([READ_MODELS_STREAM])]
-            assert ReadModelSwitched not in switches
-            new = Refreshing(log, writer, uuid.uuid4, [later])
-            assert await new.step() == ("recharge_codes",)
-            assert await new.step() == ()
-            # folds that were here before are no news: nothing is built to and fro
-            assert await same.step() == ()
-        switched = log.read_streams([READ_MODELS_STREAM])[-1].fact
+    await writer.run(credit, Credit(account=uuid.uuid4()), context())
+    later = changed(tmp_path, "v2")
+    ahead = BuildingAhead(log, writer, uuid.uuid4, "new", [later])
+    assert await ahead.step() == (), "nobody else feeds the live rows"
+    teams = [Lease(database_url, name, "old", 600) for name in TEAMS]
+    for lease in teams:
+        assert await lease.acquire()
+        await lease.close()
+    same = BuildingAhead(log, writer, uuid.uuid4, "new", [RECHARGE_CODES])
+    assert await same.step() == ()
+    leading = BuildingAhead(log, writer, uuid.uuid4, "old", [later])
+    assert await leading.step() == (), "who leads builds as it is"
+    assert await ahead.step() == ("recharge_codes",)
+    assert await ahead.step() == ()
+    old = Refreshing(log, writer, uuid.uuid4, [RECHARGE_CODES])
+    assert await old.step() == ()
+    switches = [type(each.fact) for each in log.read_streams([READ_MODELS_STREAM])]
+    assert ReadModelSwitched not in switches
+    new = Refreshing(log, writer, uuid.uuid4, [later])
+    assert await new.step() == ("recharge_codes",)
+    assert await new.step() == ()
+    # folds that were here before are no news: nothing is built to and fro
+    assert await same.step() == ()
+    switched = log.read_streams([READ_MODELS_STREAM])[-1].fact
     assert isinstance(switched, ReadModelSwitched)
 
 
-@pytest.mark.anyio
 async def test_what_only_this_version_can_feed_goes_on_while_another_leads(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    log: EventLog,
+    writer: Writer,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("api.feeding_aside.LOOK_EVERY_S", 0.0)
-    prepare(database_url)
-    with EventLog.open(database_url, secrets=SECRETS, require_durable=False) as log:
-        async with writing(database_url) as writer:
-            later = changed(tmp_path, "v2")
-            operating = Operating(log, writer, uuid.uuid4, Actor("system", "operator"))
-            await operating.rebuild([later], Orders(), lambda _: None)
-            await writer.run(credit, Credit(account=uuid.uuid4()), context())
-        head = log.feed().head()
+    later = changed(tmp_path, "v2")
+    operating = Operating(log, writer, uuid.uuid4, Actor("system", "operator"))
+    await operating.rebuild([later], Orders(), lambda _: None)
+    await writer.run(credit, Credit(account=uuid.uuid4()), context())
+    head = log.feed().head()
 
-        def positions() -> dict[str, int]:
-            with psycopg.connect(database_url) as connection:
-                return dict(connection.execute(POSITIONS).fetchall())
-
-        new = FeedingAside(log, "new", [later])
-        old = FeedingAside(log, "old", [RECHARGE_CODES])
+    def positions() -> dict[str, int]:
         with psycopg.connect(database_url) as connection:
-            connection.execute(A_WHILE_AGO)
-        assert not new.step(), "nobody leads: whoever will feeds it"
-        lease = Lease(database_url, "projections", "old", 600)
-        fence = await lease.acquire()
-        assert fence is not None
-        assert not old.step(), "who leads feeds it as it is"
-        assert new.step()
-        assert positions() == {"kept": 0, "live": head}
-        # once the new one leads, the old one keeps the way back open
-        await lease.release(fence)
-        lease = Lease(database_url, "projections", "new", 600)
-        assert await lease.acquire()
-        await lease.close()
-        assert not new.step()
-        assert old.step()
-        assert positions() == {"kept": head, "live": head}
-        for each in (new, old):
-            each.close()
+            return dict(connection.execute(POSITIONS).fetchall())
+
+    new = FeedingAside(log, "new", [later])
+    old = FeedingAside(log, "old", [RECHARGE_CODES])
+    with psycopg.connect(database_url) as connection:
+        connection.execute(A_WHILE_AGO)
+    assert not new.step(), "nobody leads: whoever will feeds it"
+    lease = Lease(database_url, "projections", "old", 600)
+    fence = await lease.acquire()
+    assert fence is not None
+    assert not old.step(), "who leads feeds it as it is"
+    assert new.step()
+    assert positions() == {"kept": 0, "live": head}
+    # once the new one leads, the old one keeps the way back open
+    await lease.release(fence)
+    lease = Lease(database_url, "projections", "new", 600)
+    assert await lease.acquire()
+    await lease.close()
+    assert not new.step()
+    assert old.step()
+    assert positions() == {"kept": head, "live": head}
+    for each in (new, old):
+        each.close()
