@@ -40,7 +40,7 @@ UNSEEN: Final = """
     SELECT read_model FROM owl_read.checkpoints AS live
     JOIN unnest(%(names)s::text[], %(fingerprints)s::text[]) AS mine (name, print)
         ON name = read_model
-    WHERE state = 'live' AND stopped_at IS NULL AND fingerprint <> print
+    WHERE state = 'live' AND fingerprint <> print
         AND NOT EXISTS (SELECT FROM owl_read.versions AS seen
             WHERE (seen.read_model, seen.fingerprint) = (name, print))
 """

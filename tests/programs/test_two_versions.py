@@ -23,6 +23,10 @@ from tests.programs.test_refreshing import changed
 pytestmark = pytest.mark.anyio
 
 A_WHILE_AGO = "UPDATE owl_read.checkpoints SET updated_at = now() - interval '1 minute'"
+STOPPED = """
+    UPDATE owl_read.checkpoints SET stopped_at = 1, error = 'it cannot be folded'
+    WHERE read_model = 'recharge_codes'
+"""
 POSITIONS = """
     SELECT state, position FROM owl_read.checkpoints WHERE read_model = 'recharge_codes'
     ORDER BY generation
@@ -30,16 +34,13 @@ POSITIONS = """
 
 
 async def test_a_new_version_that_stands_by_builds_ahead_and_switches_when_it_leads(
-    log: EventLog, writer: Writer, database_url: str, tmp_path: Path
+    log: EventLog, writer: Writer, tmp_path: Path
 ) -> None:
     await writer.run(credit, Credit(account=uuid.uuid4()), context())
     later = changed(tmp_path, "v2")
     ahead = BuildingAhead(log, writer, uuid.uuid4, "new", [later])
     assert await ahead.step() == (), "nobody else feeds the live rows"
-    teams = [Lease(database_url, name, "old", 600) for name in TEAMS]
-    for lease in teams:
-        assert await lease.acquire()
-        await lease.close()
+    await lead(log, "old")
     same = BuildingAhead(log, writer, uuid.uuid4, "new", [RECHARGE_CODES])
     assert await same.step() == ()
     leading = BuildingAhead(log, writer, uuid.uuid4, "old", [later])
@@ -57,6 +58,31 @@ async def test_a_new_version_that_stands_by_builds_ahead_and_switches_when_it_le
     assert await same.step() == ()
     switched = log.read_streams([READ_MODELS_STREAM])[-1].fact
     assert isinstance(switched, ReadModelSwitched)
+
+
+async def test_a_mended_fold_is_built_ahead_of_rows_that_have_stopped(
+    log: EventLog, writer: Writer, tmp_path: Path
+) -> None:
+    await writer.run(credit, Credit(account=uuid.uuid4()), context())
+    await lead(log, "old")
+    with psycopg.connect(log.conninfo) as connection:
+        connection.execute(STOPPED)
+    mended = changed(tmp_path, "v2")
+    ahead = BuildingAhead(log, writer, uuid.uuid4, "new", [mended])
+    assert await ahead.step() == ("recharge_codes",)
+    assert await ahead.step() == ()
+    head = log.feed().head()
+    assert await Refreshing(log, writer, uuid.uuid4, [mended]).step() == ("recharge_codes",)
+    with psycopg.connect(log.conninfo) as connection:
+        rows = connection.execute(POSITIONS).fetchall()
+    assert rows == [("kept", 0), ("live", head)]
+
+
+async def lead(log: EventLog, holder: str) -> None:
+    for name in TEAMS:
+        lease = Lease(log.conninfo, name, holder, 600)
+        assert await lease.acquire()
+        await lease.close()
 
 
 async def test_what_only_this_version_can_feed_goes_on_while_another_leads(
