@@ -41,10 +41,14 @@ def farm_told(data_dir: Path, api_url: str, media_dirs: Sequence[Path]) -> Itera
     """Tell it for as long as the block lasts, or this process lives."""
     farm = LocalFarm(api_url, tuple(str(each.resolve()) for each in media_dirs))
     path = data_dir / FARM_FILE
-    with path.open("ab", buffering=0) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
+    draft = path.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600, exist_ok=False)
+    with draft.open("wb", buffering=0) as file:
+        # never waited for: the directory has one owner, and nobody reads a draft
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         file.write(msgspec.json.encode(farm))
+        draft.replace(path)
         try:
             yield
         finally:

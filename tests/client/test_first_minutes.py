@@ -1,7 +1,9 @@
 """What a newcomer meets: wrong files, Ctrl-C, long titles in a pipe, being told to wait."""
 
+import fcntl
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -61,6 +63,17 @@ def test_a_video_that_the_farm_here_may_not_read_is_told_where_to_lie(
     killed = owl(*submit, str(elsewhere / "clip.mp4"))
     for asked in (well, another_farm, killed):
         assert "(INSUFFICIENT_BALANCE)" in asked.stderr, "the API was asked"
+
+
+def test_a_farm_is_told_to_its_own_user_and_waits_for_nobody_who_reads(tmp_path: Path) -> None:
+    told = tmp_path / "farm.json"
+    told.write_bytes(b"of one that was killed")
+    with told.open("rb") as reading:
+        fcntl.flock(reading, fcntl.LOCK_SH)
+        with farm_told(tmp_path, "http://localhost:1/api", ()):
+            assert b"localhost" in told.read_bytes()
+            assert stat.S_IMODE(told.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_cut_where_no_terminal_is(owl: Owl) -> None:
