@@ -14,9 +14,10 @@ import msgspec
 from msgspec import Struct
 
 from commands.bounded_cache import BoundedCache
-from commands.event_log.batch import TAGS, Appended, Batch, Envelope, row_call
+from commands.event_log.batch import TAGS, Appended, Batch, Envelope
 from commands.event_log.failures import Unreadable
 from commands.event_log.personal import KeyOf, sealed
+from commands.event_log.row_calls import row_call
 from commands.event_log.secrets import Secrets
 from commands.event_log.session import Facts
 from commands.event_log.wire import Call

@@ -7,8 +7,6 @@ from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
-from msgspec import Struct
-
 from commands.event_log.columns import (
     BYTEA_OID,
     INT8_OID,
@@ -20,17 +18,10 @@ from commands.event_log.columns import (
     array_of_int8,
     element,
     int8,
+    of_element,
     timestamptz,
 )
-from commands.event_log.secrets import Secrets
 from commands.event_log.wire import Call, Statement
-from commands.rows import (
-    Credential,
-    CredentialChange,
-    Maintenance,
-    SubjectErasure,
-    SubjectKey,
-)
 from domain.catalogue import BY_TAG
 from domain.envelope import Fence, Repeat
 
@@ -57,6 +48,19 @@ INSERT_EVENTS = Statement(
     RETURNING notification_id
     """,
 )
+# The same for one: without arrays to take apart.
+INSERT_EVENT = Statement(
+    b"insert_event",
+    """
+    INSERT INTO owl_log.events
+        (notification_id, originator_id, originator_version, topic, state, recorded_at,
+         actor, command_id, correlation_id, causation_id)
+    VALUES ((SELECT coalesce(max(notification_id), 0) FROM owl_log.events) + 1,
+        $1::uuid, $2::bigint, $3::text, $4::bytea, $5::timestamptz,
+        $6::text, $7::uuid, $8::text, $9::bigint)
+    RETURNING notification_id
+    """,
+)
 # $5: which of the commit's events was the command's last (0: none), $6: how many it has
 INSERT_RECEIPTS = Statement(
     b"insert_receipts",
@@ -71,42 +75,8 @@ INSERT_RECEIPTS = Statement(
         AS receipt (key, command, digest, result, nth)
     """,
 )
-INSERT_CREDENTIAL = Statement(
-    b"insert_credential",
-    """
-    INSERT INTO owl_private.credentials
-        (user_id, email_claim, password_hash, token_version, role, is_active)
-    VALUES ($1::uuid, $2::uuid, $3::text, $4::bigint, $5::text, $6::boolean)
-    """,
-)
-CHANGE_CREDENTIAL = Statement(
-    b"change_credential",
-    """
-    UPDATE owl_private.credentials
-    SET token_version = $2::bigint, password_hash = coalesce($3::text, password_hash),
-        role = coalesce($4::text, role), is_active = coalesce($5::boolean, is_active)
-    WHERE user_id = $1::uuid
-    """,
-)
-INSERT_SUBJECT_KEY = Statement(
-    b"insert_subject_key",
-    "INSERT INTO owl_private.subject_keys (user_id, key) VALUES ($1::uuid, $2::bytea)",
-)
-ERASE_SUBJECT = Statement(
-    b"erase_subject",
-    """
-    WITH destroyed AS (DELETE FROM owl_private.subject_keys WHERE user_id = $1::uuid)
-    DELETE FROM owl_private.credentials WHERE user_id = $1::uuid
-    """,
-)
-SET_MAINTENANCE = Statement(
-    b"set_maintenance", "UPDATE owl_private.maintenance SET is_on = $1::boolean"
-)
-STATEMENTS = (
-    *(LOCK, REQUIRE_HEADS, REQUIRE_LEASE, INSERT_EVENTS, INSERT_RECEIPTS),
-    *(INSERT_CREDENTIAL, CHANGE_CREDENTIAL, INSERT_SUBJECT_KEY, ERASE_SUBJECT),
-    SET_MAINTENANCE,
-)
+INSERTS = (INSERT_EVENT, INSERT_EVENTS)
+STATEMENTS = (LOCK, REQUIRE_HEADS, REQUIRE_LEASE, *INSERTS, INSERT_RECEIPTS)
 
 TAGS = {kind: element(tag.encode()) for tag, kind in BY_TAG.items()}
 
@@ -206,6 +176,8 @@ class Batch:
         return calls
 
     def _insert_events(self, recorded_at: datetime) -> Call:
+        if len(self) == 1:
+            return self._insert_event(recorded_at)
         streams, versions, tags, states, envelopes = zip(*self.events, strict=True)
         return Call(
             INSERT_EVENTS,
@@ -219,6 +191,23 @@ class Batch:
                 array_of_16(UUID_OID, [envelope.command for envelope in envelopes]),
                 array(TEXT_OID, [envelope.correlation for envelope in envelopes]),
                 array(INT8_OID, [envelope.causation for envelope in envelopes]),
+            ),
+        )
+
+    def _insert_event(self, recorded_at: datetime) -> Call:
+        ((stream, version, tag, state, envelope),) = self.events
+        return Call(
+            INSERT_EVENT,
+            (
+                stream.bytes,
+                int8(version),
+                of_element(tag),
+                state,
+                timestamptz(recorded_at),
+                of_element(envelope.actor),
+                envelope.command,
+                of_element(envelope.correlation),
+                of_element(envelope.causation),
             ),
         )
 
@@ -236,48 +225,3 @@ class Batch:
                 timestamptz(recorded_at),
             ),
         )
-
-
-def row_call(row: Struct, secrets: Secrets) -> Call:
-    """The statement that keeps a row.
-
-    Raises:
-        TypeError: there is no table for it.
-    """
-    match row:
-        case Credential():
-            return Call(
-                INSERT_CREDENTIAL,
-                (
-                    row.user_id.bytes,
-                    row.email_claim.bytes,
-                    row.password_hash.encode(),
-                    int8(row.token_version),
-                    row.role.encode(),
-                    boolean(row.is_active),
-                ),
-            )
-        case CredentialChange(password_hash=password_hash, role=role, is_active=is_active):
-            return Call(
-                CHANGE_CREDENTIAL,
-                (
-                    row.user_id.bytes,
-                    int8(row.token_version),
-                    None if password_hash is None else password_hash.encode(),
-                    None if role is None else role.encode(),
-                    None if is_active is None else boolean(is_active),
-                ),
-            )
-        case SubjectKey(user_id=user_id, key=key):
-            return Call(INSERT_SUBJECT_KEY, (user_id.bytes, secrets.wrap_key(user_id, key)))
-        case SubjectErasure(user_id=user_id):
-            return Call(ERASE_SUBJECT, (user_id.bytes,))
-        case Maintenance(is_on=is_on):
-            return Call(SET_MAINTENANCE, (boolean(is_on),))
-        case _:
-            raise TypeError(f"no table for a {type(row).__name__}")
-
-
-def boolean(value: bool) -> bytes:  # noqa: FBT001 - the value itself, no flag
-    """A boolean."""
-    return b"\x01" if value else b"\x00"

@@ -51,6 +51,11 @@ def element(value: bytes) -> bytes:
     return _LENGTH.pack(len(value)) + value
 
 
+def of_element(value: bytes) -> bytes | None:
+    """What ``element`` was made of; of ``NULL`` nothing."""
+    return None if value == NULL else value[_LENGTH.size :]
+
+
 def array(oid: int, elements: Sequence[bytes]) -> bytes:
     """An array of elements that stand behind their lengths."""
     if not elements:

@@ -7,7 +7,7 @@ rows elsewhere can be pruned meanwhile. Source of the shape: measured, ``cursor.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -45,7 +45,10 @@ SESSION = "SET statement_timeout = 0; SET timezone = 'UTC'"  # the reader sets t
 class LogHistory:
     """``domain.ports.EventHistory`` of one log's table, ``owl_log.<table>``."""
 
-    def __init__(self, conninfo: str, table: str, keys: StoredKeys) -> None:
+    def __init__(
+        self, conninfo: str, table: str, keys: StoredKeys, head: Callable[[], int]
+    ) -> None:
+        self.head = head
         self._conninfo = conninfo
         self._table = Identifier("owl_log", table)
         self._keys = keys

@@ -71,7 +71,7 @@ class EventLog(Application[UUID]):
 
     def history(self) -> LogHistory:
         """The log in long stretches, past the ring."""
-        return LogHistory(self.conninfo, "events", self._keys)
+        return LogHistory(self.conninfo, "events", self._keys, self._reading.head)
 
     def read_raw(self, after: int, limit: int) -> list[Raw]:
         """At most ``limit`` events above position ``after`` as stored, for the relay."""

@@ -16,11 +16,12 @@ from cryptography.exceptions import InvalidTag
 from msgspec import Struct
 from psycopg.pq.abc import PGresult
 
-from commands.event_log.batch import INSERT_EVENTS, STATEMENTS, Batch
+from commands.event_log.batch import INSERTS, STATEMENTS, Batch
 from commands.event_log.columns import UUID_OID, array_of_16, array_of_int8, int8
 from commands.event_log.failures import ConnectionLost, LogFailure, Unreadable
 from commands.event_log.personal import PERSONAL, SubjectKeys, opened, owner
 from commands.event_log.repeats import READ_RECEIPTS, Receipt, receipts_in
+from commands.event_log.row_calls import ROW_STATEMENTS
 from commands.event_log.secrets import Secrets
 from commands.event_log.wire import Answer, Call, Statement, Wire, rows
 from domain.catalogue import decode
@@ -59,7 +60,7 @@ READ_OUTCOMES = Statement(
     """,
 )
 READS = (READ_STREAMS, READ_KEYS, READ_RECEIPTS)
-APPENDS = (*STATEMENTS, END_BACKEND, READ_OUTCOMES)
+APPENDS = (*STATEMENTS, *ROW_STATEMENTS, END_BACKEND, READ_OUTCOMES)
 
 
 class SessionConfig(Struct, frozen=True, kw_only=True):
@@ -119,7 +120,7 @@ class LogSession:
     ) -> None:
         """Commit; ``landed`` hears the position of the batch's first event, 0 without any."""
         calls = batch.calls(guards, recorded_at)
-        index = next((n for n, call in enumerate(calls) if call.statement is INSERT_EVENTS), -1)
+        index = next((n for n, call in enumerate(calls) if call.statement in INSERTS), -1)
 
         def answered(answer: Answer) -> None:
             if isinstance(answer, LogFailure):

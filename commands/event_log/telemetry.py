@@ -177,7 +177,7 @@ class TelemetryLog:
 
     def history(self) -> LogHistory:
         """The log in long stretches, past the ring."""
-        return LogHistory(self._conninfo, "telemetry", self._keys)
+        return LogHistory(self._conninfo, "telemetry", self._keys, self._reading.head)
 
     def ensure_partitions(self, today: date) -> None:
         """Make the partitions of yesterday, today and the days to come."""

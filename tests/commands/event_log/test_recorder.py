@@ -60,10 +60,18 @@ def test_an_event_comes_back_as_it_was_said_with_its_envelope_and_position(
     store: Store,
 ) -> None:
     stream = uuid4()
-    said = event(stream, 1)
-    store.put([event(uuid4(), 1), said])
-    [found] = store.get(stream)
-    assert found == Recorded(**{**fields(said), "position": 2})
+    alone, second, third = (event(stream, version) for version in (1, 2, 3))
+    alone, third = (without_a_cause(each) for each in (alone, third))
+    store.put([alone])
+    store.put([second, third])
+    assert list(store.get(stream)) == [
+        Recorded(**{**fields(said), "position": position})
+        for position, said in enumerate([alone, second, third], 1)
+    ]
+
+
+def without_a_cause(said: Any) -> Any:
+    return Recorded(**{**fields(said), "causation_id": None})
 
 
 def fields(event: Any) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from commands.event_log.log import EventLog
 from domain.ports import OutOfReach
 from tests.commands.accounting import Credit, TooRich, context, credit, opened, writing
 
-WRITERS = 3
+WRITERS = (1, 8, 8)
+"""How many commands each gives at a time: alone they are inserted by another statement."""
 COMMANDS = 240
 SHARED = [uuid4() for _ in range(4)]
 DEADLINE_S = 60
@@ -22,7 +23,7 @@ PROMISED_S = 3.0
 TRIES = 3  # one pause of a busy machine is no broken promise; three in a row are
 
 
-async def write(url: str) -> int:
+async def write(url: str, together: int) -> int:
     """Many small rounds, some refused, some in conflict with the other writers."""
 
     async def submit(writer: object, number: int) -> int:
@@ -36,8 +37,8 @@ async def write(url: str) -> int:
 
     async with writing(url) as writer:
         done = 0
-        for start in range(0, COMMANDS, 8):
-            numbers = range(start, start + 8)
+        for start in range(0, COMMANDS, together):
+            numbers = range(start, start + together)
             done += sum(await asyncio.gather(*(submit(writer, n) for n in numbers)))
         return done
 
@@ -72,7 +73,7 @@ def tail(log: EventLog, writers: list[Future[int]]) -> list[int]:
 
 def test_a_tailing_reader_sees_every_event_of_concurrent_writers(database_url: str) -> None:
     with opened(database_url) as log, ThreadPoolExecutor() as pool:
-        writers = [pool.submit(asyncio.run, write(database_url)) for _ in range(WRITERS)]
+        writers = [pool.submit(asyncio.run, write(database_url, n)) for n in WRITERS]
         rolled_back = pool.submit(roll_back, database_url, writers)
         tails = [pool.submit(tail, log, writers) for _ in range(2)]
         written = sum(writer.result() for writer in writers)
