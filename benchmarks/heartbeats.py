@@ -54,7 +54,7 @@ from domain.fleet.messages import (
     HostSample,
     report_subject,
 )
-from tests.stack import LiveStack, live_stack
+from tests.stack import LiveStack, heard, live_stack
 
 SERVERS = 200
 HEARTBEATS = 20_000
@@ -136,7 +136,7 @@ async def flood(url: str, packed: bytes) -> None:
     for number in range(HEARTBEATS):
         subject, payload = payloads[number % len(payloads)]
         await client.publish(subject, payload)
-    await client.flush()
+    await heard(client)
     await client.close()
 
 
