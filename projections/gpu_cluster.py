@@ -95,7 +95,9 @@ SERVERS: Final = """
                 FROM jsonb_array_elements(server.gpus) AS gpu
             ) AS gpu_memory_total_mib,
             CASE WHEN shows_figures THEN (
-                SELECT sum((gpu ->> 'memory_used_mib')::bigint)
+                -- of no GPU at all it is 0; of one that does not tell it is not known
+                SELECT CASE WHEN count(*) = 0 THEN 0
+                    ELSE sum((gpu ->> 'memory_used_mib')::bigint) END
                 FROM jsonb_array_elements(gpu_figures) AS gpu
             ) END AS gpu_memory_used_mib,
             CASE WHEN shows_figures THEN cpu_percent END AS cpu_percent,

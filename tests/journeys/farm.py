@@ -62,7 +62,7 @@ class Server:
         with self.api.client() as agent:
             return ok(agent.post("/api/gpu/servers/enroll", json=body))
 
-    def beat(self, *running: RunningTask, usage: float = 85.5) -> None:
+    def beat(self, *running: RunningTask, usage: float = 85.5, has_gpu: bool = True) -> None:
         """One heartbeat: its figures into the telemetry log, what it changes into the other."""
         gpu = GpuSample(
             index=0,
@@ -81,7 +81,7 @@ class Server:
             agent_version="0.10.0",
             hostname="gpu-01.lan",
             host=HostSample(cpu_percent=45.23, memory_percent=68.3, cpu_count=8),
-            gpus=(gpu,),
+            gpus=(gpu,) if has_gpu else (),
             running=running,
             serves_files=True,
         )

@@ -107,6 +107,27 @@ def test_a_server_is_seen_as_the_contract_prints_it(fresh_api: LiveApi) -> None:
         assert (overview["online_servers"], overview["used_memory"]) == (0, 0.0)
 
 
+def test_a_server_without_a_gpu_has_no_gpu_memory_in_use_and_no_figure_that_is_not_there(
+    fresh_api: LiveApi,
+) -> None:
+    with fresh_api.someone("admin") as admin:
+        server, client = Server(fresh_api, admin), admin.client
+        server.enrol()
+        path = f"/api/gpu/servers/{server.server_id}"
+        assert ok(client.get(path))["used_memory"] is None, "it is not online"
+        server.beat(has_gpu=False)
+        fresh_api.until(lambda: ok(client.get(path))["cpu_usage"] == 45.2)
+        (listed,) = ok(client.get("/api/gpu/servers"))
+        assert listed == ok(client.get(path))
+        assert (listed["status"], listed["gpu_count"], listed["gpus"]) == ("online", 0, [])
+        assert (listed["total_memory"], listed["used_memory"]) == (0.0, 0.0)
+        assert ok(client.get(f"{path}/status"))["gpu_usage"] == []
+        overview = ok(client.get("/api/gpu/cluster/overview"))
+        assert (overview["online_servers"], overview["total_gpus"]) == (1, 0)
+        assert (overview["total_memory"], overview["used_memory"]) == (0.0, 0.0)
+        assert overview["average_gpu_usage"] == 0.0
+
+
 def test_who_runs_what_where_is_for_them_and_for_operators(
     fresh_api: LiveApi,
 ) -> None:
