@@ -158,6 +158,14 @@ class EventFeed(Protocol):
 class EventHistory(Protocol):
     """Reads long stretches of a log, fast. Blocking: call it from a thread."""
 
+    def head(self) -> int:
+        """The highest position, 0 when the log is empty.
+
+        Raises:
+            OutOfReach: the log could not be reached within the deadline.
+        """
+        ...
+
     def read(
         self, after: int, upto: int, facts: Collection[type[Fact]]
     ) -> Generator[Sequence[Recorded[Any]], None, None]:

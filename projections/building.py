@@ -56,6 +56,7 @@ class Builder:
         self._connection.execute(BUILDING)
         self._history = history
         self._config = config
+        self._pace = Pace(config, history.head)
         self._tell = tell
         self._writer = ThreadPoolExecutor(1, "rebuild-writer")
         self._under_way: Future[Wish | None] | None = None
@@ -98,16 +99,15 @@ class Builder:
 
     def _fill(self, together: list[Generation], after: int, upto: int) -> None:
         facts = {fact for each in together for fact in each.read_model.facts}
-        pace = Pace(self._config)
         try:
             with closing(self._history.read(after, upto, facts)) as batches:
                 for events in batches:
                     self._fold(together, events)
                     for generation in together:
                         self._gathered[generation].batch_ends()
-                    pace.rest()
+                    self._pace.rest()
                     self._tell(events[-1].position)
-                    if pace.chunk_is_full(len(events)):
+                    if self._pace.chunk_is_full(len(events)):
                         self._submit(together, events[-1].position)
         except Undecodable as bad:
             self._submit(together, bad.position - 1)
@@ -199,7 +199,7 @@ class Builder:
         for generation in moved:
             generation.position = reached
             generation.folding.settle(self._config.rows_kept)
-        self._under_way = self._writer.submit(chunk.write, self._connection)
+        self._under_way = self._writer.submit(chunk.write, self._connection, self._pace.turns())
         collect_young()
 
     def _join(self) -> None:

@@ -16,6 +16,7 @@ from projections.copying import Copying
 from projections.counting import Counting
 from projections.folding import TableFolding
 from projections.jobs import Wish, note_chunk
+from projections.pace import Turns
 from projections.projector import OVERTAKEN, Generation, Overtaken, Statement, advances
 from projections.statements import TableStatements, as_parameter
 
@@ -44,7 +45,7 @@ class Chunk(Struct, frozen=True):
                 chunk.statements.extend(_in_parts(add, counting.take()))
         return chunk
 
-    def write(self, connection: psycopg.Connection[Any]) -> Wish | None:
+    def write(self, connection: psycopg.Connection[Any], turns: Turns) -> Wish | None:
         """All of it, or nothing.
 
         Raises:
@@ -54,9 +55,10 @@ class Chunk(Struct, frozen=True):
             with connection.transaction():
                 for copying, packed in self.fresh:
                     if packed:
-                        copying.put(packed)
+                        copying.put(packed, turns.rest)
                 for statement, parameters in self.statements:
                     connection.execute(statement, parameters)
+                    turns.rest()
                 return note_chunk(connection, self.reached) if self.reached else None
         except psycopg.Error as error:
             if error.sqlstate == OVERTAKEN:

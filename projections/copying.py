@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -43,10 +43,11 @@ class Copying:
             for part in [rows[start : start + ROWS_AT_ONCE]]
         ]
 
-    def put(self, packed: Iterable[bytes]) -> None:
-        """Add the rows, in the caller's transaction."""
+    def put(self, packed: Iterable[bytes], rest: Callable[[], None]) -> None:
+        """Add the rows, in the caller's transaction; ``rest`` is called between them."""
         with self._connection.cursor() as cursor, cursor.copy(self._copy) as copy:
             copy.write(SIGNATURE)
             for data in packed:
                 copy.write(data)
+                rest()
             copy.write(TRAILER)

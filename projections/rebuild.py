@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from domain.ports import EventFeed, EventHistory, Undecodable
 from projections.against_live import LiveLags, against_live
+from projections.approaching import approach, end_of_history, is_comparable
 from projections.before_switch import held_before_switch
 from projections.building import Stopped
 from projections.exclusive import BeingRebuilt, sole
@@ -38,8 +39,6 @@ from projections.verified import Verified, note_comparison
 
 INDEXERS: Final = 2
 """Read models that get their indexes at once."""
-NEAR_EVENTS: Final = 10_000
-"""Rows by other folds that lag no more are contrasted at their own position."""
 
 
 class RebuildFailed(Exception):
@@ -95,7 +94,7 @@ def rebuild(
     try:
         with sole(conninfo, read_models) as lives:
             opened = {model.name: open_building(conninfo, model) for model in read_models}
-            upto = job.upto(read_models, lives)
+            upto = job.upto(read_models)
             job.begin(opened, upto)
             hearing.began(list(opened.values()), upto)
             failed = job.build(opened, upto, filling)
@@ -133,16 +132,10 @@ class _Rebuild:
         self.notes = StepNotes(conninfo)
         self._began = time.monotonic()
 
-    def upto(self, read_models: Sequence[ReadModel], lives: dict[str, Live]) -> int:
-        """Where history ends: a live one can only be compared where it has been."""
-        head = self._log.feed.head()
-        comparable = [
-            live.position
-            for model in read_models
-            if _is_comparable(live := lives[model.name], model)
-            or (not live.stopped and head - live.position <= NEAR_EVENTS)
-        ]
-        return min(comparable, default=head)
+    def upto(self, read_models: Sequence[ReadModel]) -> int:
+        """Where history ends now."""
+        with psycopg.connect(self._conninfo) as connection:
+            return end_of_history(connection, self._log.feed, read_models)
 
     def begin(self, opened: dict[str, Opened], upto: int) -> None:
         """Note that this process is at work."""
@@ -161,12 +154,7 @@ class _Rebuild:
     def build(self, opened: dict[str, Opened], upto: int, filling: Filling) -> dict[str, str]:
         """Fill the tables and index them; why those that failed did."""
         generations = [each.generation for each in opened.values()]
-        history = self._log.history
-        failed = filling(
-            self._conninfo, history, generations, upto, self._config, self._telling.folded
-        )
-        for name, why in failed.items():
-            self.fail(opened[name].generation.read_model, why)
+        failed = self._approach(generations, upto, filling)
         bare = [
             each.generation
             for name, each in opened.items()
@@ -177,7 +165,8 @@ class _Rebuild:
             for generation in bare:
                 self._note(generation.read_model, "indexing")
             list(threads.map(lambda each: make_indexes(self._conninfo, each), bare))
-        return failed
+        built = [each for each in generations if each.read_model.name not in failed]
+        return failed | self._approach(built, None, filling)
 
     def conclude_all(
         self,
@@ -221,7 +210,7 @@ class _Rebuild:
         """Catch up, compare, and switch unless that is left to the operator."""
         generation = opened.generation
         model = generation.read_model
-        comparable = _is_comparable(live, model)
+        comparable = is_comparable(live, model)
         follower = Follower(
             self._conninfo,
             self._log.feed,
@@ -266,6 +255,20 @@ class _Rebuild:
             seconds=time.monotonic() - self._began,
         )
 
+    def _approach(
+        self, generations: Sequence[Generation], upto: int | None, filling: Filling
+    ) -> dict[str, str]:
+        config, told = self._config, self._telling.folded
+
+        def fill(left: Sequence[Generation], to: int) -> dict[str, str]:
+            return filling(self._conninfo, self._log.history, left, to, config, told)
+
+        failed = approach(generations, upto, config.near_events, fill, self.upto)
+        for each in generations:
+            if each.read_model.name in failed:
+                self.fail(each.read_model, failed[each.read_model.name])
+        return failed
+
     def stopped(self, read_models: Sequence[ReadModel], stopped: Stopped) -> None:
         """Obey the wish."""
         for model in read_models:
@@ -292,7 +295,3 @@ class _Rebuild:
 
     def _note(self, read_model: ReadModel, step: Step, error: str | None = None) -> None:
         self.notes.add(read_model.name, step, error or None)
-
-
-def _is_comparable(live: Live, read_model: ReadModel) -> bool:
-    return live.fingerprint == fingerprint(read_model) and not live.stopped

@@ -37,6 +37,9 @@ class ListHistory:
         self.feed = feed
         self.batch_events = batch_events
 
+    def head(self) -> int:
+        return self.feed.head()
+
     def read(
         self, after: int, upto: int, facts: Collection[type[Fact]]
     ) -> Generator[Sequence[Recorded[Any]], None, None]:

@@ -96,7 +96,7 @@ def test_any_row_is_stored_alike_by_copy_and_by_statement(
 ) -> None:
     with psycopg.connect(packed_url, options="-c timezone=UTC") as connection:
         copying = Copying(connection, "packed", TABLE)
-        copying.put(copying.packed(rows))
+        copying.put(copying.packed(rows), rest=_nothing)
         copied = connection.execute(ALL).fetchall()
         connection.execute("DELETE FROM packed.rows")
         connection.execute(table_statements("packed", TABLE).insert, [as_parameter(rows)])
@@ -108,7 +108,7 @@ def test_a_column_of_very_many_texts_is_stored_whole(packed_url: str) -> None:
     with psycopg.connect(packed_url) as connection:
         copying = Copying(connection, "packed", TABLE)
         rows = [_row(n, f"title {n} \x00") for n in range(3_000)]
-        copying.put(copying.packed(rows))
+        copying.put(copying.packed(rows), rest=_nothing)
         found = connection.execute("SELECT title FROM packed.rows ORDER BY id").fetchall()
         assert found == [(f"title {n} \ufffd",) for n in range(3_000)]
         connection.rollback()
@@ -131,3 +131,7 @@ def _row(number: int, title: str) -> Row:
         data={},
         listed=None,
     )
+
+
+def _nothing() -> None:
+    """Nobody has to be left room."""

@@ -1,0 +1,134 @@
+"""How a rebuild leaves room for others: for whom, how much, and when it goes on."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from projections.pace import (
+    BESIDE_WRITERS,
+    LOOK_EVERY_S,
+    PERIOD_S,
+    WRITTEN_PER_S,
+    BuildingConfig,
+    Pace,
+    Turns,
+    share_of,
+)
+
+
+class Clock:
+    """Sleeping makes it later."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def test_where_nobody_writes_it_works_all_the_time_it_may() -> None:
+    assert share_of(BuildingConfig(), WRITTEN_PER_S / 2) == 1.0
+    assert share_of(BuildingConfig(max_load=0.5), 0.0) == 0.5
+
+
+def test_beside_writers_it_works_a_small_share_of_the_time() -> None:
+    assert share_of(BuildingConfig(), 2_000.0) == BESIDE_WRITERS
+    assert share_of(BuildingConfig(max_load=BESIDE_WRITERS / 2), 2_000.0) == BESIDE_WRITERS / 2
+
+
+def test_a_share_that_somebody_chose_is_kept_to_whoever_writes() -> None:
+    chosen = BuildingConfig(max_load=0.5, beside_writers=0.5)
+    assert share_of(chosen, 2_000.0) == share_of(chosen, 0.0) == 0.5
+
+
+def test_writers_that_come_and_go_are_noticed() -> None:
+    clock, head = Clock(), 0
+    pace = Pace(BuildingConfig(), lambda: head, clock, clock.sleep)
+
+    def share(written: int) -> float:
+        nonlocal head
+        head += written
+        clock.now += LOOK_EVERY_S
+        pace.rest()
+        return pace.share
+
+    assert pace.share == 1.0
+    assert [share(0), share(1_000), share(1_000), share(0)] == [
+        1.0,
+        BESIDE_WRITERS,
+        BESIDE_WRITERS,
+        1.0,
+    ]
+
+
+def test_the_log_is_not_asked_more_often_than_it_has_to_be() -> None:
+    clock = Clock()
+    asked: list[float] = []
+
+    def head() -> int:
+        asked.append(clock.now)
+        return 0
+
+    pace = Pace(BuildingConfig(), head, clock, clock.sleep)
+    for _ in range(1_000):
+        clock.now += LOOK_EVERY_S / 50
+        pace.rest()
+    assert asked[1] - asked[0] < LOOK_EVERY_S / 2, "soon, whether anybody writes"
+    assert all(later - sooner >= LOOK_EVERY_S for sooner, later in pairwise(asked[1:]))
+    assert len(asked) >= 20
+
+
+def test_at_full_speed_nothing_rests() -> None:
+    clock = Clock()
+    turns = Turns(lambda: 1.0, clock, clock.sleep)
+    for _ in range(10):
+        clock.now += 1.0
+        turns.rest()
+    assert clock.slept == []
+
+
+@given(
+    share=st.floats(0.05, 0.9),
+    slices=st.lists(st.floats(0.0001, 0.2), min_size=1, max_size=60),
+)
+def test_over_time_the_share_is_kept_however_long_a_slice_takes(
+    share: float, slices: list[float]
+) -> None:
+    clock = Clock()
+    turns = Turns(lambda: share, clock, clock.sleep)
+    began = clock.now
+    for each in slices:
+        clock.now += each
+        turns.rest()
+    allowed = share * (clock.now - began)
+    assert sum(slices) <= allowed + share * PERIOD_S + 1e-6
+    assert sum(slices) >= allowed - share * PERIOD_S * (len(clock.slept) + 1) - 1e-6
+
+
+def test_whoever_rests_goes_on_when_the_others_do() -> None:
+    ends = []
+    for late in (0.0, 0.0007, 0.0131):
+        clock = Clock()
+        clock.now += late
+        turns = Turns(lambda: 0.1, clock, clock.sleep)
+        clock.now += 0.004
+        turns.rest()
+        ends.append(clock.now / PERIOD_S % 1.0)
+    assert all(min(each, 1.0 - each) < 1e-6 for each in ends), ends
+
+
+def test_beside_writers_the_time_between_two_slices_is_short_and_bounded() -> None:
+    clock = Clock()
+    turns = Turns(lambda: BESIDE_WRITERS, clock, clock.sleep)
+    for _ in range(200):
+        clock.now += 0.002
+        turns.rest()
+    assert max(clock.slept) <= 0.002 / BESIDE_WRITERS + PERIOD_S
