@@ -22,6 +22,7 @@ from msgspec import Struct
 from psycopg.types.numeric import Int8BinaryLoader
 from psycopg.types.string import ByteaBinaryLoader
 
+from commands.overdue import ended_after
 from commands.signatures import Keys, KeysAtHand, is_signed
 from domain.audit.canonical import leaves_of
 from domain.audit.checkpoint import (
@@ -93,6 +94,8 @@ class Config(Struct, frozen=True, kw_only=True):
     interval_s: float = 1.0
     events_max: int = 16_384
     read_together: int = 2048
+    deadline_s: float = 5.0
+    """For one step; at the end of its process nobody waits longer for a server that hangs."""
 
 
 class Notary:
@@ -121,6 +124,7 @@ class Notary:
         Raises:
             HistoryAltered: what is stored is not what was signed last.
             FencedOff: another process leads.
+            psycopg.OperationalError: the server is out of reach; run again later.
         """
         loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, "notary")
         opened = ExitStack()
@@ -145,6 +149,7 @@ class Notary:
 
         Raises:
             HistoryAltered: what is stored is not what was signed.
+            psycopg.OperationalError: the server did not answer in time.
         """
         with psycopg.connect(
             self._conninfo, autocommit=True, connect_timeout=CONNECT_S
@@ -152,7 +157,8 @@ class Notary:
             connection.adapters.register_loader("uuid", ByteaBinaryLoader)
             connection.adapters.register_loader("timestamptz", Int8BinaryLoader)
             session = NotarySession(connection, self._keys, self._clock, self._config)
-            session.resume()
+            with ended_after(self._config.deadline_s, connection):
+                session.resume()
             yield session
 
 
@@ -177,17 +183,25 @@ class NotarySession:
         self._config = config
 
     def step(self, fence: Fence) -> int:
-        """Take in what is new, at most ``events_max``, and sign; how many events that were."""
+        """Take in what is new, at most ``events_max``, and sign; how many events that were.
+
+        Raises:
+            psycopg.OperationalError: the server did not answer in time.
+        """
+        with ended_after(self._config.deadline_s, self._connection):
+            return self._step(fence)
+
+    def _step(self, fence: Fence) -> int:
         grown, chain, tiles = self.tree, self._chain, dict[tuple[int, int], Tile]()
         while grown.size - self.tree.size < self._config.events_max:
             bounds = {"after": grown.size, "limit": self._config.read_together}
-            rows = self._rows(READ_EVENTS, bounds)
+            rows: list[Any] = self._rows(READ_EVENTS, bounds)
             if not rows:
                 break
             if rows[0][0] != grown.size + 1 or rows[-1][0] != grown.size + len(rows):
                 raise HistoryAltered(f"the log has a gap after position {grown.size}")
             chain = _with_rotations(chain, rows)
-            grown, changed = _grow(grown, rows)
+            grown, changed = grown.with_leaves(leaves_of(rows))
             tiles.update({(tile.level, tile.number): tile for tile in changed})
             if len(rows) < self._config.read_together:
                 break
@@ -267,10 +281,6 @@ class NotarySession:
         with self._connection.cursor(binary=True) as cursor:
             cursor.execute(query, parameters)
             return cursor.fetchall()
-
-
-def _grow(tree: Tree, rows: Sequence[Any]) -> tuple[Tree, list[Tile]]:
-    return tree.with_leaves(leaves_of(rows))
 
 
 def _with_rotations(chain: KeyChain, rows: Sequence[Any]) -> KeyChain:

@@ -6,15 +6,14 @@ A server that is frozen confirms no cancellation, so an overdue statement is end
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from commands.overdue import cut
 from domain.ports import OutOfReach
 
 _OPTIONS: Final = "-c synchronous_commit=off -c timezone=UTC -c statement_timeout=2000"
@@ -74,19 +73,10 @@ class Counts:
         ends = loop.time() + deadline_s
         try:
             async with self._pool.connection(timeout=deadline_s) as connection:
-                timer = loop.call_later(max(0.0, ends - loop.time()), _cut, connection)
+                timer = loop.call_later(max(0.0, ends - loop.time()), cut, connection)
                 try:
                     yield connection
                 finally:
                     timer.cancel()
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise OutOfReach("the throttles cannot be asked") from error
-
-
-def _cut(connection: AsyncConnection[Any]) -> None:
-    """End a statement that hangs by its wire."""
-    with (
-        suppress(OSError, OperationalError),
-        socket.socket(fileno=os.dup(connection.fileno())) as wire,
-    ):
-        wire.shutdown(socket.SHUT_RDWR)

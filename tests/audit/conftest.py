@@ -44,8 +44,15 @@ class Notarised(Struct):
     key: VerifierKey
 
 
-def notary_of(conninfo: str, *keys: SigningKey, events_max: int = 4096) -> Notary:
-    config = Config(interval_s=0.01, events_max=events_max, read_together=CHECKPOINT_EVERY)
+def notary_of(
+    conninfo: str, *keys: SigningKey, events_max: int = 4096, deadline_s: float = 30.0
+) -> Notary:
+    config = Config(
+        interval_s=0.01,
+        events_max=events_max,
+        read_together=CHECKPOINT_EVERY,
+        deadline_s=deadline_s,
+    )
     at_hand = keys or (KEY,)
     return Notary(
         conninfo, lambda: at_hand, clock=lambda: NOON, committed=LocalSignal(), config=config

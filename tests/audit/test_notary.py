@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -134,6 +136,20 @@ def test_it_signs_nothing_under_a_lease_that_it_lost(database_url: str) -> None:
         session.step(Fence("work", 7))
     with StoredLog.open(database_url) as log:
         assert log.checkpoints() == []
+
+
+def test_a_server_that_hangs_is_left_in_time(notarised: Notarised) -> None:
+    notary = notary_of(notarised.conninfo, deadline_s=0.5)
+    with notary.resumed() as session:
+        backend_pid = session._connection.info.backend_pid
+        os.kill(backend_pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(psycopg.OperationalError):
+                session.step(Fence("work", 1))
+        finally:
+            os.kill(backend_pid, signal.SIGCONT)
+    with notary.resumed() as session:
+        assert session.tree.size == len(notarised.events)
 
 
 @pytest.mark.anyio
