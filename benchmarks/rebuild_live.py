@@ -5,25 +5,27 @@ done: whole lives of tasks through our writer, each commit durable, in a process
 the live projection follows in another, as in a platform that works. Meanwhile this process
 rebuilds all business read models beside them, compares them with the live rows at one position,
 and switches. What is stated is a writer's median wait for its commit while that goes on, over
-that before it. ``--events 10000000`` is the size that is promised; ``--load`` is the share of
-the time in which the rebuild works: half, as the platform does by itself, unless told.
+that before it; what is known so far is told meanwhile, by the rebuild's stages.
+``--events 10000000`` is the size that is promised; ``--load`` below 1 is the share of the time
+in which the rebuild works, which otherwise finds out by itself that others write.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import multiprocessing
 import os
-import statistics
 import sys
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
 import psycopg
-from msgspec import Struct
+from msgspec import Struct, field
 
 from benchmarks.long_history import write_long_history
 from benchmarks.measure import Ratio, measure, options, tell
@@ -36,7 +38,8 @@ from commands.signals import LocalSignal
 from commands.writer import Writer
 from projections.catalogue import BUSINESS
 from projections.migrate import prepare
-from projections.pace import BuildingConfig
+from projections.pace import BESIDE_WRITERS, BuildingConfig
+from projections.progress import Progress
 from projections.rebuild import Log, rebuild
 from projections.runner import Runner
 from tests.stack import live_stack
@@ -49,6 +52,8 @@ LIVING_MAX: Final = 1_000
 """Tasks under way at once: a platform that cannot keep up is not buried for ever."""
 LOOK_EVERY_S: Final = 0.002
 WARMING_S: Final = 3.0
+TELL_EVERY_S: Final = 20.0
+STEPS: Final = 200
 RATIO = Ratio(
     row=14,
     name="a writer's p50 during a rebuild of everything over that without one",
@@ -60,12 +65,40 @@ RATIO = Ratio(
 )
 
 
-class Waited(Struct, frozen=True, kw_only=True):
-    """How long writers waited since they were last asked."""
+class Waits(Struct):
+    """How long writers waited: how often each length, to one in two hundred."""
 
-    p50_ms: float
-    p99_ms: float
-    events_per_s: float
+    seconds: float = 0.0
+    counts: Counter[int] = field(default_factory=Counter)
+
+    def note(self, took_s: float) -> None:
+        """One of them."""
+        self.counts[round(math.log(took_s) * STEPS)] += 1
+
+    def add(self, more: Waits) -> None:
+        """Those too."""
+        self.seconds += more.seconds
+        self.counts += more.counts
+
+    def ms(self, share: float) -> float:
+        """What so many did not wait longer than."""
+        left = share * self.counts.total()
+        for length, often in sorted(self.counts.items()):
+            left -= often
+            if left <= 0:
+                return math.exp(length / STEPS) * 1_000
+        return 0.0
+
+    @property
+    def events_per_s(self) -> float:
+        """That were written meanwhile."""
+        return self.counts.total() / COMMANDS_OF_A_TASK * EVENTS_OF_A_TASK / self.seconds
+
+    def __str__(self) -> str:
+        return (
+            f"{self.seconds:.0f} s, p50 {self.ms(0.5):.2f} ms, p99 {self.ms(0.99):.1f} ms,"
+            f" {self.events_per_s:,.0f} events/s"
+        )
 
 
 class Writes:
@@ -79,10 +112,10 @@ class Writes:
         there.close()
         self._asked.recv()
 
-    def waited(self) -> Waited:
+    def waited(self) -> Waits:
         """Since the last time."""
         self._asked.send(None)
-        found: Waited = self._asked.recv()
+        found: Waits = self._asked.recv()
         return found
 
     def close(self) -> None:
@@ -104,7 +137,7 @@ class PacedFarm(Farm):
 
     async def go_on(self, asked: Connection) -> None:
         """Until nobody asks any more; say how long writers waited whenever somebody does."""
-        took: list[float] = []
+        waits = Waits()
         since = began = time.perf_counter()
         started = 0
         living: set[asyncio.Task[None]] = set()
@@ -113,7 +146,7 @@ class PacedFarm(Farm):
             async def run(handler: Callable[[Any, Any], Any], command: Struct) -> None:
                 before = time.perf_counter()
                 await writer.run(handler, command, context())
-                took.append(time.perf_counter() - before)
+                waits.note(time.perf_counter() - before)
 
             while True:
                 if asked.poll():
@@ -121,9 +154,9 @@ class PacedFarm(Farm):
                         asked.recv()
                     except EOFError:
                         break
-                    asked.send(_waited(took, time.perf_counter() - since))
-                    since = time.perf_counter()
-                    took.clear()
+                    waits.seconds = time.perf_counter() - since
+                    asked.send(waits)
+                    since, waits = time.perf_counter(), Waits()
                 due = (time.perf_counter() - began) * EVENTS_PER_S / EVENTS_OF_A_TASK
                 while started < due and len(living) < LIVING_MAX:
                     user = self._users[started % len(self._users)]
@@ -133,17 +166,6 @@ class PacedFarm(Farm):
                     started += 1
                 await asyncio.sleep(LOOK_EVERY_S)
             await asyncio.gather(*living)
-
-
-def _waited(took: list[float], seconds: float) -> Waited:
-    if len(took) < 2:  # asked for the second time at once, to begin anew
-        return Waited(p50_ms=0.0, p99_ms=0.0, events_per_s=0.0)
-    of_100 = statistics.quantiles(took, n=100)
-    return Waited(
-        p50_ms=of_100[49] * 1_000,
-        p99_ms=of_100[98] * 1_000,
-        events_per_s=len(took) / COMMANDS_OF_A_TASK * EVENTS_OF_A_TASK / seconds,
-    )
 
 
 def follow(url: str, secrets: Secrets) -> None:
@@ -168,7 +190,7 @@ class Platform:
         open_.callback(self._log.close)
         with psycopg.connect(url) as connection:
             connection.execute(OTHER_FOLDS)
-        seconds = self._rebuild(compared=False, max_load=1.0)
+        seconds = self._rebuild(BuildingConfig(beside_writers=1.0), _not_told)
         _say(f"the first read models in {seconds:.0f} s")
         spawn = multiprocessing.get_context("spawn")
         following = spawn.Process(target=follow, args=(url, secrets), daemon=True)
@@ -177,8 +199,8 @@ class Platform:
         self._writes = Writes(url, secrets)
         open_.callback(self._writes.close)
         time.sleep(WARMING_S)
-        self._during: Waited | None = None
-        self._rate = 0.0
+        self._during: Waits | None = None
+        self._rate = self._alone_ms = 0.0
 
     def alone_p50_ms(self, seconds: float) -> float:
         """Without a rebuild."""
@@ -186,32 +208,64 @@ class Platform:
         time.sleep(seconds)
         found = self._writes.waited()
         _say(f"without: {found}")
-        return found.p50_ms
+        self._alone_ms = found.ms(0.5)
+        return self._alone_ms
 
     def beside_p50_ms(self) -> float:
         """While everything is rebuilt, compared and switched."""
         head = self._log.feed().head()
         self._writes.waited()
-        seconds = self._rebuild(compared=True, max_load=self._load)
-        self._during = found = self._writes.waited()
-        self._rate = head / seconds
-        _say(f"rebuilding, {seconds:.0f} s: {found}")
-        return found.p50_ms
+        stages: defaultdict[str, Waits] = defaultdict(Waits)
+        found, before, told_at = Waits(), "folding", time.monotonic()
 
-    def beside(self) -> tuple[Waited, float]:
+        def heard(at: Progress) -> None:
+            nonlocal before, told_at
+            told = time.monotonic() - told_at > TELL_EVERY_S
+            if told or at.stage != before:
+                waits = self._writes.waited()
+                stages[before].add(waits)
+                found.add(waits)
+                before = at.stage
+            if told:
+                told_at = time.monotonic()
+                times = found.ms(0.5) / self._alone_ms
+                where = f"{at.stage} {at.position:,}, {at.events_per_s:,.0f} events/s"
+                _say(f"rebuilding, {where}; writers: {found}, {times:.2f} of that without")
+
+        load = self._load
+        beside = load if load < 1.0 else BESIDE_WRITERS
+        config = BuildingConfig(max_load=load, beside_writers=beside)
+        seconds = self._rebuild(config, heard, compared=True)
+        found.add(self._writes.waited())
+        for stage, waits in stages.items():
+            _say(f"while {stage}: {waits}")
+        _say(f"rebuilt in {seconds:.0f} s: {found}")
+        self._during, self._rate = found, head / seconds
+        return found.ms(0.5)
+
+    def beside(self) -> tuple[Waits, float]:
         """What else came out of the last rebuild, and its events/s."""
         assert self._during is not None, "nothing was rebuilt yet"
         return self._during, self._rate
 
-    def _rebuild(self, *, compared: bool, max_load: float) -> float:
+    def _rebuild(
+        self,
+        config: BuildingConfig,
+        progress: Callable[[Progress], None],
+        *,
+        compared: bool = False,
+    ) -> float:
         log = Log(feed=self._log.feed(), history=self._log.history(), append_lock=APPEND_LOCK)
         began = time.perf_counter()
-        config = BuildingConfig(max_load=max_load)
-        done = rebuild(self._url, log, BUSINESS, progress=lambda _: None, config=config)
+        done = rebuild(self._url, log, BUSINESS, progress=progress, config=config)
         assert all(each.switched for each in done)
         if compared:
             assert all(each.compared and not each.differing for each in done)
         return time.perf_counter() - began
+
+
+def _not_told(_progress: Progress) -> None:
+    """Nobody waits for it."""
 
 
 def _say(text: str) -> None:
@@ -220,14 +274,14 @@ def _say(text: str) -> None:
 
 def main() -> None:
     """Run."""
-    chosen = options(__doc__ or "", rounds=3, seconds=10.0, events=EVENTS, load=0.5)
+    chosen = options(__doc__ or "", rounds=3, seconds=10.0, events=EVENTS, load=1.0)
     with ExitStack() as open_:
         stack = open_.enter_context(live_stack(profile="durable", with_nats=False))
         platform = Platform(stack.create_database(), chosen.events, chosen.load, open_)
         contestants: dict[str, Callable[[], float]] = {
             RATIO.other: lambda: platform.alone_p50_ms(chosen.seconds),
             RATIO.ours: platform.beside_p50_ms,
-            "ours: the same, p99 ms": lambda: platform.beside()[0].p99_ms,
+            "ours: the same, p99 ms": lambda: platform.beside()[0].ms(0.99),
             "ours: written while rebuilding, events/s": lambda: (
                 platform.beside()[0].events_per_s
             ),
