@@ -1,8 +1,14 @@
 """What every other test leans on."""
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import nats
 import psycopg
 import pytest
+
+from tests.conftest import LONGEST, rank
 
 
 def marked(url: str) -> bool:
@@ -11,6 +17,11 @@ def marked(url: str) -> bool:
         assert found is not None
         connection.execute("CREATE TABLE IF NOT EXISTS mark ()")
     return bool(found[0])
+
+
+def test_a_file_of_tests_may_lie_anywhere() -> None:
+    elsewhere: Any = SimpleNamespace(path=Path("/elsewhere/test_it.py"))
+    assert rank(elsewhere) == len(LONGEST)
 
 
 @pytest.mark.parametrize("turn", ["first", "second"])
