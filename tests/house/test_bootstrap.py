@@ -58,6 +58,22 @@ def test_help_names_every_command(dev: ModuleType) -> None:
     assert all(f"\n  {name} " in told.stdout for name in dev.COMMANDS)
 
 
+@pytest.mark.parametrize("stamp", [{}, {"run": "an older lock", "test": "", "bench": ""}])
+def test_help_of_a_command_is_there_at_once_whatever_is_installed(
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stamp: dict[str, str]
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(dev, "STAMP", tmp_path / "stamp.json")
+    monkeypatch.setattr(dev, "PYTHON", tmp_path)
+    monkeypatch.setattr(dev, "install_packages", pytest.fail)
+    monkeypatch.setattr(dev, "make_environment", pytest.fail)
+    monkeypatch.setattr(dev, "become", lambda *words: asked.append(words))
+    dev.write_stamp(stamp)
+    for name in dev.COMMANDS:
+        dev.main([name, "--help"])
+    assert [words[0] for words in asked] == ["api.cli", "pytest", "pytest"] * bool(stamp)
+
+
 def test_an_unknown_command_is_refused_with_the_list() -> None:
     told = run("tset")
     assert told.returncode == 1
