@@ -166,6 +166,10 @@ REASONS: Final[dict[str, Text]] = {
         "余额不能低于未完成任务的冻结金额，请调高金额或先取消任务",
         "The balance cannot fall below what is held for open tasks: raise it, or cancel them",
     ),
+    "no such recharge code": Text(
+        "充值码不存在，请核对后重新输入",
+        "No such recharge code: check it and enter it again",
+    ),
     "the code is used up": Text(
         "充值码已被用完，无需作废，请刷新查看",
         "The recharge code is used up, so there is nothing to revoke: reload to see it",

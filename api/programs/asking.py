@@ -232,8 +232,6 @@ def _sentence(error: ApiRefused, standing: str) -> str:
     # that the fields are named is said to programs: here they follow
     head = re.split("[:\uff1a]", error.message)[0] if fields else error.message
     lines = [f"{head} ({error.code})"]
-    if error.code == "RESOURCE_NOT_FOUND" and click.get_current_context().info_name == "redeem":
-        lines.append("  no such recharge code: is it typed whole and right?")
     if error.code == "ACCESS_DENIED":
         lines.append("  this is for administrators: sign in as one with `owl login`")
         if standing:

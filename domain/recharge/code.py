@@ -134,7 +134,7 @@ def redeem(code: Code | None, *, record_id: UUID, user_id: UUID, now: datetime) 
         CodeExpired: ``now`` is at or after ``expires_at``.
     """
     if code is None:
-        raise NotFound
+        raise NotFound("no such recharge code")
     if user_id in code.redeemed_by:
         raise CodeAlreadyRedeemed
     if code.revoked:

@@ -53,7 +53,7 @@ def reasons() -> Iterator[str]:
                 case ast.Assign(targets=[ast.Name(id="message")], value=ast.Constant(value)):
                     yield str(value)
                 case ast.Call(
-                    func=ast.Name(id="InvalidState" | "Denied" | "Unavailable"),
+                    func=ast.Name(id="InvalidState" | "Denied" | "NotFound" | "Unavailable"),
                     args=[ast.Constant(value), *_],
                 ):
                     yield str(value)

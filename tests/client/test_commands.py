@@ -104,8 +104,9 @@ def test_a_failure_is_json_where_json_was_asked_for(owl: Owl) -> None:
 
 
 def test_sentences_come_in_chinese_to_who_wants_them(owl: Owl) -> None:
-    assert "is it typed whole and right?" in owl("redeem", "OWL-2222-2222-2222").stderr
-    assert "资源不存在" in owl("redeem", "OWL-2222-2222-2222", "--language", "zh").stderr
+    said = "No such recharge code: check it and enter it again (RESOURCE_NOT_FOUND)"
+    assert owl("redeem", "OWL-2222-2222-2222").stderr.strip() == f"Error: {said}", "once"
+    assert "充值码不存在" in owl("redeem", "OWL-2222-2222-2222", "--language", "zh").stderr
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,8 @@ def test_codes_that_are_none(user: Person) -> None:
         assert "code" in refused(answer, 422, "VALIDATION_ERROR")["field_errors"]
     for text in ("OWL-ABCD-2345-EFGH", "OWL-ABCD-1234-EFGH"):
         answer = user.client.post("/api/recharge/redeem", json={"code": text})
-        refused(answer, 404, "RESOURCE_NOT_FOUND")
+        assert refused(answer, 404, "RESOURCE_NOT_FOUND") == {}
+        assert answer.json()["message"] == "充值码不存在，请核对后重新输入"
 
 
 @pytest.mark.parametrize(
