@@ -6,14 +6,14 @@ from typing import Any, Final
 from uuid import UUID
 
 import click
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Group
 from rich.text import Text
 
+from api.client.account import account_view
 from api.client.answers import Me, Page, read
 from api.client.http import ApiClient
 from api.client.show import page_line
-from api.client.wording import clean, clipped, listing, local, yuan
+from api.client.wording import clean, clipped, listing, yuan
 from api.programs.asking import Terminal, asks_the_api
 
 ROLES: Final = ("user", "admin", "super_admin", "auditor")
@@ -69,7 +69,7 @@ async def show(terminal: Terminal, user: str) -> None:
     """Show a user: role, activity, balance, and what is held of it."""
     async with terminal.client() as client:
         data = await _found(client, user)
-    terminal.answer(data, user_view(read(Me, data)))
+    terminal.answer(data, account_view(read(Me, data)))
 
 
 @users.command()
@@ -103,27 +103,7 @@ async def update(
     async with terminal.client() as client:
         user_id = (await _found(client, user))["id"] if _id_of(user) is None else user
         data = await client.call("PUT", f"/admin/users/{user_id}", json=body)
-    terminal.answer(data, user_view(read(Me, data)))
-
-
-def user_view(user: Me) -> RenderableType:
-    """A user as an administrator sees them."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    table.add_row("User", clean(f"{user.username}  {user.full_name}"))
-    table.add_row("E-mail", clean(user.email))
-    table.add_row("Id", clean(user.id))
-    active = "may log in" if user.is_active else "inactive: may not log in"
-    table.add_row("Role", clean(f"{user.role}, {active}"))
-    table.add_row("Balance", yuan(user.balance))
-    if user.held_balance:
-        table.add_row("  held", yuan(user.held_balance))
-        table.add_row("  available", yuan(user.available_balance))
-    table.add_row("Tasks", f"{user.total_tasks:,}")
-    table.add_row("Since", local(user.created_at))
-    table.add_row("Last login", local(user.last_login))
-    return table
+    terminal.answer(data, account_view(read(Me, data)))
 
 
 async def _found(client: ApiClient, named: str) -> dict[str, Any]:
