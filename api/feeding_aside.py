@@ -3,7 +3,8 @@
 Two versions run side by side during a deployment, or while a way back is kept open. The leader
 feeds the generations that its own folds made; those of the other version would stand still,
 and readers who wait for a position with them. A generation that nobody moves is taken on, for
-as long as the same leader leads; a checkpoint's compare-and-set is fence enough.
+as long as the same leader leads; a checkpoint's compare-and-set is fence enough. One that is
+built and waits is taken on before: nobody has to wait once queries move to it.
 """
 
 from __future__ import annotations
@@ -34,11 +35,17 @@ LEADER: Final = """
     WHERE name = 'projections' AND holder <> %(holder)s AND expires_at > clock_timestamp()
 """
 UNFED: Final = """
-    SELECT DISTINCT read_model FROM owl_read.checkpoints
-    JOIN unnest(%(names)s::text[], %(fingerprints)s::text[]) AS mine (name, print)
-        ON (name, print) = (read_model, fingerprint)
-    WHERE state <> 'building' AND stopped_at IS NULL AND source = %(source)s
-        AND position < %(head)s AND updated_at < now() - interval '0.7 seconds'
+    SELECT DISTINCT read_model FROM owl_read.checkpoints AS mine
+    JOIN unnest(%(names)s::text[], %(fingerprints)s::text[]) AS made (read_model, fingerprint)
+        USING (read_model, fingerprint)
+    WHERE stopped_at IS NULL AND source = %(source)s AND CASE state
+        WHEN 'building' THEN EXISTS (
+            SELECT FROM owl_read.rebuilds AS job
+            WHERE (job.read_model, job.generation) = (mine.read_model, mine.generation)
+                AND step IN ('ready', 'differs')
+        )
+        ELSE position < %(head)s AND updated_at < now() - interval '0.7 seconds'
+    END
 """
 
 

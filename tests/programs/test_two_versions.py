@@ -124,3 +124,22 @@ async def test_what_only_this_version_can_feed_goes_on_while_another_leads(
     assert positions() == {"kept": head, "live": head}
     for each in (new, old):
         each.close()
+
+
+async def test_what_waits_to_be_switched_to_is_fed_from_the_switch_on(
+    log: EventLog, writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.feeding_aside.LOOK_EVERY_S", 0.0)
+    later = changed(tmp_path, "v2")
+    operating = Operating(log, writer, uuid.uuid4, Actor("system", "operator"))
+    await operating.rebuild([later], Orders(switching="manual"), lambda _: None)
+    await lead(log, "old")
+    new = FeedingAside(log, "new", [later])
+    assert new.step()
+    await operating.switch(later)
+    await writer.run(credit, Credit(account=uuid.uuid4()), context())
+    new.step()
+    new.close()
+    with psycopg.connect(log.conninfo) as connection:
+        positions = dict(connection.execute(POSITIONS).fetchall())
+    assert positions["live"] == log.feed().head()
