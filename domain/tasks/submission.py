@@ -21,7 +21,7 @@ from domain.tasks.events import (
     TaskRetried,
     TaskSubmitted,
 )
-from domain.tasks.lifecycle import allows
+from domain.tasks.lifecycle import STATUS, allows
 from domain.tasks.task import Task, most_of
 
 
@@ -126,7 +126,7 @@ def cancel(
             return None
         case _:
             message = "the task has ended"
-            raise InvalidState(message, status=task.phase)
+            raise InvalidState(message, **_standing(task))
 
 
 def retry(task: Task, *, configuration: Configuration) -> TaskRetried:
@@ -138,7 +138,7 @@ def retry(task: Task, *, configuration: Configuration) -> TaskRetried:
     """
     if not allows(task.phase, TaskRetried):
         message = "only a failed or cancelled task can be run again"
-        raise InvalidState(message, status=task.phase)
+        raise InvalidState(message, **_standing(task))
     price = configuration.prices_fen_per_minute.get(task.task_type)
     if price is None:
         raise InvalidState("the farm no longer runs this type", task_type=task.task_type)
@@ -181,5 +181,10 @@ def delete(task: Task) -> TaskDeleted:
     """
     if not allows(task.phase, TaskDeleted):
         message = "a running task cannot be deleted: cancel it first"
-        raise InvalidState(message, status=task.phase)
+        raise InvalidState(message, **_standing(task))
     return TaskDeleted(task_id=task.task_id, user_id=task.user_id)
+
+
+def _standing(task: Task) -> dict[str, str]:
+    """What a refusal shows of a task: its status as everywhere, and the phase beside it."""
+    return {"status": STATUS[task.phase], "phase": task.phase}

@@ -7,7 +7,7 @@ import pytest
 from domain.errors import InvalidInput, InvalidState
 from domain.system.configuration import Configuration
 from domain.tasks.events import TaskRetried
-from domain.tasks.lifecycle import Phase
+from domain.tasks.lifecycle import STATUS, Phase
 from domain.tasks.submission import TaskOrder, cancel, delete, retry, submit, timeout_for
 from domain.tasks.task import TASK
 from tests.domain.cast import (
@@ -103,7 +103,7 @@ def test_cancelling_again_changes_nothing(phase: Phase) -> None:
 def test_what_has_ended_otherwise_cannot_be_cancelled(phase: Phase) -> None:
     given(TASK, *HISTORIES[phase]).when(
         cancel, reason="cancelled_by_user", now=NOON
-    ).then_refused(InvalidState, status=phase)
+    ).then_refused(InvalidState, status=phase, phase=phase)
 
 
 @pytest.mark.parametrize("phase", ["failed", "cancelled"])
@@ -114,7 +114,7 @@ def test_a_failed_or_cancelled_task_runs_again(phase: Phase) -> None:
 @pytest.mark.parametrize("phase", ["pending", "assigned", "running", "cancelling", "completed"])
 def test_nothing_else_runs_again(phase: Phase) -> None:
     given(TASK, *HISTORIES[phase]).when(retry, configuration=DEFAULTS).then_refused(
-        InvalidState, status=phase
+        InvalidState, status=STATUS[phase], phase=phase
     )
 
 
@@ -147,4 +147,6 @@ def test_an_ended_task_can_be_deleted(phase: Phase) -> None:
 
 @pytest.mark.parametrize("phase", ["pending", "assigned", "running", "cancelling"])
 def test_an_open_task_cannot_be_deleted(phase: Phase) -> None:
-    given(TASK, *HISTORIES[phase]).when(delete).then_refused(InvalidState, status=phase)
+    given(TASK, *HISTORIES[phase]).when(delete).then_refused(
+        InvalidState, status=STATUS[phase], phase=phase
+    )
