@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from api.configuration_shapes import KEYS, ConfigurationItem, ConfigurationRequest
 from domain.system.configuration import Configuration
 from tests.api.live import LiveApi, Person, ok, refused
+from tests.journeys.farm import Server
 
 PATH = "/api/admin/config"
 SEED_BODY = {
@@ -172,7 +174,14 @@ def test_a_price_is_frozen_when_a_task_is_submitted(fresh_api: LiveApi, boss: Pe
     with fresh_api.someone() as person:
         body = {"balance": 100}
         ok(boss.client.put(f"/api/admin/users/{person.user_id}", json=body))
-        task = ok(person.client.post("/api/tasks", json=FREE))["id"]
+        task = UUID(ok(person.client.post("/api/tasks", json=FREE))["id"])
         ok(boss.client.put(PATH, json={"prices_per_minute": {"test": 2}}))
         shown = ok(person.client.get(f"/api/tasks/{task}"))
         assert (shown["price_per_minute"], shown["hold"]) == (0.5, 5)
+        server = Server(fresh_api, boss)
+        server.enrol()
+        server.beat()
+        server.take(task)
+        server.end(task, "completed", run_ms=60_000)
+        assert ok(person.client.get(f"/api/tasks/{task}"))["cost"] == 0.5
+        assert person.balance() == 99.5

@@ -81,7 +81,9 @@ def test_a_task_goes_its_whole_way(rich: Person, server: Server) -> None:
         sha256=server.api.files.put(picture),
         media_type="image/jpeg",
     )
-    server.end(task_id, "completed", run_ms=0, result={"scenes": 3}, artifacts=(artifact,))
+    server.end(
+        task_id, "completed", run_ms=100_000, result={"scenes": 3}, artifacts=(artifact,)
+    )
     done = detail(rich, task_id)
     assert (done["status"], done["progress"], done["result"]) == (
         "completed",
@@ -91,8 +93,8 @@ def test_a_task_goes_its_whole_way(rich: Person, server: Server) -> None:
     assert done["completed_at"].endswith("Z")
     assert [attempt["outcome"] for attempt in done["attempts"]] == ["completed"]
     me = ok(rich.client.get("/api/users/me"))
-    assert me["held_balance"] == 0
-    assert me["balance"] == round(100 - done["cost"], 2)
+    assert done["cost"] == 1.75
+    assert (me["balance"], me["held_balance"], me["available_balance"]) == (98.25, 0, 98.25)
 
     (shown,) = done["artifacts"]
     fetched = rich.client.get(shown["url"])
@@ -130,14 +132,17 @@ def test_a_waiting_task_is_cancelled_at_once_and_costs_nothing(rich: Person) -> 
 def test_a_running_task_is_being_cancelled_until_its_agent_confirms(
     rich: Person, server: Server
 ) -> None:
-    task_id = submitted(rich)
+    task_id = submitted(rich, SAMPLE)
     server.take(task_id)
     for _ in range(2):
         standing = ok(rich.client.post(f"/api/tasks/{task_id}/cancel"))
         assert (standing["status"], standing["phase"]) == ("running", "cancelling")
     refused(rich.client.delete(f"/api/tasks/{task_id}"), 409, "INVALID_STATE")
-    server.end(task_id, "cancelled")
-    assert detail(rich, task_id)["status"] == "cancelled"
+    server.end(task_id, "cancelled", run_ms=20_000)
+    ended = detail(rich, task_id)
+    assert (ended["status"], ended["cost"]) == ("cancelled", 0.35)
+    me = ok(rich.client.get("/api/users/me"))
+    assert (me["balance"], me["held_balance"]) == (99.65, 0)
 
 
 def test_a_failed_task_runs_again_under_the_same_id(rich: Person, server: Server) -> None:
