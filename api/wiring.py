@@ -47,6 +47,7 @@ from commands.writer import Writer
 from domain.envelope import Fence
 from domain.ids import uuid7
 from domain.ports import Signal
+from projections.audit.forgetting import Forgetting
 from projections.audit.keeping import Keeper
 from projections.audit.snapshots import Snapshots
 from projections.catalogue import BUSINESS, TELEMETRY
@@ -201,6 +202,7 @@ def open_loops(core: Core) -> list[Supervised]:
         ),
         Housekeeping(core.database_url, core.writer, new_id, clock=now),
         Keeper(core.database_url, Snapshots(core.keys.snapshots)),
+        Forgetting(core.database_url),
     ]
 
     beside: list[Loop] = [

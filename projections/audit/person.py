@@ -5,6 +5,7 @@ The whole log is read, since an event in anybody's stream may name anybody.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -18,6 +19,7 @@ from domain.catalogue import BUSINESS, personal_fields
 from domain.facts import tag_of
 from domain.ids import account_stream
 from domain.ports import EventHistory
+from projections.statements import schema_of
 
 EVENTS: Final = """
     SELECT topic AS tag, count(*) AS events, min(notification_id) AS first,
@@ -35,12 +37,22 @@ WAY_IN: Final = """
 HAS_KEY: Final = """
     SELECT EXISTS (SELECT FROM owl_private.subject_keys WHERE user_id = %(user_id)s)
 """
+# what queries read, by its name; other generations and replays with their schema
 TABLES: Final = """
-    SELECT DISTINCT table_name FROM information_schema.columns
-    WHERE table_schema = 'read' AND column_name = 'user_id' ORDER BY 1
+    SELECT nspname, relname
+    FROM pg_namespace JOIN pg_class ON relnamespace = pg_namespace.oid
+    JOIN pg_attribute ON attrelid = pg_class.oid
+    WHERE attname = 'user_id' AND atttypid = 'uuid'::regtype
+        AND (nspname = 'read' AND relkind = 'v'
+            OR nspname <> ALL (%(others)s) AND relkind = 'r')
+    ORDER BY nspname <> 'read', nspname, relname
 """
+LIVE: Final = "SELECT read_model, generation FROM owl_read.checkpoints WHERE state = 'live'"
 KEPT: Final = "SELECT count(*) FROM owl_private.snapshots WHERE user_id = %(user_id)s"
-COUNT: Final = sql.SQL("SELECT count(*) FROM read.{table} WHERE user_id = %(user_id)s")
+COUNT: Final = sql.SQL("SELECT count(*) FROM {table} WHERE user_id = %(user_id)s")
+
+
+PRIVATE: Final = ["owl_log", "owl_private", "owl_read"]
 
 
 class Field(Struct, frozen=True, kw_only=True):
@@ -131,14 +143,15 @@ def _personal(history: EventHistory, user_id: UUID, upto: int) -> list[Field]:
 
 
 def _tables(connection: psycopg.Connection[Any], user_id: UUID) -> dict[str, int]:
-    return {
-        name: _one(
-            connection,
-            COUNT.format(table=sql.Identifier(name)).as_string(),
-            {"user_id": user_id},
-        )
-        for (name,) in connection.execute(TABLES).fetchall()
-    }
+    live = [schema_of(*each) for each in connection.execute(LIVE).fetchall()]
+    others = {"others": PRIVATE + live}
+    counted = {}
+    for schema, table in connection.execute(TABLES, others).fetchall():
+        count = COUNT.format(table=sql.Identifier(schema, table)).as_string()
+        name = table if schema == "read" else f"{schema}.{table}"
+        with suppress(psycopg.errors.UndefinedTable):  # dropped since
+            counted[name] = _one(connection, count, {"user_id": user_id})
+    return counted
 
 
 def _one(connection: psycopg.Connection[Any], query: str, parameters: dict[str, Any]) -> int:
