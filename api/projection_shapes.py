@@ -32,10 +32,12 @@ class RebuildRequest(RequestBody):
         Meta(
             ge=0.01,
             le=1,
-            description="The share of the time in which it works; it rests for the others.",
+            description="The share of the time in which it works. `1`, the default: all of it"
+            " while nobody writes to the log, a small share beside writers. Less: that share,"
+            " whoever writes.",
             examples=[0.5],
         ),
-    ] = 0.5
+    ] = 1.0
     workers: Annotated[
         int,
         Meta(

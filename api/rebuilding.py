@@ -61,6 +61,12 @@ class Orders(Struct, frozen=True, kw_only=True):
     workers: int = 1
     """Of ``filling``, to be told."""
 
+    def config(self) -> BuildingConfig:
+        """A load that a person chose is kept to whoever writes; else writers come first."""
+        if self.by_itself or self.max_load >= 1.0:
+            return BuildingConfig(max_load=self.max_load)
+        return BuildingConfig(max_load=self.max_load, beside_writers=self.max_load)
+
 
 class Operating:
     """Acts of one actor; ``because`` is the position of the event that they follow from.
@@ -144,7 +150,7 @@ class Operating:
                 hearing=hearing,
                 switching=orders.switching,
                 switch_if_different=orders.accept_difference,
-                config=BuildingConfig(max_load=orders.max_load),
+                config=orders.config(),
                 filling=orders.filling,
                 workers=orders.workers,
             )

@@ -43,7 +43,8 @@ LOG = structlog.get_logger(__name__)
 LOOK_EVERY_S: Final = 2.0
 ORDERS_EVERY_S: Final = 1.0
 MAX_LOAD: Final = 0.5
-"""The share of the time in which an unattended rebuild works: other loops share its process."""
+"""The share of the time in which an unattended rebuild works, at most: other loops share its
+process."""
 LEFT_ALONE: Final = frozenset({"paused", "cancelled", "failed", "differs", "ready"})
 
 

@@ -205,7 +205,8 @@ class Builder:
     def _join(self) -> None:
         under_way, self._under_way = self._under_way, None
         if under_way is not None:
-            wish = under_way.result()
+            with self._pace.waiting():
+                wish = under_way.result()
             if wish is not None:
                 raise Stopped(wish)
 

@@ -51,7 +51,8 @@ from projections.rebuilt import Rebuilt
     type=click.FloatRange(0.01, 1.0),
     default=1.0,
     show_default=True,
-    help="The share of the time in which each works; it rests for the others.",
+    help="The share of the time in which each works. 1: all of it while nobody writes, little"
+    " beside writers, so that they hardly wait longer. Less: that share, whoever writes.",
 )
 @click.option(
     "--switch",

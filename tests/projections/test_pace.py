@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Collection, Generator, Sequence
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.envelope import Recorded
+from domain.facts import Fact
 from projections.pace import (
     BESIDE_WRITERS,
     LOOK_EVERY_S,
+    LOOK_FIRST_S,
     PERIOD_S,
     WRITTEN_PER_S,
     BuildingConfig,
@@ -17,6 +23,11 @@ from projections.pace import (
     Turns,
     share_of,
 )
+from projections.rebuild import Log, rebuild
+from projections.tasks import TASKS
+from tests.projections.feed import ListFeed, ListHistory
+from tests.projections.history import RandomFarm
+from tests.projections.tables import naive, project, stored
 
 
 class Clock:
@@ -113,6 +124,16 @@ def test_over_time_the_share_is_kept_however_long_a_slice_takes(
     assert sum(slices) >= allowed - share * PERIOD_S * (len(clock.slept) + 1) - 1e-6
 
 
+def test_to_wait_for_another_thread_is_no_work_to_rest_from() -> None:
+    clock = Clock()
+    turns = Turns(lambda: 0.1, clock, clock.sleep)
+    with turns.waiting():
+        clock.now += 5.0
+    clock.now += 0.004
+    turns.rest()
+    assert sum(clock.slept) <= 0.004 / 0.1 + PERIOD_S
+
+
 def test_whoever_rests_goes_on_when_the_others_do() -> None:
     ends = []
     for late in (0.0, 0.0007, 0.0131):
@@ -132,3 +153,30 @@ def test_beside_writers_the_time_between_two_slices_is_short_and_bounded() -> No
         clock.now += 0.002
         turns.rest()
     assert max(clock.slept) <= 0.002 / BESIDE_WRITERS + PERIOD_S
+
+
+class Written(ListHistory):
+    """Of a log that is written to; its first batch takes long enough to notice that."""
+
+    head_now = 0
+
+    def head(self) -> int:
+        self.head_now += 1_000
+        return self.head_now
+
+    def read(
+        self, after: int, upto: int, facts: Collection[type[Fact]]
+    ) -> Generator[Sequence[Recorded[Any]], None, None]:
+        time.sleep(2 * LOOK_FIRST_S)
+        yield from super().read(after, upto, facts)
+
+
+def test_a_rebuild_beside_writers_rests_and_its_rows_are_those_of_any(read_url: str) -> None:
+    feed = ListFeed(RandomFarm(16).happen(60))
+    project(read_url, feed.events)
+    log = Log(feed=feed, history=Written(feed), append_lock=(42, 1))
+    config = BuildingConfig(beside_writers=0.2)
+    (done,) = rebuild(read_url, log, [TASKS], progress=lambda _: None, config=config)
+    assert done.seconds >= 2 * LOOK_FIRST_S / 0.2
+    assert (done.compared, done.differing) == (True, ())
+    assert stored(read_url, TASKS) == naive(TASKS, feed.events)
