@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 import structlog
@@ -22,6 +22,7 @@ from commands.event_log.log import EventLog
 from domain.envelope import Fence
 from domain.ports import EventFeed
 from projections.catalogue import READ_MODELS
+from projections.feeders import announce
 from projections.fingerprint import fingerprint
 from projections.read_model import ReadModel, Source
 from projections.runner import Runner
@@ -50,7 +51,10 @@ UNFED: Final = """
 
 
 class FeedingAside:
-    """The loop; every worker runs it, and only one that stands by has anything to do."""
+    """The loop; every worker runs it, and only one that stands by has anything to feed.
+
+    All announce their folds: queries are switched to rows by no others.
+    """
 
     name = "feeding aside"
 
@@ -64,6 +68,7 @@ class FeedingAside:
         self._leader: str | None = None
         self._runners: dict[str, Runner] = {}
         self._looked = 0.0
+        self._announced: psycopg.Connection[Any] | None = None
 
     async def run(self, _fence: Fence) -> None:
         """Feed until cancelled."""
@@ -90,29 +95,41 @@ class FeedingAside:
 
     def close(self) -> None:
         """Feed nothing any more."""
+        announced, self._announced = self._announced, None
+        if announced is not None:
+            announced.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
         runners, self._runners = self._runners, {}
         for runner in runners.values():
             runner.close()
 
     def _look(self) -> None:
-        with psycopg.connect(self._log.conninfo) as connection:
-            row = connection.execute(LEADER, {"holder": self._holder}).fetchone()
-            leader = None if row is None else str(row[0])
-            if leader != self._leader:
-                self.close()
-                self._leader = leader
-            if leader is None:
-                return
-            feeds: dict[Source, EventFeed] = {
-                "business": self._log.feed(),
-                "telemetry": self._log.telemetry.feed(),
-            }
-            for source, feed in feeds.items():
-                about = {"names": list(self._prints), "fingerprints": [*self._prints.values()]}
-                wanted = {**about, "source": source, "head": feed.head()}
-                for (name,) in connection.execute(UNFED, wanted).fetchall():
-                    if name not in self._runners:
-                        self._take_on(name, feed)
+        connection = self._connected()
+        row = connection.execute(LEADER, {"holder": self._holder}).fetchone()
+        leader = None if row is None else str(row[0])
+        if leader != self._leader:
+            self._let_go()
+            self._leader = leader
+        if leader is None:
+            return
+        feeds: dict[Source, EventFeed] = {
+            "business": self._log.feed(),
+            "telemetry": self._log.telemetry.feed(),
+        }
+        for source, feed in feeds.items():
+            about = {"names": list(self._prints), "fingerprints": [*self._prints.values()]}
+            wanted = {**about, "source": source, "head": feed.head()}
+            for (name,) in connection.execute(UNFED, wanted).fetchall():
+                if name not in self._runners:
+                    self._take_on(name, feed)
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._announced is None or self._announced.closed:
+            self._announced = psycopg.connect(self._log.conninfo, autocommit=True)
+            announce(self._announced, self._prints)
+        return self._announced
 
     def _take_on(self, name: str, feed: EventFeed) -> None:
         LOG.warning("read_model.fed_aside", read_model=name, leader=self._leader)

@@ -438,7 +438,9 @@ FIELDS: Final[dict[str, FieldText]] = {
         "生成规则的指纹", "The digest of the folds and tables that made it.", "9f86d081884c7d65"
     ),
     "condition": F(
-        "状况", "Whether it follows its log, has stopped, or is another version's.", "following"
+        "状况",
+        "Whether it follows its log, has stopped, lags unfed, or is another version's.",
+        "following",
     ),
     "lag_events": F("落后的事件数", "How many events it is behind its log.", 0),
     "stopped_at": F("停在哪个事件", "The event at which it has stopped, or null.", 812),

@@ -46,6 +46,13 @@ WHY_NOT: Final[dict[Why, Text]] = {
         "generation {other} of {name} was built by another version: use that version's program,"
         " or owl projections rebuild {name} to build by this one's",
     ),
+    "nobody_feeds": Text(
+        "运行中的程序都没有本版本的算法，{name} 切换后将无人更新、停在原处："
+        "请先启动本版本的 owl work；若仍要切换，加 --unfed",
+        "no program that runs has this version's folds of {name}, so its rows would stand still"
+        " once queries see them: start owl work of this version first; --unfed switches all the"
+        " same",
+    ),
     "live_lags": Text(
         "{name} 的在用数据落后于新建的一代；请看 owl projections status {name}，赶上后再核对",
         "the live rows of {name} are behind what was built:"

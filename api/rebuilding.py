@@ -34,6 +34,7 @@ from domain.system.read_models import (
 from domain.system.read_models import RebuildFailed as RebuildDidFail
 from projections import jobs, switching
 from projections.exclusive import BeingRebuilt
+from projections.feeders import require_feeders
 from projections.filling import Filling, fill_here
 from projections.fingerprint import fingerprint
 from projections.generations import Opened
@@ -60,6 +61,8 @@ class Orders(Struct, frozen=True, kw_only=True):
     filling: Filling = fill_here
     workers: int = 1
     """Of ``filling``, to be told."""
+    unfed: bool = True
+    """Switch to rows of other folds than the live ones though no worker has them yet."""
 
     def config(self) -> BuildingConfig:
         """A load that a person chose is kept to whoever writes; else writers come first."""
@@ -100,9 +103,12 @@ class Operating:
         """Build anew, in one pass for those of one log, and switch if it is so ordered.
 
         Raises:
+            NotPossible: no worker would feed what is to be switched to.
             RebuildFailed: one at least was not switched to; says why.
             Stopped: an operator has paused or cancelled it.
         """
+        if orders.switching == "auto" and not orders.unfed:
+            await self._call(require_feeders, read_models)
         done: list[Rebuilt] = []
         for source in ("business", "telemetry"):
             models = [model for model in read_models if model.source == source]
@@ -207,14 +213,16 @@ class Operating:
         await self._note_verified(found)
         return found
 
-    async def switch(self, read_model: ReadModel) -> ReadModelSwitched:
+    async def switch(self, read_model: ReadModel, *, unfed: bool = False) -> ReadModelSwitched:
         """Let queries see what was built and not yet switched to.
 
         Raises:
             NothingBeside: nothing is ready.
+            NotPossible: no worker would feed it, and ``unfed`` does not insist.
         """
+        door = self.door(read_model.source)
         shown = await asyncio.to_thread(
-            show_built, self._log.conninfo, self.door(read_model.source), read_model
+            show_built, self._log.conninfo, door, read_model, unfed=unfed
         )
         fact = switched_fact(shown)
         await self._note(fact)

@@ -107,7 +107,7 @@ class Refreshing:
             tried.append(model.name)
             operating = Operating(self._log, self._writer, self._ids, BY_ITSELF)
             with suppress(BeingRebuilt, NothingBeside, LockNotAvailable):  # next time, then
-                await operating.switch(model)
+                await operating.switch(model, unfed=True)  # it is fed from here
         for due in await asyncio.to_thread(self._due):
             names = [model.name for model in due.read_models]
             LOG.warning("read_model.rebuilding", read_models=names)

@@ -11,6 +11,7 @@ Why: TypeAlias = Literal[
     "shown_already",
     "not_built_to_its_end",
     "built_by_other_folds",
+    "nobody_feeds",
     "live_lags",
     "kept_lags",
     "nothing_kept",

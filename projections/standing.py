@@ -196,7 +196,7 @@ def _generation(checkpoint: Checkpoint, head: int, current: str | None) -> Gener
         generation=checkpoint.generation,
         fingerprint=checkpoint.fingerprint,
         state=checkpoint.state,
-        condition=condition_of(checkpoint, current),
+        condition=condition_of(checkpoint, head, current),
         position=checkpoint.position,
         lag_events=max(0, head - checkpoint.position),
         stopped_at=checkpoint.stopped_at,

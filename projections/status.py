@@ -14,20 +14,24 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from projections.catalogue import READ_MODELS
+from projections.feeders import FED
 from projections.fingerprint import fingerprint
 from projections.jobs import Job, read_jobs
 from projections.read_model import Source
 from projections.statements import schema_of
 from projections.verified import LAST, Comparison, last_comparisons
 
-Condition = Literal["following", "stopped", "outdated", "building"]
-"""``outdated``: made by other folds than this program's, so it stands until it is rebuilt."""
+Condition = Literal["following", "stopped", "outdated", "unfed", "building"]
+"""``outdated``: made by other folds than this program's, so it stands until it is rebuilt.
+``unfed``: made by this program's, but no worker that runs has them, and it lags."""
 
+UNFED_AFTER_S: Final = 5.0
+"""A worker that has just been started anew is no matter."""
 CHECKPOINTS: Final = """
     SELECT read_model, generation, source, fingerprint, state, position, stopped_at, error,
-        updated_at, extract(epoch FROM now() - updated_at)::float8 AS still_s
-    FROM owl_read.checkpoints ORDER BY source, read_model, generation
-"""
+        updated_at, extract(epoch FROM now() - updated_at)::float8 AS still_s, {fed} AS fed
+    FROM owl_read.checkpoints AS made ORDER BY source, read_model, generation
+""".replace("{fed}", FED)
 SIZES: Final = """
     SELECT relnamespace::regnamespace::text, relname::text, greatest(reltuples, 0)::bigint,
         pg_relation_size(oid) <= %(counted)s, pg_total_relation_size(oid)
@@ -46,7 +50,7 @@ COUNTED_BYTES: Final = 8 * 2**20
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
-    """One row of ``owl_read.checkpoints``."""
+    """One row of ``owl_read.checkpoints``; ``fed`` if a worker runs that has its folds."""
 
     read_model: str
     generation: int
@@ -58,6 +62,7 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     error: str | None
     updated_at: datetime
     still_s: float
+    fed: bool
 
 
 class ReadModelStatus(Struct, frozen=True, kw_only=True):
@@ -161,7 +166,7 @@ def _status(
         fingerprint=checkpoint.fingerprint,
         is_current=checkpoint.fingerprint == current,
         state=checkpoint.state,
-        condition=condition_of(checkpoint, current),
+        condition=condition_of(checkpoint, head, current),
         position=checkpoint.position,
         lag_events=max(0, head - checkpoint.position),
         lag_s=checkpoint.still_s if head > checkpoint.position else 0.0,
@@ -181,10 +186,13 @@ def estimate_s(job: Job | None, events: int) -> float | None:
     return events / job.events_per_s if job is not None and job.events_per_s > 0 else None
 
 
-def condition_of(checkpoint: Checkpoint, current: str | None) -> Condition:
+def condition_of(checkpoint: Checkpoint, head: int, current: str | None) -> Condition:
     """How one generation fares, by this program's fingerprint of its read model."""
     if checkpoint.state == "building":
         return "building"
     if checkpoint.stopped_at is not None:
         return "stopped"
-    return "following" if checkpoint.fingerprint == current else "outdated"
+    if checkpoint.fingerprint != current:
+        return "outdated"
+    lags = checkpoint.position < head and checkpoint.still_s > UNFED_AFTER_S
+    return "unfed" if lags and not checkpoint.fed else "following"

@@ -21,6 +21,7 @@ from projections.comparing import (
 )
 from projections.contrasting import Contrast, contrast
 from projections.exclusive import sole
+from projections.feeders import require_feeders
 from projections.fingerprint import fingerprint
 from projections.following import Follower
 from projections.generations import discard
@@ -94,11 +95,14 @@ def verify(
     return verified
 
 
-def show_built(conninfo: str, log: Log, read_model: ReadModel) -> Shown:
+def show_built(conninfo: str, log: Log, read_model: ReadModel, *, unfed: bool = False) -> Shown:
     """Let queries see what was built and waits; it catches up first.
+
+    ``unfed`` is for who feeds it from then on, or takes it that nobody does.
 
     Raises:
         NothingBeside: nothing is ready.
+        NotPossible: other folds made the live rows, and no worker would feed these.
         BeingRebuilt: somebody builds it just now.
     """
     with sole(conninfo, [read_model]) as lives:
@@ -108,6 +112,9 @@ def show_built(conninfo: str, log: Log, read_model: ReadModel) -> Shown:
                 raise why_nothing(
                     connection, read_model, live=lives[read_model.name].generation
                 )
+        if not unfed:
+            with psycopg.connect(conninfo) as connection:
+                require_feeders(connection, [read_model])
         with closing(_follower(conninfo, log.feed, generation)) as follower:
             position = switch(
                 conninfo,

@@ -39,7 +39,8 @@ def command() -> None:
 def status(*, names: tuple[str, ...], watch: bool, as_json: bool, **options: Any) -> None:
     """Show each generation: where it stands, how far behind, how large, what is being built.
 
-    Exit code 1 when one has stopped, or was built by other folds than this version's.
+    Exit code 1 when one has stopped, was built by other folds than this version's, or lags
+    while no worker runs that could feed it.
     """
     with opened(options) as opening:
         statuses = _statuses(opening, names)
@@ -63,6 +64,20 @@ def status(*, names: tuple[str, ...], watch: bool, as_json: bool, **options: Any
         raise ProgramFailed(f"stopped; mended since? owl projections resume {again}")
     if outdated:
         raise ProgramFailed(f"not of this version; {_ways_on(outdated, statuses)}")
+    unfed = [each.read_model for each in live if each.condition == "unfed"]
+    if unfed:
+        raise ProgramFailed(_nobody_feeds(unfed, statuses))
+
+
+def _nobody_feeds(unfed: list[str], statuses: list[ReadModelStatus]) -> str:
+    told = f"nobody feeds {', '.join(unfed)}: start owl work of this version"
+    others = [
+        each.read_model
+        for each in statuses
+        if each.read_model in unfed and each.state == "kept" and not each.is_current
+    ]
+    ways = "; ".join(f"owl projections rollback {name}" for name in others)
+    return f"{told}, or go back to the rows of the version before: {ways}" if others else told
 
 
 def _ways_on(outdated: list[ReadModelStatus], statuses: list[ReadModelStatus]) -> str:

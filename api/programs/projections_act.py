@@ -16,6 +16,7 @@ from api.programs.projections_open import (
     name_argument,
     opened,
     print_table,
+    unfed_option,
 )
 from api.read_model_texts import why_not
 from api.rebuilding import Operating
@@ -91,11 +92,17 @@ def diff(name: str, *, limit: int, as_json: bool, **options: Any) -> None:
 
 @click.command()
 @name_argument
+@unfed_option
 @with_database
-def switch(name: str, **options: Any) -> None:
-    """Let queries see what was built of NAME and waits; in one commit, when it is current."""
+def switch(name: str, *, unfed: bool, **options: Any) -> None:
+    """Let queries see what was built of NAME and waits; in one commit, when it is current.
+
+    Rows by other folds than the live ones need a worker of this version to feed them.
+    """
     with opened(options) as opening:
-        done = opening.operated(lambda operating: operating.switch(model_named(name)))
+        done = opening.operated(
+            lambda operating: operating.switch(model_named(name), unfed=unfed)
+        )
     shown = f"{done.before_generation} → {done.after_generation}"
     click.echo(f"{name}: generation {shown}; owl projections rollback {name} is the way back")
 

@@ -39,6 +39,11 @@ T = TypeVar("T")
 PIPED_WIDTH = 10_000
 NAMES = [model.name for model in READ_MODELS]
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one answer.")
+unfed_option = click.option(
+    "--unfed",
+    is_flag=True,
+    help="Switch though no worker of this version runs: the rows stand still until one does.",
+)
 name_argument = click.argument("name", type=click.Choice(NAMES), metavar="NAME")
 
 

@@ -22,6 +22,7 @@ from api.programs.projections_open import (
     model_named,
     name_argument,
     opened,
+    unfed_option,
 )
 from api.rebuilding import Orders
 from api.verified_words import sentence
@@ -67,6 +68,7 @@ from projections.rebuilt import Rebuilt
     is_flag=True,
     help="Switch even if the new rows are not those of the live ones.",
 )
+@unfed_option
 @as_json
 @with_database
 def rebuild(
@@ -77,6 +79,7 @@ def rebuild(
     max_load: float,
     switching: Switching,
     accept_difference: bool,
+    unfed: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -91,7 +94,7 @@ def rebuild(
         raise click.UsageError(f"name a read model, or --all; there are {', '.join(NAMES)}")
     with opened(options) as opening:
         orders = _orders(opening, switching, max_load, workers)
-        orders = replace(orders, accept_difference=accept_difference)
+        orders = replace(orders, accept_difference=accept_difference, unfed=unfed)
         _run(opening, wanted, orders, as_json=as_json)
 
 
@@ -148,6 +151,7 @@ def _orders(opening: Opening, switching: Switching, max_load: float, workers: in
         switching=switching,
         max_load=max_load,
         workers=workers,
+        unfed=False,
         filling=fill_by(url, secrets_path, workers) if workers > 1 else fill_here,
     )
 

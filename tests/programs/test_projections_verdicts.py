@@ -19,6 +19,10 @@ OTHER_ROWS = """
 
 FED = "UPDATE owl_read.checkpoints SET position = 100 WHERE read_model = 'gpu_servers'"
 """As if the old version had gone on."""
+LAGS = """
+    UPDATE owl_read.checkpoints SET updated_at = now() - interval '6 seconds', position = 1
+    WHERE read_model = 'gpu_servers' AND state = 'live'
+"""
 
 
 def test_an_operator_sees_what_other_folds_change_before_queries_move_to_it(
@@ -49,7 +53,10 @@ def test_an_operator_sees_what_other_folds_change_before_queries_move_to_it(
     assert "Error" not in verdict + shown
     assert shown.count("as it was: gpu-") == 2
     assert "3 of 3 rows differ" in shown
-    owl("switch", "gpu_servers", code=0)
+    for act in ("switch", "rebuild"):
+        refused = owl(act, "gpu_servers", code=1).output
+        assert "start owl work of this version first; --unfed" in refused
+    owl("switch", "gpu_servers", "--unfed", code=0)
     kept = owl("verify", "gpu_servers", code=1).output
     assert "generations 2 (live) and 1 (kept, other folds)" in kept
     assert "3 of 3 rows differ, columns: name" in kept
@@ -57,6 +64,12 @@ def test_an_operator_sees_what_other_folds_change_before_queries_move_to_it(
     assert re.search(
         r"2 and 1 at \d+: 3 rows differ", owl("status", "gpu_servers", code=0).output
     )
+    with psycopg.connect(database_url) as connection:
+        connection.execute(LAGS)
+    told = owl("status", "gpu_servers", code=1).output
+    assert "unfed" in told
+    assert "nobody feeds gpu_servers: start owl work of this version" in told
+    assert "owl projections rollback gpu_servers" in told
     shown = owl("switch", "gpu_servers", code=1).output
     assert "queries see generation 2 of gpu_servers already" in shown
     with psycopg.connect(database_url) as connection:

@@ -16,6 +16,7 @@ from commands.writer import Writer
 from domain.envelope import Actor
 from domain.ids import READ_MODELS_STREAM
 from domain.system.events import ReadModelSwitched
+from projections.not_possible import NotPossible
 from projections.recharge_codes import RECHARGE_CODES
 from tests.commands.accounting import Credit, context, credit
 from tests.programs.test_refreshing import changed
@@ -76,6 +77,38 @@ async def test_a_mended_fold_is_built_ahead_of_rows_that_have_stopped(
     with psycopg.connect(log.conninfo) as connection:
         rows = connection.execute(POSITIONS).fetchall()
     assert rows == [("kept", 0), ("live", head)]
+
+
+async def test_queries_are_not_switched_to_rows_that_no_worker_would_feed(
+    log: EventLog, writer: Writer, tmp_path: Path
+) -> None:
+    await writer.run(credit, Credit(account=uuid.uuid4()), context())
+    later = changed(tmp_path, "v2")
+    operating = Operating(log, writer, uuid.uuid4, Actor("system", "operator"))
+    by_itself = Orders(switching="auto", unfed=False)
+    await operating.rebuild([later], Orders(switching="manual"), lambda _: None)
+    old = FeedingAside(log, "old", [RECHARGE_CODES])
+    old.step()
+    with pytest.raises(NotPossible, match="nobody_feeds"):
+        await operating.rebuild([later], by_itself, lambda _: None)
+    with pytest.raises(NotPossible, match="nobody_feeds"):
+        await operating.switch(later)
+    switches = [type(each.fact) for each in log.read_streams([READ_MODELS_STREAM])]
+    assert ReadModelSwitched not in switches
+    new = FeedingAside(log, "new", [later])
+    new.step()
+    switched = await operating.switch(later)
+    assert switched.after_generation == 2
+    (rebuilt,) = await operating.rebuild([RECHARGE_CODES], by_itself, lambda _: None)
+    assert rebuilt.switched, "the old version runs as well"
+    old.close()
+    new.close()
+    # the same folds stand still as well as they did, and who insists is obeyed
+    await operating.rebuild([RECHARGE_CODES], by_itself, lambda _: None)
+    await operating.rebuild([later], Orders(switching="manual"), lambda _: None)
+    with pytest.raises(NotPossible, match="nobody_feeds"):
+        await operating.switch(later)
+    assert (await operating.switch(later, unfed=True)).read_model == "recharge_codes"
 
 
 async def lead(log: EventLog, holder: str) -> None:

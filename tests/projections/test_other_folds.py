@@ -77,7 +77,7 @@ def test_rows_by_other_folds_are_counted_and_their_columns_named_before_the_swit
         assert each.other["title"] == f"* {each.live['title']}"
     told = f"tasks: {rows} of {rows} rows differ, columns: title"
     assert told in sentence(found)
-    show_built(read_url, door_to(feed), later)
+    show_built(read_url, door_to(feed), later, unfed=True)
 
 
 def test_columns_and_tables_that_other_folds_have_not_are_named_and_the_rest_compared(
