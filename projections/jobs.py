@@ -81,9 +81,10 @@ STEP: Final = """
     WHERE read_model = %(read_model)s
 """
 WISH: Final = """
-    UPDATE owl_read.rebuilds SET wish = %(wish)s
-    WHERE read_model = %(read_model)s AND step IN ('folding', 'indexing') RETURNING read_model
-"""
+    UPDATE owl_read.rebuilds AS job SET wish = %(wish)s
+    WHERE read_model = %(read_model)s AND step IN ('folding', 'indexing') AND {held}
+    RETURNING read_model
+""".replace("{held}", HELD)
 JOBS: Final = """
     SELECT job.read_model, job.generation, job.fingerprint, step, wish, switching,
         max_load, workers, indexed, began_from,

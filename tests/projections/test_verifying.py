@@ -12,7 +12,9 @@ from api.read_model_texts import why_not
 from projections.beside import NothingBeside
 from projections.building import Stopped
 from projections.catalogue import BUSINESS
-from projections.jobs import read_jobs, wish_for
+from projections.exclusive import sole
+from projections.generations import open_building
+from projections.jobs import note_begun, read_jobs, wish_for
 from projections.pace import BuildingConfig
 from projections.progress import Progress
 from projections.rebuild import Log, RebuildFailed, rebuild
@@ -131,6 +133,18 @@ def test_an_operator_s_wish_is_obeyed_at_the_end_of_a_chunk(read_url: str, wish:
     ):
         assert (rebuilt.compared, rebuilt.differing) == (True, ())
     assert (min(began) > 0) == (wish == "pause")
+
+
+def test_of_a_rebuild_whose_process_has_died_nothing_can_be_wished(read_url: str) -> None:
+    project(read_url, [])
+    opened = open_building(read_url, USERS)
+    with psycopg.connect(read_url) as connection:
+        note_begun(connection, opened.generation, upto=9, switching="auto", max_load=1.0)
+    with psycopg.connect(read_url) as connection:
+        assert read_jobs(connection)["users"].interrupted
+        assert not wish_for(connection, "users", "pause")
+        with sole(read_url, [USERS]):
+            assert wish_for(connection, "users", "pause")
 
 
 def test_the_estimate_of_progress_only_grows_and_ends_at_a_hundred(read_url: str) -> None:
