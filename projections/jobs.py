@@ -96,6 +96,8 @@ JOBS: Final = """
     ORDER BY job.read_model
 """.replace("{held}", HELD)
 ERROR_KEPT = 2_000
+SETTLED_S: Final = 4.0
+"""Two chunks are written by then: of the first alone a pace would be too low by far."""
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -136,8 +138,10 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def eta_s(self) -> float | None:
-        """What is left at this pace; ``None`` where nothing is at work."""
+        """What is left at this pace; ``None`` where nothing is at work, or not for long."""
         if self.step != "folding" or self.interrupted or not self.events_per_s:
+            return None
+        if self.worked_s < SETTLED_S:
             return None
         return max(0, self.upto - self.position) / self.events_per_s
 

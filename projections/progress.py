@@ -9,6 +9,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from projections.generations import Opened
+from projections.jobs import SETTLED_S
 
 Stage = Literal["folding", "indexing", "comparing", "switching", "done"]
 TELL_EVERY_S: Final = 0.1
@@ -61,6 +62,6 @@ class Telling:
                 position=position,
                 upto=self._upto,
                 events_per_s=pace,
-                eta_s=left / pace if pace > 0 else None,
+                eta_s=left / pace if pace > 0 and elapsed_s >= SETTLED_S else None,
             )
         )

@@ -247,6 +247,7 @@ def test_the_estimate_is_what_is_left_at_the_pace_and_a_pause_takes_nothing_back
     door = Log(feed=feed, history=ListHistory(feed), append_lock=LOCK)
     small = BuildingConfig(chunk_events=10, batch_events=20)
     monkeypatch.setattr("projections.progress.TELL_EVERY_S", 0.0)
+    monkeypatch.setattr("projections.progress.SETTLED_S", 0.0)
     before: list[Progress] = []
 
     def pause_half_way(progress: Progress) -> None:
@@ -269,6 +270,11 @@ def test_the_estimate_is_what_is_left_at_the_pace_and_a_pause_takes_nothing_back
             if each.eta_s is not None:
                 left = max(0, each.upto - each.position)
                 assert each.eta_s * each.events_per_s == pytest.approx(left)
+        assert any(each.eta_s is not None for each in told)
+    monkeypatch.setattr("projections.progress.SETTLED_S", 600.0)
+    unsettled: list[Progress] = []
+    rebuild(read_url, door, [USERS], progress=unsettled.append, config=small)
+    assert {each.eta_s for each in unsettled} == {None}
     assert 0.0 < paused < 100.0
     assert after[0].percent == paused
     assert after[-1].percent == 100.0

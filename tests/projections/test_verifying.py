@@ -14,11 +14,12 @@ from projections.building import Stopped
 from projections.catalogue import BUSINESS
 from projections.exclusive import sole
 from projections.generations import open_building
-from projections.jobs import note_begun, read_jobs, wish_for
+from projections.jobs import SETTLED_S, note_begun, read_jobs, wish_for
 from projections.pace import BuildingConfig
 from projections.progress import Progress
 from projections.rebuild import Log, RebuildFailed, rebuild
 from projections.rebuilt import Hearing
+from projections.status import read_statuses
 from projections.switching import roll_back
 from projections.tasks import TASKS
 from projections.users import USERS
@@ -145,6 +146,33 @@ def test_of_a_rebuild_whose_process_has_died_nothing_can_be_wished(read_url: str
         assert not wish_for(connection, "users", "pause")
         with sole(read_url, [USERS]):
             assert wish_for(connection, "users", "pause")
+
+
+def test_how_long_it_takes_is_told_at_its_pace_and_not_before_there_is_one(
+    read_url: str,
+) -> None:
+    project(read_url, [])
+    opened = open_building(read_url, USERS)
+    opened.generation.position = 100
+    with sole(read_url, [USERS]), psycopg.connect(read_url, autocommit=True) as connection:
+        note_begun(connection, opened.generation, upto=2_100, switching="auto", max_load=1.0)
+
+        def told(after_s: float) -> float | None:
+            connection.execute(
+                "UPDATE owl_read.checkpoints SET position = 600 WHERE state = 'building'"
+            )
+            connection.execute(
+                "UPDATE owl_read.rebuilds"
+                " SET updated_at = began_at + make_interval(secs => %s)",
+                [after_s],
+            )
+            statuses = read_statuses(read_url, {"business": 2_100, "telemetry": 0})
+            (job,) = {each.job for each in statuses if each.read_model == "users"}
+            assert job is not None
+            return job.eta_s
+
+        assert told(SETTLED_S - 0.1) is None
+        assert told(5.0) == pytest.approx(1_500 / 100)
 
 
 def test_the_estimate_of_progress_only_grows_and_ends_at_a_hundred(read_url: str) -> None:
