@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import re
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -26,8 +25,10 @@ from api.client.files import ArtifactDamaged
 from api.client.http import DEFAULT_API_URL, ApiClient, ApiRefused, ApiUnreachable, api_url_of
 from api.client.screen import console
 from api.client.session import PROFILE, Session, SessionFile
-from api.client.wording import clean, local
+from api.client.wording import clean
+from api.messages import Language
 from api.programs.local_farm import farm_here
+from api.programs.refusal_words import sentence, standing
 from api.settings import SettingsInvalid, check_names
 
 P = ParamSpec("P")
@@ -37,7 +38,6 @@ OUT_OF_REACH: Final = 3
 INTERRUPTED: Final = 130
 """The exit code after Ctrl-C, as shells have it."""
 _APPLICATION: Final = "owl-factory"
-_SIGNING_IN: Final = frozenset({"login", "register"})
 
 
 class Terminal(Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ class Terminal(Struct, frozen=True, kw_only=True):
 
     api_url: str
     token: str
-    language: str
+    language: Language
     as_json: bool
     console: Console
     sessions: SessionFile
@@ -63,20 +63,6 @@ class Terminal(Struct, frozen=True, kw_only=True):
         else:
             # in a group: a text by itself would lose that it is not to be folded
             self.console.print(Group(shown), crop=False)
-
-    @property
-    def standing(self) -> str:
-        """Who is signed in where, in words; nothing of a token from elsewhere."""
-        profile = f" in profile {self.sessions.profile}" if self.sessions.profile else ""
-        session = self.session
-        if session is None:
-            return "" if self.token else f"you are not signed in to {self.api_url}{profile}"
-        if self.token != session.token:
-            ended = f"your login as {session.email} to {self.api_url}{profile} ended at"
-            return "" if self.token else f"{ended} {local(session.expires_at)}"
-        return (
-            f"you are signed in as {session.email} ({session.role}) to {self.api_url}{profile}"
-        )
 
     def progress(self) -> Console:
         """Where to show what advances: beside the answer, so that JSON stays JSON."""
@@ -98,7 +84,9 @@ class RefusedByApi(click.ClickException):
     """The API said no."""
 
     def __init__(self, error: ApiRefused, terminal: Terminal) -> None:
-        super().__init__(_sentence(error, terminal.standing))
+        profile, language = terminal.sessions.profile, terminal.language
+        who = standing(terminal.session, terminal.token, terminal.api_url, profile, language)
+        super().__init__(sentence(error, who, language))
         self.error = error
         self.as_json = terminal.as_json
 
@@ -146,7 +134,7 @@ def asks_the_api(
         type=click.Choice(["en", "zh"]),
         default="en",
         show_default=True,
-        help="Of the API's sentences.",
+        help="Of the API's sentences and refusals.",
     )
     @click.option("--json", "as_json", is_flag=True, help="Print the API's data as JSON.")
     @functools.wraps(command)
@@ -220,26 +208,3 @@ def _better_address(api_url: str) -> str:
     if here is None or urlsplit(here).port == urlsplit(api_url).port:
         return ""
     return f"\n  an `owl up` runs here, with its API at {here}: name it with --api"
-
-
-def _sentence(error: ApiRefused, standing: str) -> str:
-    if (
-        error.code == "INVALID_CREDENTIALS"
-        and click.get_current_context().info_name not in _SIGNING_IN
-    ):
-        return f"{error}: `owl login`" + (f"\n  {standing}" if standing else "")
-    fields = error.details.get("field_errors")
-    # that the fields are named is said to programs: here they follow
-    head = re.split("[:\uff1a]", error.message)[0] if fields else error.message
-    lines = [f"{head} ({error.code})"]
-    if error.code == "ACCESS_DENIED":
-        lines.append("  this is for administrators: sign in as one with `owl login`")
-        if standing:
-            lines.append(f"  {standing}")
-    if error.retry_after_s:
-        lines.append(f"  try again in {error.retry_after_s:,.0f} s")
-    if isinstance(fields, dict):
-        lines += [f"  {name}: {said}" for name, found in fields.items() for said in found]
-    else:
-        lines += [f"  {name}: {value}" for name, value in error.details.items()]
-    return clean("\n".join(lines)).plain

@@ -1,6 +1,7 @@
 """``owl`` for daily use, against a live API: what is shown, what is JSON, how it ends."""
 
 import json
+import re
 import stat
 import time
 from collections.abc import Callable
@@ -107,6 +108,13 @@ def test_sentences_come_in_chinese_to_who_wants_them(owl: Owl) -> None:
     said = "No such recharge code: check it and enter it again (RESOURCE_NOT_FOUND)"
     assert owl("redeem", "OWL-2222-2222-2222").stderr.strip() == f"Error: {said}", "once"
     assert "充值码不存在" in owl("redeem", "OWL-2222-2222-2222", "--language", "zh").stderr
+
+
+def test_what_helps_after_a_refusal_is_in_the_language_of_its_sentence(owl: Owl) -> None:
+    refused = owl("gpu", "enroll", "rack-1", "--language", "zh").stderr
+    assert "  仅限管理员操作：请用 `owl login` 以管理员身份登录\n  当前以 " in refused
+    nobody = owl("me", "--profile", "nobody", "--language", "zh").stderr
+    assert re.search(r"\n  尚未登录 http\S+（登录档 nobody）\n", nobody)
 
 
 @pytest.mark.parametrize(

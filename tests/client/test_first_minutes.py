@@ -148,7 +148,9 @@ def test_who_is_told_to_wait_is_told_how_long(
 ) -> None:
     with refusing(status, code) as api_url:
         refused = Owl(api_url, tmp_path)("me")
+        in_chinese = Owl(api_url, tmp_path)("me", "--language", "zh")
     assert refused.exit_code == exit_code
+    assert in_chinese.stderr.endswith("\n  请在 90 秒后重试\n")
     assert refused.stderr == f"Error: Not now ({code})\n  try again in 90 s\n"
 
 

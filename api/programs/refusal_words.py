@@ -1,0 +1,71 @@
+"""What a person reads of a refusal: the API's sentence and what to do, in one language."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import click
+
+from api.client.http import ApiRefused
+from api.client.session import Session
+from api.client.wording import clean, local
+from api.messages import Language, Text
+
+NOT_SIGNED_IN: Final = Text("尚未登录 {at}{profile}", "you are not signed in to {at}{profile}")
+SIGNED_IN: Final = Text(
+    "当前以 {email}（{role}）登录 {at}{profile}",
+    "you are signed in as {email} ({role}) to {at}{profile}",
+)
+ENDED: Final = Text(
+    "{email} 在 {at}{profile} 的登录已于 {then} 到期",
+    "your login as {email} to {at}{profile} ended at {then}",
+)
+IN_PROFILE: Final = Text("（登录档 {name}）", " in profile {name}")
+FOR_ADMINISTRATORS: Final = Text(
+    "仅限管理员操作：请用 `owl login` 以管理员身份登录",
+    "this is for administrators: sign in as one with `owl login`",
+)
+TRY_AGAIN: Final = Text("请在 {seconds} 秒后重试", "try again in {seconds} s")
+_SIGNING_IN: Final = frozenset({"login", "register"})
+
+
+def standing(
+    session: Session | None, token: str, at: str, profile: str | None, language: Language
+) -> str:
+    """Who is signed in at this address, in words; nothing of a token from elsewhere."""
+    where = {"at": at, "profile": ""}
+    if profile:
+        where["profile"] = IN_PROFILE.in_language(language, name=profile)
+    if session is None:
+        return "" if token else NOT_SIGNED_IN.in_language(language, **where)
+    about = {**where, "email": session.email}
+    if token != session.token:
+        then = local(session.expires_at)
+        return "" if token else ENDED.in_language(language, **about, then=then)
+    return SIGNED_IN.in_language(language, **about, role=session.role)
+
+
+def sentence(error: ApiRefused, standing: str, language: Language) -> str:
+    """The refusal, what it is about, and what may help."""
+    if (
+        error.code == "INVALID_CREDENTIALS"
+        and click.get_current_context().info_name not in _SIGNING_IN
+    ):
+        return f"{error}: `owl login`" + (f"\n  {standing}" if standing else "")
+    fields = error.details.get("field_errors")
+    # that the fields are named is said to programs: here they follow
+    head = re.split("[:\uff1a]", error.message)[0] if fields else error.message
+    lines = [f"{head} ({error.code})"]
+    if error.code == "ACCESS_DENIED":
+        lines.append(f"  {FOR_ADMINISTRATORS.in_language(language)}")
+        if standing:
+            lines.append(f"  {standing}")
+    if error.retry_after_s:
+        seconds = f"{error.retry_after_s:,.0f}"
+        lines.append(f"  {TRY_AGAIN.in_language(language, seconds=seconds)}")
+    if isinstance(fields, dict):
+        lines += [f"  {name}: {said}" for name, found in fields.items() for said in found]
+    else:
+        lines += [f"  {name}: {value}" for name, value in error.details.items()]
+    return clean("\n".join(lines)).plain
