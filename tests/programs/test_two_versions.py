@@ -174,5 +174,5 @@ async def test_what_waits_to_be_switched_to_is_fed_from_the_switch_on(
     new.step()
     new.close()
     with psycopg.connect(log.conninfo) as connection:
-        positions = dict(connection.execute(POSITIONS).fetchall())
+        positions: dict[str, int] = dict(connection.execute(POSITIONS).fetchall())
     assert positions["live"] == log.feed().head()
