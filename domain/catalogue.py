@@ -58,6 +58,15 @@ def decode(state: bytes) -> Any:
     return _DECODER.decode(state)
 
 
+def decode_lines(states: bytes) -> list[Any]:
+    """The facts of several states, a line each.
+
+    Raises:
+        msgspec.ValidationError: as ``decode``, for any of them.
+    """
+    return _DECODER.decode_lines(states)
+
+
 @cache
 def personal_fields(fact: type[Fact]) -> tuple[str, ...]:
     """The names of the fields that are stored encrypted."""

@@ -1,34 +1,53 @@
-"""Long stretches of a log, fast: streamed, binary, without what nobody asked for.
+"""Long stretches of a log, fast: streamed by windows, binary, without what nobody asked for.
 
 For rebuilds. One query covers a bounded stretch, so that no snapshot is held for long and dead
-rows elsewhere can be pruned meanwhile. Source of the shape: measured, ``cursor.stream`` reads
-1.5 times what COPY does and twice what a server-side cursor does.
+rows elsewhere can be pruned meanwhile. The server gathers the columns of a window's events, so
+that they are taken apart and decoded by loops in C and not one by one: measured, a sixth less of
+this process's time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Sequence
-from itertools import islice
 from typing import Any, Final
 
 import psycopg
 from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Composed, Identifier
 
-from commands.event_log.reading import COLUMNS, SEALED, StoredKeys, sound
-from domain.catalogue import BY_TAG
+from commands.event_log.reading import COLUMNS, SEALED, UNREADABLE, StoredKeys, sound, unsealed
+from domain.catalogue import BY_TAG, decode_lines
 from domain.envelope import Recorded
 from domain.facts import Fact, tag_of
+from domain.ports import Undecodable
 
 STRETCH: Final = 50_000
 """Positions that one query covers."""
-ROWS_AT_ONCE: Final = 128
-"""Of what is read: so few that they are folded and packed while the processor still has them at
-hand. Measured: a rebuild's own time is two thirds of what it is with a thousand."""
-READ_STRETCH = SQL("""
+WINDOW: Final = 128
+"""Positions of which the events come together: so few that they are folded and packed while the
+processor still has them at hand. Measured: a rebuild's own time is two thirds of what it is
+with a thousand."""
+# The subquery's order is that of what is gathered, and windows come as they are generated: to
+# ask for either would sort what is sorted. Both are looked at.
+READ_WINDOWS = SQL("""
+    SELECT found.*
+    FROM generate_series(%(after)s::bigint, %(upto)s::bigint - 1, {window}) AS start, LATERAL (
+        SELECT array_agg(notification_id), array_agg(originator_id),
+            array_agg(originator_version), array_agg(recorded_at), array_agg(actor),
+            array_agg(command_id), array_agg(correlation_id), array_agg(causation_id),
+            string_agg(state, '\\x0a')
+        FROM (
+            SELECT {columns} FROM {table}
+            WHERE notification_id > start
+                AND notification_id <= least(start + {window}, %(upto)s) {which}
+            ORDER BY notification_id
+        ) AS event
+        HAVING count(*) > 0
+    ) AS found
+""")
+READ_ROWS = SQL("""
     SELECT {columns} FROM {table}
-    WHERE notification_id > %(after)s AND notification_id <= %(upto)s {which}
-    ORDER BY notification_id
+    WHERE notification_id = ANY(%(positions)s) ORDER BY notification_id
 """)
 # a tag that is in no list is read, and stops the reader: an unknown event is never skipped
 NOT_THESE = SQL("AND topic <> ALL(%(unwanted)s)")
@@ -39,7 +58,11 @@ READ_OWNERS = SQL("""
     WHERE notification_id > %(after)s AND notification_id <= %(upto)s
         AND topic = ANY(%(sealed)s)
 """)
-SESSION = "SET statement_timeout = 0; SET timezone = 'UTC'"  # the reader sets the pace
+# The reader sets the pace. A window is found by the key, however many are guessed to be in it.
+SESSION = """
+    SET statement_timeout = 0; SET timezone = 'UTC';
+    SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off
+"""
 
 
 class LogHistory:
@@ -86,17 +109,70 @@ class LogHistory:
         unwanted: Sequence[str],
     ) -> Generator[Sequence[Recorded[Any]], None, None]:
         parameters = {"after": after, "upto": upto, "unwanted": unwanted}
+        statement = self._statement(any(unwanted))
         with connection.cursor(binary=True) as cursor:
-            rows = cursor.stream(
-                self._statement(any(unwanted)), parameters, size=ROWS_AT_ONCE, binary=True
-            )
-            while batch := list(islice(rows, ROWS_AT_ONCE)):
-                events, bad = sound(batch, self._keys)
+            for window in cursor.stream(statement, parameters, binary=True):
+                positions = window[0]
+                assert positions[0] > after, "windows are out of order"
+                assert positions == sorted(positions), "a window is out of order"
+                after = positions[-1]
+                events, bad = self._sound(window)
                 if events:
                     yield events
                 if bad is not None:
                     raise bad
 
+    def _sound(self, window: Sequence[Any]) -> tuple[list[Recorded[Any]], Undecodable | None]:
+        *columns, states = window
+        try:
+            facts = decode_lines(states)
+        except UNREADABLE:
+            return self._one_by_one(window[0])
+        if len(facts) != len(columns[0]):  # a line's end within what is no state of ours
+            return self._one_by_one(window[0])
+        events = [
+            Recorded(
+                position=position,
+                stream=stream,
+                version=version,
+                recorded_at=recorded_at,
+                actor=actor,
+                command_id=command_id,
+                correlation_id=correlation_id,
+                causation_id=causation_id,
+                fact=fact,
+            )
+            for (
+                position,
+                stream,
+                version,
+                recorded_at,
+                actor,
+                command_id,
+                correlation_id,
+                causation_id,
+                fact,
+            ) in zip(*columns, facts, strict=True)
+        ]
+        if SEALED.isdisjoint(map(type, facts)):
+            return events, None
+        personal = [n for n, fact in enumerate(facts) if type(fact) in SEALED]
+        return unsealed(events, personal, self._keys, None)
+
+    def _one_by_one(
+        self, positions: Sequence[int]
+    ) -> tuple[list[Recorded[Any]], Undecodable | None]:
+        """One of these is bad: which, and what comes before it."""
+        statement = READ_ROWS.format(columns=COLUMNS, table=self._table)
+        with psycopg.connect(self._conninfo, row_factory=tuple_row) as connection:
+            cursor = connection.cursor(binary=True)
+            rows = cursor.execute(statement, {"positions": positions}).fetchall()
+        return sound(rows, self._keys)
+
     def _statement(self, some: bool) -> Composed:  # noqa: FBT001 - the one thing it depends on
-        which = NOT_THESE if some else SQL("")
-        return READ_STRETCH.format(columns=COLUMNS, table=self._table, which=which)
+        return READ_WINDOWS.format(
+            columns=COLUMNS,
+            table=self._table,
+            which=NOT_THESE if some else SQL(""),
+            window=WINDOW,
+        )

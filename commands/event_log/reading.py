@@ -184,16 +184,17 @@ def sound(
                 )
             )
     except UNREADABLE as error:
-        return _opened(events, personal, keys, _undecodable(row, error))
-    return _opened(events, personal, keys, None)
+        return unsealed(events, personal, keys, _undecodable(row, error))
+    return unsealed(events, personal, keys, None)
 
 
-def _opened(
+def unsealed(
     events: list[Recorded[Any]],
     personal: Sequence[int],
     keys: StoredKeys,
     bad: Undecodable | None,
 ) -> tuple[list[Recorded[Any]], Undecodable | None]:
+    """``events``, the ``personal`` ones opened; ``bad`` is what comes behind them."""
     if not personal:
         return events, bad
     owners = keys.load({owner(events[n].fact) for n in personal})
