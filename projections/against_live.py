@@ -34,7 +34,7 @@ def against_live(conninfo: str, follower: Follower, generation: Generation) -> V
     with shown(conninfo, generation.generation) as ours, ExitStack() as open_:
         _await_live(conninfo, model, generation.position)
         theirs, live = open_.enter_context(live_snapshot(conninfo, model))
-        follower.follow(live.position)
+        follower.follow(generation, live.position)
         comparison = compare(theirs, ours, model)
     return Verified(
         read_model=model.name,

@@ -124,12 +124,8 @@ def _follow(
     if generation.position >= upto:
         return
     follower = Follower(
-        conninfo,
-        feed,
-        generation,
-        batch_events=config.batch_events,
-        rows_kept=config.rows_kept,
+        conninfo, feed, batch_events=config.batch_events, rows_kept=config.rows_kept
     )
     # an event that cannot be folded is met again, and told, when it goes on to the head
     with closing(follower), suppress(Poisoned, Undecodable):
-        follower.follow(upto)
+        follower.follow(generation, upto)

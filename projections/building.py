@@ -8,7 +8,7 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import Final
@@ -24,7 +24,7 @@ from projections.pace import BuildingConfig, Pace, collect_young, in_a_hurry
 from projections.projector import SESSION, Generation, Overtaken, load_wanted
 
 # What the server loses in a crash is folded again. It is on disk at the latest with the commit
-# that makes the indexes, which waits for everything before it.
+# that shows the rows, or says that they are ready, which waits for everything before it.
 BUILDING: Final = "SET statement_timeout = 0; SET synchronous_commit = off"
 
 
@@ -61,6 +61,7 @@ class Builder:
         self._writer = ThreadPoolExecutor(1, "rebuild-writer")
         self._under_way: Future[Wish | None] | None = None
         self._sound = list(generations)
+        self._appliers: Mapping[type[Fact], Sequence[Applying]] = {}
         self.failed: dict[Generation, Exception] = {}
         self._gathered = {
             generation: Gathering(self._connection, generation) for generation in generations
@@ -99,6 +100,7 @@ class Builder:
 
     def _fill(self, together: list[Generation], after: int, upto: int) -> None:
         facts = {fact for each in together for fact in each.read_model.facts}
+        self._appliers = _appliers(together)
         try:
             with closing(self._history.read(after, upto, facts)) as batches:
                 for events in batches:
@@ -125,10 +127,9 @@ class Builder:
         self._join()
 
     def _fold(self, together: list[Generation], events: Sequence[Event]) -> None:
-        index = 0
-        appliers = _appliers(together)
-        get, nothing = appliers.get, ()
+        index, nothing = 0, ()
         while index < len(events):
+            get = self._appliers.get
             event = events[index]
             apply: Applying | None = None
             try:
@@ -144,8 +145,6 @@ class Builder:
                 index = _place(events, event)
                 rest = _from(get(type(event.fact), nothing), apply)[1:]
                 self._poison(together, apply, event, error)
-                appliers = _appliers(together)
-                get = appliers.get
             self._finish(together, event, rest)
             index += 1
 
@@ -183,6 +182,7 @@ class Builder:
         self.failed[generation] = error
         self._sound.remove(generation)
         together.remove(generation)
+        self._appliers = _appliers(together)
 
     def _load(self, together: Sequence[Generation], events: Sequence[Event]) -> None:
         load_wanted(self._connection, together, events, ready=self._join)

@@ -1,4 +1,4 @@
-"""Brings a generation that is being built on from where its history ended, as live ones go."""
+"""Brings what is being built on from where its history ended, as live ones go."""
 
 from __future__ import annotations
 
@@ -14,29 +14,21 @@ class Follower:
     """Follows a log on demand, on a connection of its own."""
 
     def __init__(
-        self,
-        conninfo: str,
-        feed: EventFeed,
-        generation: Generation,
-        *,
-        batch_events: int,
-        rows_kept: int,
+        self, conninfo: str, feed: EventFeed, *, batch_events: int, rows_kept: int
     ) -> None:
         connection = psycopg.connect(conninfo, autocommit=True)
         self._projector = Projector(connection, rows_kept=rows_kept)
         connection.execute(NO_TIMEOUT)
         self._feed = feed
-        self._generation = generation
         self._batch_events = batch_events
 
-    def follow(self, upto: int) -> int:
+    def follow(self, generation: Generation, upto: int) -> int:
         """Project what there is up to ``upto``; everything is committed then.
 
         Raises:
             Poisoned: a fold failed.
             Undecodable: an event that the read model is about cannot be read.
         """
-        generation = self._generation
         while generation.position < upto:
             limit = min(self._batch_events, upto - generation.position)
             try:
@@ -51,9 +43,9 @@ class Follower:
                 raise poison
         return generation.position
 
-    def follow_to_head(self) -> int:
+    def follow_to_head(self, generation: Generation) -> int:
         """Project all there is."""
-        return self.follow(self._feed.head())
+        return self.follow(generation, self._feed.head())
 
     def close(self) -> None:
         """Let go of the connection."""

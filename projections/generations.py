@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from typing import Any, Final
 
 import psycopg
@@ -9,7 +14,7 @@ from msgspec import Struct
 from psycopg import sql
 
 from projections.fingerprint import fingerprint
-from projections.jobs import note_indexed, read_jobs
+from projections.jobs import Job, note_indexed, read_jobs
 from projections.migrate import ONE_AT_A_TIME, add_generation, run_in_schema
 from projections.projector import Generation
 from projections.read_model import ReadModel
@@ -28,11 +33,28 @@ LEFTOVERS: Final = """
     DELETE FROM owl_read.checkpoints
     WHERE read_model = %(read_model)s AND state = 'building' RETURNING generation
 """
-# An index over a long history takes its time. Two read models are indexed at once, so a table
-# that is soon sorted is not worth the start of parallel workers.
+INDEXERS: Final = 2
+"""Indexes that are made at once, also of one table."""
+# An index over a long history takes its time. Two are made at once, so a table that is soon
+# sorted is not worth the start of parallel workers. All is on disk with the next commit that
+# waits for it: the one that shows the rows, or says that they are ready.
 SESSION: Final = """
     SET statement_timeout = 0;
+    SET synchronous_commit = off;
     SET min_parallel_table_scan_size = '256MB'
+"""
+SEARCH: Final = sql.SQL("SET search_path = {schema}")
+SIZE: Final = """
+    SELECT sum(pg_table_size(oid)) FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = %(schema)s::regnamespace
+"""
+# what a try that was interrupted has made of what comes after the rows
+HALF_DONE: Final = """
+    SELECT format('ALTER TABLE %%s DROP CONSTRAINT %%I', conrelid::regclass, conname)
+    FROM pg_constraint WHERE contype = 'p' AND conrelid = ANY(%(written_once)s::regclass[])
+    UNION ALL
+    SELECT format('DROP INDEX %%s', indexrelid::regclass)
+    FROM pg_index WHERE indrelid = ANY(%(tables)s::regclass[]) AND NOT indisprimary
 """
 DROP_SCHEMA: Final = sql.SQL("DROP SCHEMA IF EXISTS {schema} CASCADE")
 # the planner asks about columns that an index is about; of the others, wide JSON above all, a
@@ -61,56 +83,41 @@ class Opened(Struct, frozen=True):
     indexed: bool = False
 
 
-def open_building(conninfo: str, read_model: ReadModel) -> Opened:
-    """The generation that an interrupted rebuild left, or a new one without indexes.
+def open_building(conninfo: str, read_models: Iterable[ReadModel]) -> dict[str, Opened]:
+    """The generations that an interrupted rebuild left, or new ones without indexes, by name.
 
     What was left by other folds, or was finished and never switched to, is thrown away.
     """
-    names = {"read_model": read_model.name, "fingerprint": fingerprint(read_model)}
     with psycopg.connect(conninfo) as connection:
         connection.execute(ONE_AT_A_TIME)
-        left = connection.execute(UNFINISHED, names).fetchone()
-        job = read_jobs(connection).get(read_model.name)
-        if left is not None and job is not None and job.step not in {"ready", "differs"}:
-            generation = Generation(read_model, left[0], "building", left[1])
-            return Opened(generation, indexed=job.indexed)
-        _discard(connection, read_model)
-        row = connection.execute(NEXT, names).fetchone()
-        assert row is not None, "an aggregate gives one row"
-        generation = Generation(read_model, int(row[0]), "building", 0)
-        add_generation(connection, read_model, generation.generation, "building")
-        note_indexed(connection, read_model.name, False)
-        run_in_schema(connection, generation.schema, ddl_parts(read_model)[0])
-        add_building_keys(connection, generation)
-    return Opened(generation)
+        jobs = read_jobs(connection)
+        return {
+            model.name: _taken_up(connection, model, jobs.get(model.name))
+            or _begun(connection, model)
+            for model in read_models
+        }
 
 
-def add_building_keys(connection: psycopg.Connection[Any], generation: Generation) -> None:
-    """A key meanwhile for tables whose rows are looked up while history is long."""
-    for table in generation.read_model.tables:
-        if not table.append_only:
-            connection.execute(
-                ADD_KEY.format(
-                    name=sql.Identifier(f"{BUILDING_KEY}_{table.name}"),
-                    table=sql.Identifier(generation.schema, table.name),
-                    key=sql.SQL(", ").join(map(sql.Identifier, table.key)),
-                )
-            )
-
-
-def make_indexes(conninfo: str, generation: Generation) -> None:
-    """Give the filled tables their own indexes; all of them, or none."""
-    model, schema = generation.read_model, generation.schema
-    with psycopg.connect(conninfo) as connection:
-        connection.execute(SESSION)
-        for table in model.tables:
-            key = sql.Identifier(schema, f"{BUILDING_KEY}_{table.name}")
-            connection.execute(DROP_KEY.format(name=key))
-        run_in_schema(connection, schema, ddl_parts(model)[1])
-        for name in model.relations:
-            _analyze(connection, sql.Identifier(schema, name))
-        if generation.has_checkpoint:
-            note_indexed(connection, model.name, True)
+def make_indexes(conninfo: str, generations: Sequence[Generation]) -> None:
+    """Give the filled tables their own indexes; whoever is interrupted begins anew."""
+    with ExitStack() as open_, ThreadPoolExecutor(INDEXERS, "rebuild-indexes") as threads:
+        connections = [
+            open_.enter_context(psycopg.connect(conninfo, autocommit=True))
+            for _ in range(INDEXERS)
+        ]
+        for each in connections:
+            each.execute(SESSION)
+        first = connections[0]
+        for generation in generations:
+            _drop_half_done(first, generation)
+        sized = {each.schema: (_size(first, each), each) for each in generations}
+        largest = [each for _, each in sorted(sized.values(), key=lambda it: -it[0])]
+        for steps in (_after_the_rows, partial(_samples, first)):
+            left = deque(step for generation in largest for step in steps(generation))
+            list(threads.map(partial(_take_turns, left), connections))
+        for generation in generations:
+            if generation.has_checkpoint:
+                note_indexed(first, generation.read_model.name, True)
 
 
 def discard(conninfo: str, read_model: ReadModel) -> tuple[int, ...]:
@@ -125,10 +132,70 @@ def drop_schema(connection: psycopg.Connection[Any], schema: str) -> None:
     connection.execute(DROP_SCHEMA.format(schema=sql.Identifier(schema)))
 
 
-def _analyze(connection: psycopg.Connection[Any], table: sql.Identifier) -> None:
-    found = connection.execute(INDEXED, {"table": table.as_string()}).fetchall()
-    columns = sql.SQL(", ").join(sql.Identifier(name) for (name,) in found)
-    connection.execute(ANALYZE.format(table=table, columns=columns))
+def _taken_up(
+    connection: psycopg.Connection[Any], read_model: ReadModel, job: Job | None
+) -> Opened | None:
+    names = {"read_model": read_model.name, "fingerprint": fingerprint(read_model)}
+    left = connection.execute(UNFINISHED, names).fetchone()
+    if left is None or job is None or job.step in {"ready", "differs"}:
+        return None
+    return Opened(Generation(read_model, left[0], "building", left[1]), indexed=job.indexed)
+
+
+def _begun(connection: psycopg.Connection[Any], read_model: ReadModel) -> Opened:
+    _discard(connection, read_model)
+    row = connection.execute(NEXT, {"read_model": read_model.name}).fetchone()
+    assert row is not None, "an aggregate gives one row"
+    generation = Generation(read_model, int(row[0]), "building", 0)
+    add_generation(connection, read_model, generation.generation, "building")
+    note_indexed(connection, read_model.name, False)
+    run_in_schema(connection, generation.schema, ddl_parts(read_model)[0])
+    return Opened(generation)
+
+
+def _drop_half_done(connection: psycopg.Connection[Any], generation: Generation) -> None:
+    tables = generation.read_model.tables
+    names = {
+        table.name: sql.Identifier(generation.schema, table.name).as_string()
+        for table in tables
+    }
+    written_once = [names[table.name] for table in tables if table.append_only]
+    about = {"tables": list(names.values()), "written_once": written_once}
+    for (statement,) in connection.execute(HALF_DONE, about).fetchall():
+        connection.execute(statement)
+
+
+def _size(connection: psycopg.Connection[Any], generation: Generation) -> int:
+    row = connection.execute(SIZE, {"schema": generation.schema}).fetchone()
+    assert row is not None, "an aggregate gives one row"
+    return int(row[0])
+
+
+def _after_the_rows(generation: Generation) -> list[sql.Composed]:
+    search = SEARCH.format(schema=sql.Identifier(generation.schema))
+    parts = ddl_parts(generation.read_model)[1].split(";")
+    return [sql.SQL("; ").join([search, sql.SQL(part)]) for part in parts if part.strip()]
+
+
+def _samples(
+    connection: psycopg.Connection[Any], generation: Generation
+) -> Iterator[sql.Composed]:
+    for name in generation.read_model.relations:
+        table = sql.Identifier(generation.schema, name)
+        found = connection.execute(INDEXED, {"table": table.as_string()}).fetchall()
+        columns = sql.SQL(", ").join(sql.Identifier(column) for (column,) in found)
+        yield ANALYZE.format(table=table, columns=columns)
+
+
+def _take_turns(left: deque[sql.Composed], connection: psycopg.Connection[Any]) -> None:
+    while left:
+        try:
+            connection.execute(left.popleft())
+        except IndexError:
+            return  # another has taken the last one
+        except BaseException:
+            left.clear()
+            raise
 
 
 def _discard(connection: psycopg.Connection[Any], read_model: ReadModel) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 -- The servers of the farm as the business log knows them. One row a server.
 
 CREATE TABLE gpu_servers (
-    server_id            uuid        NOT NULL,
+    server_id            uuid        NOT NULL PRIMARY KEY,
     name                 text        NOT NULL,
     host                 text        NOT NULL,
     max_concurrent_tasks bigint      NOT NULL CHECK (max_concurrent_tasks >= 0),
@@ -24,4 +24,3 @@ CREATE TABLE gpu_servers (
 
 -- after the rows
 
-ALTER TABLE gpu_servers ADD PRIMARY KEY (server_id);

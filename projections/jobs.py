@@ -95,6 +95,7 @@ JOBS: Final = """
     LEFT JOIN owl_read.checkpoints USING (read_model, generation)
     ORDER BY job.read_model
 """.replace("{held}", HELD)
+NOT_AWAITED: Final = "SET LOCAL synchronous_commit = off"
 ERROR_KEPT = 2_000
 SETTLED_S: Final = 4.0
 """Two chunks are written by then: of the first alone a pace would be too low by far."""
@@ -219,10 +220,13 @@ class StepNotes:
         self._connection: psycopg.Connection[Any] | None = None
 
     def add(self, read_model: str, step: Step, error: str | None) -> None:
-        """As ``note_step``."""
+        """As ``note_step``; of what is under way a crash may lose the newest."""
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(self._conninfo, autocommit=True)
-        note_step(self._connection, read_model, step, error)
+        with self._connection.transaction():
+            if step in AT_WORK:
+                self._connection.execute(NOT_AWAITED)
+            note_step(self._connection, read_model, step, error)
 
     def close(self) -> None:
         """Let go of the connection."""

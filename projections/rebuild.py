@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Final
+from functools import partial
+from typing import Any
 
 import psycopg
 from msgspec import Struct
@@ -36,9 +36,6 @@ from projections.read_model import ReadModel
 from projections.rebuilt import Hearing, Rebuilt
 from projections.switching import Live, switch
 from projections.verified import Verified, note_comparison
-
-INDEXERS: Final = 2
-"""Read models that get their indexes at once."""
 
 
 class RebuildFailed(Exception):
@@ -93,7 +90,7 @@ def rebuild(
     job = _Rebuild(conninfo, log, config, progress, switching, hearing, workers)
     try:
         with sole(conninfo, read_models) as lives:
-            opened = {model.name: open_building(conninfo, model) for model in read_models}
+            opened = open_building(conninfo, read_models)
             upto = job.upto(read_models)
             job.begin(opened, upto)
             hearing.began(list(opened.values()), upto)
@@ -161,10 +158,10 @@ class _Rebuild:
             if name not in failed and not each.indexed
         ]
         self._telling.step("indexing", upto)
-        with ThreadPoolExecutor(INDEXERS, "rebuild-indexes") as threads:
-            for generation in bare:
-                self._note(generation.read_model, "indexing")
-            list(threads.map(lambda each: make_indexes(self._conninfo, each), bare))
+        for generation in bare:
+            self._note(generation.read_model, "indexing")
+        if bare:
+            make_indexes(self._conninfo, bare)
         built = [each for each in generations if each.read_model.name not in failed]
         return failed | self._approach(built, None, filling)
 
@@ -185,11 +182,17 @@ class _Rebuild:
             if lives[name].fingerprint != fingerprint(each.generation.read_model)
         ]
         contrasted: dict[str, Verified] = {}
-        feed = self._log.feed
-        with held_before_switch(self._conninfo, feed, others, self._config) as pairs:
+        feed, config = self._log.feed, self._config
+        many = {"batch_events": config.batch_events, "rows_kept": config.rows_kept}
+        with (
+            held_before_switch(self._conninfo, feed, others, config) as pairs,
+            closing(Follower(self._conninfo, feed, **many)) as follower,
+            psycopg.connect(self._conninfo, autocommit=True) as showing,
+        ):
             for name, each in built.items():
                 try:
-                    done.append(self.conclude(each, lives[name], force=force))
+                    way = follower, showing
+                    done.append(self.conclude(each, lives[name], *way, force=force))
                 except (Poisoned, Undecodable) as error:
                     failed[name] = f"{error}: {error.__cause__!r}"
                     self.fail(each.generation.read_model, failed[name])
@@ -206,37 +209,35 @@ class _Rebuild:
             raise RebuildFailed(failed, done)
         return tuple(replace(each, found=contrasted.get(each.read_model)) for each in done)
 
-    def conclude(self, opened: Opened, live: Live, *, force: bool) -> Rebuilt:
+    def conclude(
+        self,
+        opened: Opened,
+        live: Live,
+        follower: Follower,
+        showing: psycopg.Connection[Any],
+        *,
+        force: bool,
+    ) -> Rebuilt:
         """Catch up, compare, and switch unless that is left to the operator."""
         generation = opened.generation
         model = generation.read_model
         comparable = is_comparable(live, model)
-        follower = Follower(
-            self._conninfo,
-            self._log.feed,
-            generation,
-            batch_events=self._config.batch_events,
-            rows_kept=self._config.rows_kept,
-        )
-        with closing(follower):
-            self._telling.step("comparing", generation.position)
-            self._note(model, "comparing")
-            found = self._compared(follower, generation) if comparable else None
-            differing = () if found is None else tuple(found.differing)
-            position = follower.follow_to_head()
-            switches = self._switching == "auto" and (force or not differing)
-            if switches:
-                self._telling.step("switching", position)
-                self._note(model, "switching")
-                position = switch(
-                    self._conninfo,
-                    model,
-                    generation.generation,
-                    append_lock=self._log.append_lock,
-                    catch_up=follower.follow_to_head,
-                )
+        self._telling.step("comparing", generation.position)
+        self._note(model, "comparing")
+        found = self._compared(follower, generation) if comparable else None
+        differing = () if found is None else tuple(found.differing)
+        position = follower.follow_to_head(generation)
+        switches = self._switching == "auto" and (force or not differing)
         if switches:
-            self._note(model, "switched")
+            self._telling.step("switching", position)
+            self._note(model, "switching")
+            position = switch(
+                showing,
+                model,
+                generation.generation,
+                append_lock=self._log.append_lock,
+                catch_up=partial(follower.follow_to_head, generation),
+            )
         else:
             self._note(model, "differs" if differing else "ready", ", ".join(differing))
         if differing and not switches:

@@ -1,7 +1,7 @@
 -- Recharge codes, without the codes. One row a code.
 
 CREATE TABLE recharge_codes (
-    code_id      uuid        NOT NULL,
+    code_id      uuid        NOT NULL PRIMARY KEY,
     batch_id     uuid        NOT NULL,
     hint         text        NOT NULL,
     amount_fen   bigint      NOT NULL CHECK (amount_fen > 0),
@@ -27,7 +27,6 @@ CREATE TABLE code_counts (
 
 -- after the rows
 
-ALTER TABLE recharge_codes ADD PRIMARY KEY (code_id);
 CREATE INDEX recharge_codes_created ON recharge_codes (created_at, code_id);
 CREATE INDEX recharge_codes_state ON recharge_codes (state, created_at, code_id);
 CREATE INDEX recharge_codes_open ON recharge_codes (expires_at, code_id) WHERE state = 'open';

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from domain.ports import EventHistory
 from projections.building import Builder
-from projections.generations import Opened, add_building_keys, drop_schema, make_indexes
+from projections.generations import Opened, drop_schema, make_indexes
 from projections.migrate import run_in_schema
 from projections.pace import BuildingConfig
 from projections.progress import Progress, Telling
@@ -87,8 +87,7 @@ def replay(
         telling.begin({each.read_model.name: Opened(each) for each in generations}, upto)
         _fill(conninfo, history, generations, upto, config or BuildingConfig(), telling)
         telling.step("indexing", upto)
-        for generation in generations:
-            make_indexes(conninfo, generation)
+        make_indexes(conninfo, generations)
         telling.step("done", upto)
         with psycopg.connect(conninfo) as connection:
             return tuple(_counted(connection, into, read_models))
@@ -111,7 +110,6 @@ def _make(
         ) from error
     for generation in generations:
         run_in_schema(connection, into, ddl_parts(generation.read_model)[0])
-        add_building_keys(connection, generation)
 
 
 def _fill(

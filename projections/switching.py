@@ -11,6 +11,7 @@ from msgspec import Struct
 from psycopg.rows import class_row
 
 from projections.generations import drop_schema
+from projections.jobs import note_step
 from projections.migrate import point_views
 from projections.not_possible import NotPossible, Why
 from projections.read_model import ReadModel
@@ -87,7 +88,7 @@ def live_of(connection: psycopg.Connection[Any], read_model: ReadModel) -> Live:
 
 
 def switch(
-    conninfo: str,
+    connection: psycopg.Connection[Any],
     read_model: ReadModel,
     generation: int,
     *,
@@ -96,6 +97,7 @@ def switch(
 ) -> int:
     """Show ``generation``, keep the one shown before, drop what was kept until now.
 
+    It is one transaction of ``connection``, which has none open; the job's step is noted in it.
     ``append_lock`` is the key of the advisory lock that every append to the log takes.
     ``catch_up`` brings the generation to the head of the log and says where that is. It runs
     while appends wait and the live generation stands still, so nobody is ever shown less than
@@ -108,7 +110,7 @@ def switch(
 
     def attempt() -> int:
         catch_up()
-        with psycopg.connect(conninfo) as connection:
+        with connection.transaction():
             connection.execute(LOCK_TIMEOUT)
             connection.execute(HOLD_SHOWN, names)
             connection.execute(NO_APPEND, append_lock)
@@ -120,6 +122,7 @@ def switch(
             point_views(connection, read_model, generation)
             for (number,) in dropped:
                 drop_schema(connection, schema_of(read_model.name, number))
+            note_step(connection, read_model.name, "switched")
         return position
 
     return _insisting(attempt)

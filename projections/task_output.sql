@@ -9,7 +9,8 @@ CREATE TABLE task_output (
     server_id   uuid        NOT NULL,
     recorded_at timestamptz NOT NULL,
     line_count  bigint      NOT NULL,
-    lines       jsonb       NOT NULL
+    lines       jsonb       NOT NULL,
+    PRIMARY KEY (task_id, attempt, sequence)
 );
 
 CREATE TABLE task_output_lines (
@@ -19,7 +20,6 @@ CREATE TABLE task_output_lines (
 
 -- after the rows
 
-ALTER TABLE task_output ADD PRIMARY KEY (task_id, attempt, sequence);
 -- with how many lines each has: where a page of a long log begins is told by this alone
 CREATE INDEX task_output_in_time ON task_output (task_id, recorded_at, position)
     INCLUDE (line_count);

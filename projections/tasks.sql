@@ -1,39 +1,40 @@
 -- Every task as it is now, and how many there are of each kind. One row a task, deleted ones too.
 
+-- What lists go by comes first: to make an index, each row is taken apart as far as that.
 CREATE TABLE tasks (
-    task_id                uuid        NOT NULL,
+    task_id                uuid        NOT NULL PRIMARY KEY,
     user_id                uuid        NOT NULL,
-    title                  text        NOT NULL,
-    description            text        NOT NULL,
-    task_type              text        NOT NULL,
     priority               bigint      NOT NULL,
-    estimated_duration_min bigint,
-    config                 jsonb       NOT NULL,
-    price_fen_per_minute   bigint      NOT NULL CHECK (price_fen_per_minute >= 0),
-    hold_fen               bigint      NOT NULL CHECK (hold_fen >= 0),
-    timeout_s              bigint      NOT NULL,
+    created_at             timestamptz NOT NULL,
+    updated_at             timestamptz NOT NULL,
+    queued_at              timestamptz NOT NULL,
     status                 text        NOT NULL
         CHECK (status IN ('pending', 'running', 'completed', 'failed', 'cancelled')),
     phase                  text        NOT NULL
         CHECK (phase IN ('pending', 'assigned', 'running', 'cancelling',
                          'completed', 'failed', 'cancelled', 'deleted')),
+    task_type              text        NOT NULL,
+    deleted_at             timestamptz,
+    server_id              uuid,
+    title                  text        NOT NULL,
+    description            text        NOT NULL,
+    estimated_duration_min bigint,
+    config                 jsonb       NOT NULL,
+    price_fen_per_minute   bigint      NOT NULL CHECK (price_fen_per_minute >= 0),
+    hold_fen               bigint      NOT NULL CHECK (hold_fen >= 0),
+    timeout_s              bigint      NOT NULL,
     reason                 text,
     progress               float8      NOT NULL CHECK (progress BETWEEN 0 AND 100),
     attempt                bigint      NOT NULL CHECK (attempt >= 1),
     attempts               jsonb       NOT NULL,
-    server_id              uuid,
     gpu_uuids              jsonb       NOT NULL,
     cost_fen               bigint      NOT NULL CHECK (cost_fen >= 0),
     result                 jsonb       NOT NULL,
     error_message          text        NOT NULL,
     artifacts              jsonb       NOT NULL,
-    queued_at              timestamptz NOT NULL,
     started_at             timestamptz,
     cancel_requested_at    timestamptz,
     completed_at           timestamptz,
-    created_at             timestamptz NOT NULL,
-    updated_at             timestamptz NOT NULL,
-    deleted_at             timestamptz,
     CHECK ((phase = 'deleted') = (deleted_at IS NOT NULL))
 );
 
@@ -55,8 +56,6 @@ CREATE TABLE task_totals (
 ) WITH (fillfactor = 10);  -- a handful of rows that every batch rewrites
 
 -- after the rows
-
-ALTER TABLE tasks ADD PRIMARY KEY (task_id);
 
 -- A list is asked for by any filters in any order. Its counters say which kinds of task match
 -- (``task_lists``), and each kind has its tasks in each order: so no page reads what it does not

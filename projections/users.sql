@@ -1,7 +1,7 @@
 -- What a user sees of themselves: profile, money, totals. One row a user.
 
 CREATE TABLE users (
-    user_id        uuid        NOT NULL,
+    user_id        uuid        NOT NULL PRIMARY KEY,
     email          text        NOT NULL,
     username       text        NOT NULL,
     full_name      text        NOT NULL,
@@ -32,8 +32,6 @@ CREATE TABLE granted_totals (LIKE user_totals INCLUDING ALL) WITH (fillfactor = 
 CREATE TABLE spent_totals (LIKE user_totals INCLUDING ALL) WITH (fillfactor = 10);
 
 -- after the rows
-
-ALTER TABLE users ADD PRIMARY KEY (user_id);
 
 -- an administrator's list, the newest first: of all, and of each standing (``user_lists``)
 CREATE INDEX users_created ON users (created_at, user_id);

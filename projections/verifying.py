@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any, Final, Literal
 
 import psycopg
@@ -112,19 +113,19 @@ def show_built(conninfo: str, log: Log, read_model: ReadModel, *, unfed: bool = 
                 raise why_nothing(
                     connection, read_model, live=lives[read_model.name].generation
                 )
-        if not unfed:
-            with psycopg.connect(conninfo) as connection:
+        with (
+            closing(_follower(conninfo, log.feed)) as follower,
+            psycopg.connect(conninfo, autocommit=True) as connection,
+        ):
+            if not unfed:
                 require_feeders(connection, [read_model])
-        with closing(_follower(conninfo, log.feed, generation)) as follower:
             position = switch(
-                conninfo,
+                connection,
                 read_model,
                 generation.generation,
                 append_lock=log.append_lock,
-                catch_up=follower.follow_to_head,
+                catch_up=partial(follower.follow_to_head, generation),
             )
-        with psycopg.connect(conninfo) as connection:
-            note_step(connection, read_model.name, "switched")
             want(connection, read_model.name, fingerprint(read_model))
         return Shown(
             read_model=read_model.name,
@@ -179,8 +180,8 @@ def _sides(conninfo: str, feed: EventFeed, read_model: ReadModel) -> Iterator[_S
             is_other = at.fingerprint != fingerprint(read_model)
             stands_still = is_other and (at.stopped or tried >= TRIES_UNFED)
             if at.position >= generation.position or stands_still:
-                with closing(_follower(conninfo, feed, generation)) as follower:
-                    follower.follow(at.position)
+                with closing(_follower(conninfo, feed)) as follower:
+                    follower.follow(generation, at.position)
                 with shown(conninfo, generation.generation) as other:
                     yield _Sides(
                         live=live,
@@ -239,5 +240,5 @@ def _built(conninfo: str, read_model: ReadModel) -> Generation | None:
     return None if row is None else Generation(read_model, row[0], "building", row[1])
 
 
-def _follower(conninfo: str, feed: EventFeed, generation: Generation) -> Follower:
-    return Follower(conninfo, feed, generation, batch_events=BATCH_EVENTS, rows_kept=ROWS_KEPT)
+def _follower(conninfo: str, feed: EventFeed) -> Follower:
+    return Follower(conninfo, feed, batch_events=BATCH_EVENTS, rows_kept=ROWS_KEPT)

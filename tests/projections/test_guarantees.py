@@ -141,18 +141,17 @@ class Astride:
         self.story = RandomFarm(seed).happen(90)
         self.feed = ListFeed(self.story[:-1])
         project(url, self.feed.events)
-        opened = open_building(url, USERS)
-        make_indexes(url, opened.generation)
-        self.follower = Follower(
-            url, self.feed, opened.generation, batch_events=50, rows_kept=50
-        )
-        self.number = opened.generation.generation
+        self.built = open_building(url, [USERS])["users"].generation
+        make_indexes(url, [self.built])
+        self.follower = Follower(url, self.feed, batch_events=50, rows_kept=50)
 
     def switch(self) -> int:
-        return switch(self.url, USERS, self.number, append_lock=LOCK, catch_up=self.catch_up)
+        with psycopg.connect(self.url, autocommit=True) as showing:
+            number = self.built.generation
+            return switch(showing, USERS, number, append_lock=LOCK, catch_up=self.catch_up)
 
     def catch_up(self) -> int:
-        return self.follower.follow_to_head()
+        return self.follower.follow_to_head(self.built)
 
     def append(self) -> None:
         """As the log does: whoever appends holds the lock until its commit."""

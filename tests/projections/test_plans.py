@@ -46,7 +46,13 @@ FILL = f"""
         CASE WHEN n % 90 = 0 THEN 'admin' ELSE 'user' END, n % 80 <> 0, 0, 0, 0, 0, 0, 0,
         NULL, now() - n * interval '1 second', NULL
     FROM generate_series(1, {ROWS}) AS n;
-    INSERT INTO rm_tasks_g1.tasks
+    INSERT INTO rm_tasks_g1.tasks (
+        task_id, user_id, title, description, task_type, priority, estimated_duration_min,
+        config, price_fen_per_minute, hold_fen, timeout_s, status, phase, reason, progress,
+        attempt, attempts, server_id, gpu_uuids, cost_fen, result, error_message, artifacts,
+        queued_at, started_at, cancel_requested_at, completed_at, created_at, updated_at,
+        deleted_at
+    )
     SELECT lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex(n % {USERS}), 32, '0')::uuid, 't', 'd',
         CASE WHEN n % 50 = 0 THEN 'test' ELSE 'video_analysis' END, 1 + n % 5, 3, '{{}}', 105,
         0, 60,
