@@ -81,15 +81,10 @@ def test_a_task_goes_its_whole_way(rich: Person, server: Server) -> None:
         sha256=server.api.files.put(picture),
         media_type="image/jpeg",
     )
-    server.end(
-        task_id, "completed", run_ms=100_000, result={"scenes": 3}, artifacts=(artifact,)
-    )
+    result = {"scenes": 3}
+    server.end(task_id, "completed", run_ms=100_000, result=result, artifacts=(artifact,))
     done = detail(rich, task_id)
-    assert (done["status"], done["progress"], done["result"]) == (
-        "completed",
-        100.0,
-        {"scenes": 3},
-    )
+    assert (done["status"], done["progress"], done["result"]) == ("completed", 100, result)
     assert done["completed_at"].endswith("Z")
     assert [attempt["outcome"] for attempt in done["attempts"]] == ["completed"]
     me = ok(rich.client.get("/api/users/me"))
