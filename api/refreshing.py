@@ -30,7 +30,7 @@ from projections.catalogue import READ_MODELS
 from projections.exclusive import BeingRebuilt
 from projections.filling import Filling, fill_here
 from projections.fingerprint import fingerprint
-from projections.jobs import AT_WORK, Job, Switching, read_jobs
+from projections.jobs import AT_WORK, Job, Switching, ask, read_jobs
 from projections.migrate import prepare
 from projections.orders import who_asked
 from projections.progress import Progress
@@ -157,7 +157,14 @@ class Refreshing:
                     continue  # rows by these folds are built again only where a person asks
                 if job is not None and job.step in AT_WORK and not job.interrupted:
                     continue  # an operator's own process is at it
-                if job is not None and job.step == "asked":
+                if job is not None and _is_ordered(job, prints[model.name]):
+                    ask(
+                        connection,
+                        model.name,
+                        switching=job.switching,
+                        max_load=job.max_load,
+                        workers=job.workers,
+                    )
                     who, position = who_asked(connection, model.name) or ("", 0)
                     alike = _Alike(who, job.switching, job.max_load, job.workers)
                     asked[alike][model.name] = position
@@ -195,6 +202,12 @@ class _Alike(NamedTuple):
 
 def _asker(alike: _Alike, names: dict[str, int]) -> tuple[Actor, dict[str, int]]:
     return (actor_of(alike.asked_by), names) if alike.asked_by else (BY_ITSELF, {})
+
+
+def _is_ordered(job: Job, current: str) -> bool:
+    """Whether it waits for a worker, or its worker has died of it."""
+    was_begun = job.ordered and job.interrupted and job.fingerprint == current
+    return job.step == "asked" or was_begun
 
 
 def _is_left_alone(job: Job | None, current: str) -> bool:

@@ -53,6 +53,7 @@ CREATE TABLE IF NOT EXISTS owl_read.rebuilds (
     max_load      float8           NOT NULL CHECK (max_load > 0 AND max_load <= 1),
     workers       int              NOT NULL DEFAULT 1 CHECK (workers BETWEEN 1 AND 16),
     indexed       boolean          NOT NULL DEFAULT false,
+    ordered       boolean          NOT NULL DEFAULT false,  -- over the API: a worker sees to it
     began_from    bigint           NOT NULL,  -- where the process that is at work took it up
     upto          bigint           NOT NULL,
     began_at      timestamptz      NOT NULL DEFAULT now(),
@@ -66,6 +67,10 @@ BEGIN  -- asked first: the change itself would wait for everybody who reads the 
         WHERE attrelid = 'owl_read.rebuilds'::regclass AND attname = 'workers') THEN
         ALTER TABLE owl_read.rebuilds ADD COLUMN workers int NOT NULL DEFAULT 1
             CHECK (workers BETWEEN 1 AND 16);
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_attribute
+        WHERE attrelid = 'owl_read.rebuilds'::regclass AND attname = 'ordered') THEN
+        ALTER TABLE owl_read.rebuilds ADD COLUMN ordered boolean NOT NULL DEFAULT false;
     END IF;
 END
 $$;

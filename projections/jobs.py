@@ -44,10 +44,10 @@ HELD: Final = """
 """
 ASK: Final = """
     INSERT INTO owl_read.rebuilds AS job
-        (read_model, generation, step, switching, max_load, workers, began_from, upto)
-    VALUES (%(read_model)s, 0, 'asked', %(switching)s, %(max_load)s, %(workers)s, 0, 0)
+        (read_model, generation, step, switching, max_load, workers, ordered, began_from, upto)
+    VALUES (%(read_model)s, 0, 'asked', %(switching)s, %(max_load)s, %(workers)s, true, 0, 0)
     ON CONFLICT (read_model) DO UPDATE
-    SET step = 'asked', wish = NULL, switching = EXCLUDED.switching,
+    SET step = 'asked', wish = NULL, ordered = true, switching = EXCLUDED.switching,
         max_load = EXCLUDED.max_load, workers = EXCLUDED.workers, updated_at = now(),
         error = NULL
     WHERE job.step NOT IN ('folding', 'indexing', 'comparing', 'switching') OR NOT {held}
@@ -61,7 +61,7 @@ BEGIN: Final = """
         %(max_load)s, %(workers)s, %(began_from)s, %(upto)s)
     ON CONFLICT (read_model) DO UPDATE
     SET generation = EXCLUDED.generation, fingerprint = EXCLUDED.fingerprint,
-        step = EXCLUDED.step, wish = NULL,
+        step = EXCLUDED.step, wish = NULL, ordered = job.step = 'asked',
         switching = EXCLUDED.switching, max_load = EXCLUDED.max_load,
         workers = EXCLUDED.workers,
         began_from = EXCLUDED.began_from, upto = EXCLUDED.upto,
@@ -87,7 +87,7 @@ WISH: Final = """
 """.replace("{held}", HELD)
 JOBS: Final = """
     SELECT job.read_model, job.generation, job.fingerprint, step, wish, switching,
-        max_load, workers, indexed, began_from,
+        max_load, workers, indexed, ordered, began_from,
         coalesce(position, 0) AS position, upto, began_at, job.updated_at, job.error,
         extract(epoch FROM job.updated_at - began_at)::float8 AS worked_s,
         {held} AS held
@@ -113,6 +113,7 @@ class Job(Struct, frozen=True, kw_only=True):
     max_load: float
     workers: int
     indexed: bool
+    ordered: bool
     began_from: int
     position: int
     upto: int
@@ -161,7 +162,10 @@ def ask(
     max_load: float,
     workers: int = 1,
 ) -> bool:
-    """Leave it to the leading worker to rebuild; whether nobody is at it already."""
+    """Leave it to the leading worker to rebuild; whether nobody is at it already.
+
+    A worker that dies of it leaves it to the next one.
+    """
     about: dict[str, Any] = {"read_model": read_model, "switching": switching}
     about |= {"max_load": max_load, "workers": workers}
     return connection.execute(ASK, about).fetchone() is not None

@@ -28,6 +28,7 @@ from domain.system.read_models import (
 )
 from domain.system.read_models import ReadModelActAsked as Asked
 from projections.filling import Filling, fill_here
+from projections.jobs import read_jobs
 from projections.orders import take
 from projections.read_model import ReadModel
 from projections.recharge_codes import RECHARGE_CODES
@@ -128,6 +129,40 @@ async def test_orders_that_are_alike_are_obeyed_in_one_pass_by_as_many_workers_a
     with psycopg.connect(database_url) as connection:
         rows = connection.execute("SELECT step, workers FROM owl_read.rebuilds").fetchall()
     assert rows == [("ready", 3)] * 2
+
+
+async def test_what_was_ordered_is_gone_on_with_when_its_worker_has_died(
+    log: EventLog, writer: Writer, database_url: str
+) -> None:
+    admin = Actor("admin", str(uuid.uuid4()))
+    command = AskAct(read_models=("recharge_codes",), act="rebuild", workers=2)
+    await writer.run(ask_act, command, replace(context(), actor=admin))
+    dying = Refreshing(log, writer, uuid.uuid4, filling=lambda _workers: die)
+    assert await Ordering(log, writer, uuid.uuid4).step() == 1
+    with pytest.raises(Died):
+        await dying.step()
+    next_worker = Refreshing(log, writer, uuid.uuid4, filling=lambda _workers: fill_here)
+    assert await next_worker.step() == ("recharge_codes",)
+    assert await next_worker.step() == ()
+    order, *done = log.read_streams([READ_MODELS_STREAM])
+    facts = [type(each.fact) for each in done]
+    assert facts == [RebuildStarted, RebuildStarted, ReadModelSwitched]
+    assert {(each.actor, each.causation_id) for each in done} == {(str(admin), order.position)}
+    # what an operator has begun by a command of their own is left to them
+    operating = Operating(log, writer, uuid.uuid4, Actor("system", "operator"))
+    with pytest.raises(Died):
+        await operating.rebuild([RECHARGE_CODES], Orders(filling=die), lambda _: None)
+    with psycopg.connect(database_url) as connection:
+        assert read_jobs(connection)["recharge_codes"].interrupted
+    assert await next_worker.step() == ()
+
+
+class Died(BaseException):
+    """As a process that is killed: it says nothing any more."""
+
+
+def die(*_about: object) -> dict[str, str]:
+    raise Died
 
 
 async def test_an_order_that_a_worker_died_of_or_that_waited_too_long_is_not_obeyed(
