@@ -138,7 +138,7 @@ def test_an_operator_s_wish_is_obeyed_at_the_end_of_a_chunk(read_url: str, wish:
 
 def test_of_a_rebuild_whose_process_has_died_nothing_can_be_wished(read_url: str) -> None:
     project(read_url, [])
-    opened = open_building(read_url, USERS)
+    opened = open_building(read_url, [USERS])["users"]
     with psycopg.connect(read_url) as connection:
         note_begun(connection, opened.generation, upto=9, switching="auto", max_load=1.0)
     with psycopg.connect(read_url) as connection:
@@ -152,7 +152,7 @@ def test_how_long_it_takes_is_told_at_its_pace_and_not_before_there_is_one(
     read_url: str,
 ) -> None:
     project(read_url, [])
-    opened = open_building(read_url, USERS)
+    opened = open_building(read_url, [USERS])["users"]
     opened.generation.position = 100
     with sole(read_url, [USERS]), psycopg.connect(read_url, autocommit=True) as connection:
         note_begun(connection, opened.generation, upto=2_100, switching="auto", max_load=1.0)
