@@ -317,6 +317,11 @@ FAULTS: Final[dict[str, Text]] = {
         "{label}必须在 {least} 到 {most} 之间，最多两位小数",
         "{label} must be between {least} and {most} with at most two decimals",
     ),
+    "batch_total": Text(
+        "一批充值码最多可兑出 {limit} 元（金额 × 数量 × 每码可用人数），请减小其中一项",
+        "The codes of one request may pay out {limit} yuan together (amount × codes × users of"
+        " each): lower one of these",
+    ),
     "username": Text(
         "用户名只能包含字母、数字、下划线、点和连字符，长度 3 到 50 位",
         "A username has 3 to 50 letters, digits, underscores, dots and hyphens",

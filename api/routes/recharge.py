@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from litestar import Router, get, post
@@ -21,8 +21,9 @@ from api.fields import Amount, Description, Instant, as_utc, fen_of
 from api.judging import judge_batch
 from api.messages import Fault, Text
 from api.pagination import Page, PageNumber, PageSize, page_of
-from api.platform import Platform
+from api.platform import HttpConfig, Platform
 from api.policy import ADMIN, ANYONE, MEMBER, READER
+from api.recharge_shapes import CodeItem, RecordItem, code_of, record_of
 from api.refusals import refuses
 from api.rejection import InvalidRequest
 from commands.recharge import (
@@ -42,8 +43,11 @@ from commands.recharge import (
 )
 from domain.money import to_yuan
 from domain.recharge.code_text import code_from, hint_of, read
-from projections.recharge_codes import CodeStatus, RechargeCodeRow, code_page
-from projections.recharge_records import RechargeRecord, record_page
+from projections.recharge_codes import CodeStatus, code_page
+from projections.recharge_records import record_page
+
+BATCH_YUAN_MAX: Final = 10_000_000
+"""What the codes of one request may pay out, all uses together: beyond it a digit slipped."""
 
 ISSUED = Text("充值码已生成，请妥善保存", "Codes issued: keep them safe")
 REDEEMED = Text("充值成功", "Recharged")
@@ -56,7 +60,7 @@ _REDEEMING = refuses(
 
 
 class IssueRequest(RequestBody):
-    """A batch of like codes."""
+    """A batch of like codes: amount × codes × uses is 10,000,000.00 yuan at most."""
 
     judge = judge_batch
     amount: Amount
@@ -66,6 +70,17 @@ class IssueRequest(RequestBody):
     max_uses: Annotated[
         int, Meta(ge=1, le=10_000, description="How many users may redeem each code.")
     ] = 1
+
+    @classmethod
+    def cross_check(
+        cls, given: Mapping[str, Any], _config: HttpConfig
+    ) -> Iterator[tuple[str, Fault]]:
+        """One request makes so much money and no more."""
+        if "amount" not in given:
+            return
+        total = given["amount"] * given.get("batch_size", 1) * given.get("max_uses", 1)
+        if total > BATCH_YUAN_MAX:
+            yield "amount", Fault("batch_total", {"limit": f"{BATCH_YUAN_MAX:,.2f}"})
 
 
 class IssuedCode(Struct, kw_only=True):
@@ -97,34 +112,6 @@ class RedeemAnswer(Struct, kw_only=True):
     amount: float
     new_balance: float
     recharge_record_id: UUID
-
-
-class RecordItem(Struct, kw_only=True):
-    """One redemption; ``code`` is masked."""
-
-    id: UUID
-    code: str
-    amount: float
-    description: str
-    created_at: datetime | None
-    position: int
-
-
-class CodeItem(Struct, kw_only=True):
-    """One code as lists show it: masked, with its uses."""
-
-    id: UUID
-    batch_id: UUID
-    code: str
-    amount: float
-    status: CodeStatus
-    max_uses: int
-    used_count: int
-    description: str
-    expires_at: datetime | None
-    created_by: str
-    created_at: datetime | None
-    last_used_at: datetime | None
 
 
 class RevealedCode(Struct, kw_only=True):
@@ -218,7 +205,7 @@ async def list_records(
         found = await record_page(
             connection, exchange.user.user_id, page=page, page_size=page_size
         )
-    return exchange.reply(page_of(found, _record))
+    return exchange.reply(page_of(found, record_of))
 
 
 @get("/codes", opt=READER)
@@ -234,7 +221,7 @@ async def list_codes(
         found = await code_page(
             connection, status=status, now=now, page=page, page_size=page_size
         )
-    return exchange.reply(page_of(found, lambda row: _code(row, now)))
+    return exchange.reply(page_of(found, lambda row: code_of(row, now)))
 
 
 @post("/codes/{code_id:uuid}/reveal", opt=ADMIN, status_code=200)
@@ -263,34 +250,6 @@ def _batch(platform: Platform, batch_id: UUID, size: int) -> Iterator[tuple[UUID
         seed = b"recharge code" + batch_id.bytes + number.to_bytes(2, "big")
         text = code_from(hmac.digest(key, seed, hashlib.sha256))
         yield platform.secrets.code_id(read(text) or ""), text
-
-
-def _record(row: RechargeRecord) -> RecordItem:
-    return RecordItem(
-        id=row.record_id,
-        code=row.hint,
-        amount=to_yuan(row.amount_fen),
-        description=row.description,
-        created_at=shown(row.redeemed_at),
-        position=row.position,
-    )
-
-
-def _code(row: RechargeCodeRow, now: datetime) -> CodeItem:
-    return CodeItem(
-        id=row.code_id,
-        batch_id=row.batch_id,
-        code=row.hint,
-        amount=to_yuan(row.amount_fen),
-        status=row.status_at(now),
-        max_uses=row.max_uses,
-        used_count=row.used_count,
-        description=row.description,
-        expires_at=shown(row.expires_at),
-        created_by=row.created_by,
-        created_at=shown(row.created_at),
-        last_used_at=shown(row.last_used_at),
-    )
 
 
 ROUTER = Router(

@@ -31,6 +31,9 @@ def test_servers(api: LiveApi, user: Person, admin: Person) -> None:
         ({"max_uses": 10_001}, "max_uses"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
         ({"amount": 100_000.01}, "amount"),
+        ({"amount": 100_000, "batch_size": 1_000}, "amount"),
+        ({"amount": 100_000, "batch_size": 10, "max_uses": 11}, "amount"),
+        ({"amount": 1_000.01, "max_uses": 10_000}, "amount"),
         ({"description": "\u200b"}, "description"),
         ({"code": "OWL-AAAA-BBBB-CCCC"}, "code"),
     ],
@@ -39,6 +42,24 @@ def test_batches(admin: Person, change: dict[str, Any], field: str) -> None:
     """C2.13"""
     answer = admin.client.post("/api/recharge/codes", json={"amount": 1} | change)
     assert list(field_errors(answer)) == [field]
+
+
+def test_one_request_makes_so_much_money_and_no_more(admin: Person) -> None:
+    """C2.13"""
+    most = {"amount": "1000.00", "batch_size": 2, "max_uses": 5_000}
+    ok(admin.client.post("/api/recharge/codes", json=most))
+    more = most | {"amount": "1000.01"}
+    for language, told in (
+        ("zh", "一批充值码最多可兑出 10,000,000.00 元"),
+        ("en", "The codes of one request may pay out 10,000,000.00 yuan together"),
+    ):
+        headers = {"Accept-Language": language}
+        answer = admin.client.post("/api/recharge/codes", json=more, headers=headers)
+        (sentence,) = field_errors(answer)["amount"]
+        assert sentence.startswith(told)
+    many = {"amount": "100000", "batch_size": 1_000, "max_uses": 0}
+    answer = admin.client.post("/api/recharge/codes", json=many)
+    assert field_errors(answer).keys() == {"amount", "max_uses"}
 
 
 def test_codes_are_made_by_admins_once_for_a_key(user: Person, admin: Person) -> None:
@@ -110,7 +131,7 @@ def test_records_are_ones_own(api: LiveApi, admin: Person, user: Person) -> None
         ({"balance": 0.001}, {"balance"}),
         ({"balance": "1e3"}, {"balance"}),
         ({"balance": "１"}, {"balance"}),
-        ({"balance": 10_000_000}, {"balance"}),
+        ({"balance": 1_000_000_000}, {"balance"}),
         ({"email": "a@b.cn", "password": "x"}, {"email", "password"}),
         ({"role": "admin", "reason": "\u200b"}, {"reason"}),
     ],

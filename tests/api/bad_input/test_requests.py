@@ -8,6 +8,7 @@ import pytest
 
 from tests.api.live import LiveApi, Person, field_errors, ok, refused
 from tests.api.test_addresses_and_tokens import TOKENS, raw
+from tests.house.tree import ROOT
 
 TASK = {"title": "x", "task_type": "test"}
 
@@ -267,3 +268,13 @@ def test_keys_that_are_none(user: Person, key: str) -> None:
     headers["Content-Type"] = "application/json"
     answer = user.client.post("/api/tasks", content=json.dumps(TASK), headers=headers)
     assert list(field_errors(answer)) == ["Idempotency-Key"]
+
+
+def test_nobody_is_refused_for_asking_often(api: LiveApi, user: Person) -> None:
+    """C1.25"""
+    with api.client() as nobody:
+        for _ in range(100):  # more than a bucket of 40 at 20 a second would take
+            assert user.client.get("/api/users/me").status_code == 200
+            assert nobody.get("/api/users/me").status_code == 401
+    decided = (ROOT / "docs/contract/decisions.md").read_text(encoding="utf-8")
+    assert "**Floods.** There is no bound on requests per second" in decided
