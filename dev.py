@@ -33,8 +33,7 @@ NEWER = ("python3.13", "python3.12", "python3.11", "python3.14")
 # Each level's lock holds all of the level before it.
 LEVELS = ("run", "test", "bench")
 SHOWN_ON_FAILURE = 25
-# The commands whose programs explain themselves, and the level of each.
-EXPLAINED = {"up": "run", "test": "test", "soak": "test", "bench": "bench"}
+LEVEL_OF = {"up": "run", "test": "test", "lint": "test", "soak": "test", "bench": "bench"}
 
 USAGE = """\
 usage: python3 dev.py COMMAND [ARGUMENTS]
@@ -48,16 +47,6 @@ usage: python3 dev.py COMMAND [ARGUMENTS]
 
 Arguments go through to the program behind the command: `python3 dev.py up --help`.
 """
-
-
-def asks_for_help(arguments: "list[str]") -> bool:
-    """Whether nothing is to be done but to explain."""
-    return "-h" in arguments or "--help" in arguments
-
-
-def can_be_asked(command: str) -> bool:
-    """Whether the program behind it is there and explains itself."""
-    return PYTHON.exists() and EXPLAINED.get(command) in read_stamp()
 
 
 def say(text: str) -> None:
@@ -138,13 +127,8 @@ def write_stamp(stamp: "dict[str, str]") -> None:
     STAMP.write_text(json.dumps(stamp, indent=1) + "\n", encoding="utf-8")
 
 
-def prepare(level: str, arguments: "list[str]") -> None:
-    """Bring `.venv` to ``level``: made, packages installed, this tree installed editable.
-
-    Whoever asks for help gets that of the program as it is there.
-    """
-    if asks_for_help(arguments):
-        return
+def prepare(level: str) -> None:
+    """Bring `.venv` to ``level``: made, packages installed, this tree installed editable."""
     locks = {name: ROOT / "requirements" / f"{name}.txt" for name in LEVELS}
     wanted = {name: digest(lock.read_bytes()) for name, lock in locks.items()}
     # an environment holds absolute paths: a tree that was moved needs a new one
@@ -231,20 +215,17 @@ def become(*module_and_arguments: str) -> None:
 
 def up(arguments: "list[str]") -> None:
     """Start the platform."""
-    prepare("run", arguments)
     become("api.cli", "up", *arguments)
 
 
 def test(arguments: "list[str]") -> None:
     """Run the tests: the whole suite in three processes, or what the arguments name in one."""
-    prepare("test", arguments)
     # on two cores one of three waits: for a server, a deadline, a program that starts
     become("pytest", *(arguments or ["-q", "-n", "3"]))
 
 
 def soak(arguments: "list[str]") -> None:
     """Run the tests that are marked `soak`; each bounds its own time."""
-    prepare("test", arguments)
     become("pytest", "-m", "soak", "--timeout", "0", *arguments)
 
 
@@ -252,7 +233,6 @@ def lint(arguments: "list[str]") -> None:
     """Run every check of the source, all of them even if one fails."""
     if arguments:
         raise give_up("lint takes no arguments")
-    prepare("test", arguments)
     checks = (
         ("style", ["ruff", "check", "."]),
         ("format", ["ruff", "format", "--check", "."]),
@@ -272,7 +252,6 @@ def lint(arguments: "list[str]") -> None:
 def bench(arguments: "list[str]") -> None:
     """Run one benchmark, or list them."""
     if arguments and not arguments[0].startswith("-"):
-        prepare("bench", arguments)
         become(f"benchmarks.{arguments[0]}", *arguments[1:])
     for path in sorted((ROOT / "benchmarks").glob("[a-z]*.py")):
         first = path.read_text(encoding="utf-8").split('"""')[1].strip().splitlines()[0]
@@ -297,13 +276,18 @@ COMMANDS = {"up": up, "test": test, "lint": lint, "soak": soak, "bench": bench, 
 
 def main(argv: "list[str]") -> None:
     """Run the command that ``argv`` names."""
-    if not argv or argv[0] == "help" or (asks_for_help(argv) and not can_be_asked(argv[0])):
+    name, *arguments = argv or ["help"]
+    asks = "-h" in argv or "--help" in argv
+    explains_itself = name != "lint" and PYTHON.exists() and LEVEL_OF.get(name) in read_stamp()
+    if name == "help" or (asks and not explains_itself):
         print(USAGE, end="")
         return
-    if argv[0] not in COMMANDS:
-        raise give_up(f"no command is called {argv[0]}\n\n{USAGE}")
+    if name not in COMMANDS:
+        raise give_up(f"no command is called {name}\n\n{USAGE}")
     os.chdir(str(ROOT))
-    COMMANDS[argv[0]](argv[1:])
+    if name in LEVEL_OF and not asks and argv != ["bench"]:
+        prepare(LEVEL_OF[name])
+    COMMANDS[name](arguments)
 
 
 if __name__ == "__main__":
