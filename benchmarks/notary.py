@@ -28,12 +28,11 @@ import psycopg
 from msgspec import Struct
 
 from benchmarks.measure import Ratio, measure, options, tell
-from benchmarks.projection import Farm, context, now
+from benchmarks.projection import WorkingFarm
 from commands.lease import Lease
 from commands.notary import Notary
 from commands.signals import LocalSignal
 from commands.signatures import SigningKey
-from commands.writer import Writer
 from tests.stack import live_stack
 
 SATURATED: Final = Ratio(
@@ -81,43 +80,14 @@ READ_UNSIGNED: Final = """
 """
 
 
-class WorkingFarm(Farm):
-    """A farm with one writer for all figures, which knows its users as one at work does."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
-        self._loop = asyncio.Runner()
-        self._writer = Writer(self._log, now)
-        self._loop.run(self._writer.__aenter__())
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._loop.run(self._writer.__aexit__(None, None, None))
-        self._loop.close()
-        super().close()
-
-    def saturated_per_s(self, seconds: float) -> float:
-        """Events appended while each user gives its next command when the last is answered."""
-        return self._loop.run(self._saturated(seconds))
+class PacedFarm(WorkingFarm):
+    """A farm whose tasks may begin by the clock."""
 
     def command_ms(self, seconds: float, lives_per_s: float) -> tuple[float, float]:
         """How long a command takes when tasks begin by the clock: p50 and p99."""
         took = self._loop.run(self._paced(seconds, lives_per_s))
         cuts = statistics.quantiles(took, n=100)
         return cuts[49] * 1000, cuts[98] * 1000
-
-    async def _command(self, handler: Callable[[Any, Any], Any], command: Struct) -> None:
-        await self._writer.run(handler, command, context())
-
-    async def _saturated(self, seconds: float) -> float:
-        head, began = self._log.feed().head(), time.perf_counter()
-
-        async def submit(user: UUID) -> None:
-            while time.perf_counter() - began < seconds:
-                await self._life(self._command, user)
-
-        await asyncio.gather(*(submit(user) for user in self._users))
-        return (self._log.feed().head() - head) / (time.perf_counter() - began)
 
     async def _paced(self, seconds: float, lives_per_s: float) -> list[float]:
         clock, took = asyncio.get_running_loop(), list[float]()
@@ -218,12 +188,12 @@ def busy_s() -> float:
 class Rounds:
     """Measures all figures of a round when the first one is asked for."""
 
-    def __init__(self, farm: WorkingFarm, url: str, seconds: float) -> None:
+    def __init__(self, farm: PacedFarm, url: str, seconds: float) -> None:
         self._farm = farm
         self._url = url
         self._notary = NotaryApart(url)
         self._seconds = seconds
-        self._lives_per_s = farm.saturated_per_s(2 * seconds) / EVENTS_OF_A_LIFE / 2
+        self._lives_per_s = farm.appended_per_s(2 * seconds) / EVENTS_OF_A_LIFE / 2
         self._number = 0
         self._left: dict[str, float] = {}
 
@@ -251,7 +221,7 @@ class Rounds:
         paced = self._farm.command_ms(self._seconds, self._lives_per_s)
         self._left[p50], self._left[p99] = paced
         before, began = busy_s(), time.perf_counter()
-        per_s = self._farm.saturated_per_s(self._seconds)
+        per_s = self._farm.appended_per_s(self._seconds)
         events = per_s * (time.perf_counter() - began)
         self._left[appended] = per_s
         self._left[cost] = (busy_s() - before) / events * 1e6
@@ -263,9 +233,9 @@ def main() -> None:
     with ExitStack() as open_:
         stack = open_.enter_context(live_stack(profile="durable", with_nats=False))
         url = stack.create_database()
-        farm = WorkingFarm(url)
+        farm = PacedFarm(url)
         open_.callback(farm.close)
-        farm.saturated_per_s(2.0)  # warm
+        farm.appended_per_s(2.0)  # warm
         rounds = Rounds(farm, url, chosen.seconds)
         open_.callback(rounds.close)
         names = [*(name for ratio in RATIOS for name in (ratio.other, ratio.ours)), UNSIGNED]

@@ -228,6 +228,15 @@ class Folding:
             fact: tuple(handler.apply for handler in handlers)
             for fact, handlers in self._handlers.items()
         }
+        self._wanting = {
+            fact: tuple(
+                (place, folding.rows, handler.key_of, handler.fold.kind == "first")
+                for place, folding in enumerate(self.tables)
+                for handler in handlers
+                if handler.folding is folding and not folding.table.append_only
+            )
+            for fact, handlers in self._handlers.items()
+        }
 
     def fold_of(self, apply: Applying) -> str:
         """The name of one of ``appliers``: ``read model.table``."""
@@ -241,22 +250,20 @@ class Folding:
 
     def wanted(self, events: Sequence[Event]) -> list[tuple[TableFolding, list[Key]]]:
         """For each table the keys that the batch needs and that are not remembered."""
-        missing: dict[int, dict[Key, None]] = {}
-        made: set[tuple[int, Key]] = set()
+        get, nothing = self._wanting.get, ()
+        missing: list[dict[Key, None]] = [{} for _ in self.tables]
+        made: list[set[Key]] = [set() for _ in self.tables]
         for event in events:
-            for handler in self._handlers.get(type(event.fact), ()):
-                folding = handler.folding
-                if folding.table.append_only:
-                    continue
-                key, place = handler.key_of(event), id(folding)
-                if handler.fold.kind == "first":
-                    made.add((place, key))
-                elif key not in folding.rows and (place, key) not in made:
-                    missing.setdefault(place, {})[key] = None
+            for place, rows, key_of, is_first in get(type(event.fact), nothing):
+                key = key_of(event)
+                if is_first:
+                    made[place].add(key)
+                elif key not in rows and key not in made[place]:
+                    missing[place][key] = None
         return [
-            (folding, list(missing[id(folding)]))
-            for folding in self.tables
-            if id(folding) in missing
+            (folding, list(keys))
+            for folding, keys in zip(self.tables, missing, strict=True)
+            if keys
         ]
 
     def apply(self, events: Sequence[Event]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, get_type_hints
+from typing import Any, Final, Literal, TypeAlias, TypeVar, get_type_hints
 from uuid import UUID
 
 from msgspec import Struct
@@ -26,6 +26,9 @@ Key: TypeAlias = Hashable
 """A row's key: the value of its one key column, or a tuple of several."""
 Kind = Literal["first", "later", "any"]
 Source = Literal["business", "telemetry"]
+BATCH_EVENTS: Final[dict[Source, int]] = {"business": 8_000, "telemetry": 2_000}
+"""How many events are folded at once. A row that changes again and again is written once a
+batch: in a large one an event costs less. One of telemetry may be pages of output: fewer."""
 
 
 class Fold(Struct, frozen=True):

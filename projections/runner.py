@@ -21,7 +21,7 @@ from domain.ports import EventFeed, Signal, Undecodable
 from projections.fingerprint import fingerprint
 from projections.folding import Event
 from projections.projector import UNFIT, Generation, Overtaken, Projector, Unwritten
-from projections.read_model import ReadModel
+from projections.read_model import BATCH_EVENTS, ReadModel
 
 OPEN: Final = """
     SELECT read_model, generation, state, position FROM owl_read.checkpoints
@@ -45,7 +45,7 @@ class RunnerConfig(Struct, frozen=True, kw_only=True):
     is short: a server under load signals some milliseconds after its commit.
     """
 
-    batch_events: int = 2_000
+    batch_events: int = BATCH_EVENTS["business"]
     rows_kept: int = 20_000
     poll_first_s: float = 0.002
     poll_longest_s: float = 0.5
@@ -71,7 +71,7 @@ class Runner:
         self._read_models = {model.name: model for model in read_models}
         self._fingerprints = {model.name: fingerprint(model) for model in read_models}
         self._projected = projected
-        self._config = config or RunnerConfig()
+        self._config = config or RunnerConfig(batch_events=BATCH_EVENTS[read_models[0].source])
         self._connection: psycopg.Connection[Any] | None = None
         self._projector: Projector | None = None
         self._generations: list[Generation] = []
