@@ -161,7 +161,7 @@ class Died(BaseException):
     """As a process that is killed: it says nothing any more."""
 
 
-def die(*_about: object) -> dict[str, str]:
+def die(*_about: object, **_named: object) -> dict[str, str]:
     raise Died
 
 
