@@ -29,7 +29,10 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 
 class Verified(Struct, frozen=True, kw_only=True):
-    """What was found. ``signed`` is how many events the newest checkpoint covers."""
+    """What was found. ``signed`` is how many events the newest checkpoint covers.
+
+    Of the telemetry, which goes after some days, there is no tree: nothing is said about it.
+    """
 
     origin: str
     head: int
@@ -37,6 +40,8 @@ class Verified(Struct, frozen=True, kw_only=True):
     signed: int
     root: str
     findings: tuple[Finding, ...]
+    logs_covered: tuple[str, ...] = ("business",)
+    logs_not_covered: tuple[str, ...] = ("telemetry",)
 
     @property
     def is_right(self) -> bool:
@@ -49,7 +54,12 @@ class Due(NamedTuple):
 
     size: int
     root: Hash
-    whose: str
+    is_held: bool = False
+
+    @property
+    def whose(self) -> str:
+        """Who says so."""
+        return "the checkpoint held outside" if self.is_held else "the stored checkpoint"
 
 
 class Altered(Exception):
@@ -84,7 +94,7 @@ class Verification:
         self._frontier = Frontier()
         self._roots: deque[Due] = deque()
         self._signed = 0
-        self._trusted = since
+        self._met, self._met_held = since, 0
         self._suspect: int | None = None
 
     def run(self, progress: Progress | None = None) -> Verified:
@@ -138,9 +148,9 @@ class Verification:
                 )
                 continue
             self._signed = checkpoint.size
-            due.append(Due(checkpoint.size, checkpoint.root, "the stored checkpoint"))
+            due.append(Due(checkpoint.size, checkpoint.root))
         due += [
-            Due(held.size, held.root, "the checkpoint held outside")
+            Due(held.size, held.root, is_held=True)
             for held in self._held
             if held.size >= self._since
         ]
@@ -237,18 +247,21 @@ class Verification:
         while self._roots and self._roots[0].size == size:
             due = self._roots.popleft()
             if due.root != self._frontier.root:
-                raise self._difference(size, due.whose)
+                raise self._difference(due)
             if self._suspect is not None and self._suspect <= size:
                 # the events give what was signed, so it is the stored hash that was changed
                 self._note(self._suspect, "HASHES", "the stored hash is not that of the event")
                 self._suspect = None
-            self._trusted = size
+            self._met = size
+            self._met_held = size if due.is_held else self._met_held
 
-    def _difference(self, size: int, whose: str) -> Altered:
+    def _difference(self, due: Due) -> Altered:
+        size, whose = due.size, due.whose
         if self._suspect is not None and self._suspect <= size:
             suspect, self._suspect = self._suspect, None
             return Altered(suspect, f"the event is not what was hashed and signed by {whose}")
-        first = self._trusted + 1
+        # a notary who has signed a fork has signed its checkpoints on the way to it as well
+        first = (self._met_held if due.is_held else self._met) + 1
         where = f"one of the events {first} to {size}" if first < size else "the event"
         return Altered(first, f"{where} is not what was signed: {whose} of {size} differs")
 
