@@ -22,7 +22,7 @@ from api.embedded.child import Child, Launch, stop_orphans
 from api.programs.local_farm import farm_told
 from api.settings import environment_for_agent
 
-PROGRAM = "owl-agent"
+PROGRAM = "gpu_agent"
 POLL_S = 0.5
 RESTART_PAUSE_S = 2.0
 ONLINE_WITHIN_S = 30.0
@@ -70,11 +70,20 @@ class LocalAgent:
             await client.log_in(admin.email, admin.password)
             if await self._is_known(client):
                 return
-            answer = await client.post(
-                "/gpu/servers",
-                {"name": SERVER_NAME, "max_concurrent_tasks": SLOTS},
-            )
+            answer = await self._room(client)
         self._token = answer["enrolment_token"]
+
+    @staticmethod
+    async def _room(client: ApiClient) -> Any:
+        """A token for what a start made that ended before its agent came, else for new room.
+
+        Nobody would ever come for that one: it would be shown as offline for good.
+        """
+        wanted = {"name": SERVER_NAME, "max_concurrent_tasks": SLOTS}
+        for server in await client.get_as_it_is("/gpu/servers"):
+            if server["enrolled_at"] is None and wanted.items() <= server.items():
+                return await client.post(f"/gpu/servers/{server['id']}/enrolment-token")
+        return await client.post("/gpu/servers", wanted)
 
     async def _is_known(self, client: ApiClient) -> bool:
         """Whether the identity in the directory is one of this platform's servers."""
@@ -161,7 +170,7 @@ class LocalAgent:
 
     def _launch(self) -> Launch:
         plan = self._plan
-        argv = [sys.executable, "-m", "gpu_agent", "run"]
+        argv = [sys.executable, "-m", PROGRAM, "run"]
         argv += ["--api-url", plan.api_url]
         argv += ["--state-dir", str(plan.directory)]
         argv += ["--shutdown-s", str(GOODBYE_S)]

@@ -1,11 +1,15 @@
 """GPU监控: a server comes in, is seen, is drained, goes; figures are live or not there."""
 
+import asyncio
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
+from api.demo.main_job import Credentials
+from api.programs.local_agent import SERVER_NAME, AgentPlan, LocalAgent
 from commands.fleet import NoteServerSilent, note_server_silent
 from domain.fleet.messages import RunningTask
-from tests.api.live import LiveApi, Person, new_id, now, ok, refused
+from tests.api.live import PASSWORD, LiveApi, Person, new_id, now, ok, refused
 from tests.journeys.farm import Server, public_key
 
 FREE = {"title": "x", "task_type": "test"}
@@ -191,6 +195,33 @@ def test_a_server_that_falls_silent_is_offline_also_while_no_worker_runs(
         gone = ("offline", ("offline", False), (0, 0.0), 0, "no_online_server", False)
         fresh_api.until(lambda: told() == gone)
         assert ok(client.get(f"{path}/status"))["timestamp"].endswith("Z")
+
+
+def test_a_start_that_ended_before_its_agent_came_leaves_its_room_to_the_next(
+    api: LiveApi, admin: Person, tmp_path: Path
+) -> None:
+    plan = AgentPlan(api_url=f"{api.url}/api", directory=tmp_path, media_dirs=())
+    operator = Credentials(email=admin.email, password=PASSWORD)
+
+    def started() -> str:
+        agent = LocalAgent(plan)
+        asyncio.run(agent.enrol(operator))
+        assert agent._token is not None
+        return agent._token
+
+    def rooms() -> list[str]:
+        servers = ok(admin.client.get("/api/gpu/servers"))
+        return [server["id"] for server in servers if server["name"] == SERVER_NAME]
+
+    dead, token = started(), started()
+    (server_id,) = rooms()
+    with api.client() as agent:
+        body = {"token": dead, "public_key": public_key()}
+        refused(agent.post("/api/gpu/servers/enroll", json=body), 401, "INVALID_CREDENTIALS")
+        enrolled = ok(agent.post("/api/gpu/servers/enroll", json=body | {"token": token}))
+    assert enrolled["server_id"] == server_id
+    started()
+    assert len(rooms()) == 2, "what an agent has is not given to another"
 
 
 def test_a_server_is_changed_drained_resumed_and_removed(api: LiveApi, admin: Person) -> None:
