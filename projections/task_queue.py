@@ -32,7 +32,8 @@ PLACE: Final = """
         'minutes_ahead', ahead.minutes,
         'is_anyone_online', taking.is_any,
         'slots', taking.slots,
-        'busy', taking.busy
+        'busy', taking.busy,
+        'busy_minutes', taking.busy_minutes
     )::text
     FROM (
         SELECT count(*) AS tasks,
@@ -50,26 +51,36 @@ PLACE: Final = """
     ) AS ahead, (
         SELECT count(*) > 0 AS is_any,
             coalesce(sum(max_concurrent_tasks) FILTER (WHERE fits), 0) AS slots,
-            coalesce(sum((
-                SELECT count(*) FROM read.tasks AS task
-                WHERE task.server_id = server.server_id
-                    AND phase IN ('assigned', 'running', 'cancelling')
-            )) FILTER (WHERE fits), 0) AS busy
+            coalesce(sum(work.tasks) FILTER (WHERE fits), 0) AS busy,
+            coalesce(sum(work.minutes) FILTER (WHERE fits), 0) AS busy_minutes
         FROM farm AS server
         CROSS JOIN LATERAL (SELECT serves_files OR NOT %(wants_files)s AS fits) AS fitting
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS tasks,
+                sum(greatest(0, coalesce(estimated_duration_min, %(guess)s) - coalesce(
+                    extract(epoch FROM %(now)s::timestamptz - started_at) / 60, 0
+                ))) AS minutes
+            FROM read.tasks AS task
+            WHERE task.server_id = server.server_id
+                AND phase IN ('assigned', 'running', 'cancelling')
+        ) AS work
         WHERE is_live AND NOT is_drained
     ) AS taking
 """
 
 
 class Queue(Struct, frozen=True, kw_only=True):
-    """What stands before a task, and the slots of the servers that take work of its kind."""
+    """What stands before a task, and the slots of the servers that take work of its kind.
+
+    ``busy_minutes`` is what those that run there have left by their estimates.
+    """
 
     ahead: int
     minutes_ahead: int
     is_anyone_online: bool
     slots: int
     busy: int
+    busy_minutes: float
 
 
 class QueuePlace(Struct, frozen=True, kw_only=True):
@@ -114,8 +125,7 @@ def place_in(queue: Queue) -> QueuePlace:
         return QueuePlace(position=position, reason=why, estimated_wait_s=None)
     if position <= free:
         return QueuePlace(position=position, reason="next", estimated_wait_s=0)
-    # those that run are taken to be half done on average
-    minutes = queue.minutes_ahead + queue.busy * GUESSED_DURATION_MIN / 2
+    minutes = queue.minutes_ahead + queue.busy_minutes
     return QueuePlace(
         position=position,
         reason="no_free_slot",

@@ -195,7 +195,7 @@ def test_a_waiting_task_knows_its_place_and_why_it_waits(farm: Farm, ask: Ask) -
             assert waiting is not None
             assert waiting.reason == "assigned"
     second = farm.submit(rich, "test", priority=2)
-    expected = QueuePlace(position=2, reason="no_free_slot", estimated_wait_s=390)
+    expected = QueuePlace(position=2, reason="no_free_slot", estimated_wait_s=269)
     assert place(first) == expected, "behind the one with the higher priority"
     ahead = place(second)
     assert ahead is not None
@@ -207,6 +207,30 @@ def test_a_waiting_task_knows_its_place_and_why_it_waits(farm: Farm, ask: Ask) -
     alone = place(second)
     assert alone is not None
     assert (alone.reason, alone.estimated_wait_s) == ("no_online_server", None)
+
+
+def test_the_wait_is_what_running_tasks_have_left_by_their_estimates(
+    farm: Farm, ask: Ask
+) -> None:
+    server = farm.servers[0]
+    for _ in range(2):
+        running = farm.submit(farm.users[0], "test")  # three minutes, by its estimate
+        farm.assign(running, server)
+        farm.begin(running, server)
+    first = farm.submit(farm.users[0], "test")
+    begun = task(ask, running).started_at
+    assert begun is not None
+
+    def wait_s(after_s: int) -> int | None:
+        now = begun + timedelta(seconds=after_s)
+        place: QueuePlace | None = ask(queue_place, task(ask, first), now=now)
+        assert place is not None
+        assert (place.position, place.reason) == (1, "no_free_slot")
+        return place.estimated_wait_s
+
+    # the other one began three seconds before
+    assert wait_s(0) == round((180 + 177) / 2)
+    assert wait_s(20) == round((160 + 157) / 2)
 
 
 def test_a_task_that_names_a_file_waits_for_a_server_that_has_files(
