@@ -76,7 +76,7 @@ class Config(Struct, frozen=True, kw_only=True):
     register_address: Limit = Limit(20, 3_600)
     register_all: Limit = Limit(1_000, 3_600)
     retry_after_most_s: int = 900
-    """What a client is told at most, so that a locked account looks like any other."""
+    """What a login is told at most, so that a locked account looks like any other."""
     connections_max: int = 4
     deadline_s: float = 1.0
     closed_kept: int = 20_000
@@ -258,7 +258,9 @@ class Throttle:
         if kind.startswith("register."):
             reason = "too many registrations"
         seconds = math.ceil((until - now).total_seconds())
-        return RateLimited(max(1, min(seconds, self._config.retry_after_most_s)), reason)
+        if kind.startswith("login."):
+            seconds = min(seconds, self._config.retry_after_most_s)
+        return RateLimited(max(1, seconds), reason)
 
     async def _forget_old(self) -> None:
         now = self._clock()

@@ -192,10 +192,10 @@ async def test_codes_that_do_not_exist_are_counted_per_user_per_address_and_in_a
     async with opened(database_url, time) as throttle:
         user = uuid4()
         done = [await redeemed(throttle, user, HOME, uuid4()) for _ in range(6)]
-        assert done == [0] * 5 + [900]
+        assert done == [0] * 5 + [3_600]
         done = [await redeemed(throttle, uuid4(), HOME, uuid4()) for _ in range(15)]
         assert done == [0] * 15
-        assert await redeemed(throttle, uuid4(), HOME, uuid4()) == 900
+        assert await redeemed(throttle, uuid4(), HOME, uuid4()) == 3_600
         assert await redeemed(throttle, uuid4(), AWAY, uuid4()) == 60
         time.passes(seconds=60)
         assert await redeemed(throttle, uuid4(), AWAY, uuid4()) == 0
@@ -213,7 +213,7 @@ async def test_a_code_that_exists_is_no_guess_unless_guessing_is_closed(
             assert await redeemed(throttle, user, HOME, code) == 0
         for _ in range(5):
             assert await redeemed(throttle, user, HOME, uuid4()) == 0
-        assert await redeemed(throttle, user, HOME, code) == 900
+        assert await redeemed(throttle, user, HOME, code) == 3_600
         assert await redeemed(throttle, uuid4(), HOME, code) == 0
 
 
