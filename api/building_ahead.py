@@ -19,13 +19,13 @@ from api.refreshing import BY_ITSELF, LEFT_ALONE, MAX_LOAD
 from commands.event_log.log import EventLog
 from domain.envelope import Fence
 from domain.ports import CommandWriter, Ids
-from projections.building import Stopped
 from projections.catalogue import READ_MODELS
 from projections.fingerprint import fingerprint
 from projections.jobs import AT_WORK, read_jobs
 from projections.progress import Progress
 from projections.read_model import ReadModel
 from projections.rebuild import RebuildFailed
+from projections.wishes import Stopped
 
 LOG = structlog.get_logger(__name__)
 

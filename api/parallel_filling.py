@@ -26,7 +26,7 @@ from commands.event_log.secrets import Secrets
 from domain.ports import EventHistory
 from projections.catalogue import READ_MODELS
 from projections.filling import fill_here
-from projections.jobs import read_jobs
+from projections.jobs import AT_WORK, read_jobs
 from projections.pace import BuildingConfig
 from projections.projector import Generation, Overtaken
 from projections.status import live_sizes
@@ -90,7 +90,7 @@ class ParallelFilling:
                     for future in running:
                         if future.done():
                             future.result()  # it may have died, or been told to stop
-                    tell(_slowest(conninfo, names))
+                    tell(_slowest(conninfo, names, upto))
                     look_at = time.monotonic() + LOOK_EVERY_S
 
             try:
@@ -99,7 +99,7 @@ class ParallelFilling:
                     done, running = wait(running, LOOK_EVERY_S, FIRST_COMPLETED)
                     for future in done:
                         failed |= future.result()
-                    tell(_slowest(conninfo, names))
+                    tell(_slowest(conninfo, names, upto))
             except BrokenProcessPool as error:
                 raise Overtaken("a worker died") from error
         for each in generations:
@@ -169,7 +169,8 @@ def _not_told(_position: int) -> None:
     """The parent reads the checkpoints."""
 
 
-def _slowest(conninfo: str, names: set[str]) -> int:
+def _slowest(conninfo: str, names: set[str], upto: int) -> int:
     with psycopg.connect(conninfo) as connection:
         jobs = read_jobs(connection)
-    return min((jobs[name].position for name in names if name in jobs), default=0)
+    at_work = [jobs[name] for name in names if name in jobs and jobs[name].step in AT_WORK]
+    return min((job.position for job in at_work), default=upto)

@@ -12,10 +12,9 @@ from typing import Any
 import psycopg
 from msgspec import Struct
 
+from api.log_doors import door_to
 from api.read_model_facts import switched_fact, verified_fact
-from commands.event_log.batch import APPEND_LOCK
 from commands.event_log.log import EventLog
-from commands.event_log.telemetry import TELEMETRY_LOCK
 from commands.read_models import NoteAct, note_act
 from domain.envelope import Actor, Context
 from domain.ports import CommandWriter, Ids
@@ -48,6 +47,7 @@ from projections.switching import Shown
 from projections.verified import Verified
 from projections.verifying import abandon, resume, show_built, verify
 from projections.versions import want
+from projections.wishes import Stopped
 
 
 class Orders(Struct, frozen=True, kw_only=True):
@@ -105,15 +105,22 @@ class Operating:
         Raises:
             NotPossible: no worker would feed what is to be switched to.
             RebuildFailed: one at least was not switched to; says why.
-            Stopped: an operator has paused or cancelled it.
+            Stopped: an operator has paused or cancelled some; the others were done.
         """
         if orders.switching == "auto" and not orders.unfed:
             await self._call(require_feeders, read_models)
         done: list[Rebuilt] = []
+        left: dict[str, jobs.Wish] = {}
         for source in ("business", "telemetry"):
             models = [model for model in read_models if model.source == source]
             if models:
-                done += await self._rebuild(models, orders, progress)
+                try:
+                    done += await self._rebuild(models, orders, progress)
+                except Stopped as stopped:
+                    left |= stopped.wishes
+                    done += stopped.done
+        if left:
+            raise Stopped(left, done)
         return tuple(done)
 
     async def _rebuild(
@@ -266,13 +273,7 @@ class Operating:
 
     def door(self, source: Source) -> Log:
         """What ``projections`` needs of a log."""
-        if source == "business":
-            log = self._log
-            return Log(feed=log.feed(), history=log.history(), append_lock=APPEND_LOCK)
-        telemetry = self._log.telemetry
-        return Log(
-            feed=telemetry.feed(), history=telemetry.history(), append_lock=TELEMETRY_LOCK
-        )
+        return door_to(self._log, source)
 
     async def _note_verified(self, found: Verified) -> None:
         await self._note(verified_fact(found))

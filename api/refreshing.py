@@ -25,7 +25,6 @@ from commands.loop import end
 from domain.envelope import Actor, Fence
 from domain.ports import CommandWriter, Ids
 from projections.beside import NothingBeside
-from projections.building import Stopped
 from projections.catalogue import READ_MODELS
 from projections.exclusive import BeingRebuilt
 from projections.filling import Filling, fill_here
@@ -37,6 +36,7 @@ from projections.progress import Progress
 from projections.read_model import ReadModel
 from projections.rebuild import RebuildFailed
 from projections.versions import see, superseded
+from projections.wishes import Stopped
 
 LOG = structlog.get_logger(__name__)
 
@@ -120,7 +120,7 @@ class Refreshing:
             except RebuildFailed as failure:
                 LOG.exception("read_model.not_rebuilt", read_models=names, why=str(failure))
             except Stopped as stopped:
-                LOG.info("read_model.left", read_models=names, wish=stopped.wish)
+                LOG.info("read_model.left", read_models=names, wishes=stopped.wishes)
             else:
                 LOG.info("read_model.rebuilt", read_models=names)
         return tuple(tried)

@@ -22,24 +22,18 @@ from projections.folding import Applying, Event, Missing, Poisoned
 from projections.jobs import Wish
 from projections.pace import BuildingConfig, Pace, collect_young, in_a_hurry
 from projections.projector import SESSION, Generation, Overtaken, load_wanted
+from projections.wishes import obey
 
 # What the server loses in a crash is folded again. It is on disk at the latest with the commit
 # that shows the rows, or says that they are ready, which waits for everything before it.
 BUILDING: Final = "SET statement_timeout = 0; SET synchronous_commit = off"
 
 
-class Stopped(Exception):
-    """An operator asked for it; what is committed stays."""
-
-    def __init__(self, wish: Wish) -> None:
-        super().__init__(wish)
-        self.wish: Wish = wish
-
-
 class Builder:
     """Fills generations, on a connection of its own.
 
-    ``failed`` names those that an event stopped, and why; the others go on without them.
+    ``failed`` names those that an event stopped, and why; the others go on without them. So
+    they do without those that an operator wants left.
     """
 
     def __init__(
@@ -51,6 +45,7 @@ class Builder:
         *,
         tell: Callable[[int], None],
     ) -> None:
+        self._conninfo = conninfo
         self._connection = psycopg.connect(conninfo, autocommit=True)
         self._connection.execute(SESSION)
         self._connection.execute(BUILDING)
@@ -59,7 +54,8 @@ class Builder:
         self._pace = Pace(config, history.head)
         self._tell = tell
         self._writer = ThreadPoolExecutor(1, "rebuild-writer")
-        self._under_way: Future[Wish | None] | None = None
+        self._under_way: Future[Mapping[str, Wish]] | None = None
+        self._wished: dict[str, Wish] = {}
         self._sound = list(generations)
         self._appliers: Mapping[type[Fact], Sequence[Applying]] = {}
         self.failed: dict[Generation, Exception] = {}
@@ -79,7 +75,6 @@ class Builder:
         """Fold the history up to ``upto``; those that lag first, then all together.
 
         Raises:
-            Stopped: somebody wishes so; every chunk that was begun is committed.
             Overtaken: somebody else builds the same.
         """
         while behind := [each for each in self._sound if each.position < upto]:
@@ -88,10 +83,11 @@ class Builder:
             ahead = [each.position for each in behind if each.position > after]
             with in_a_hurry():
                 self._fill(together, after, min([upto, *ahead]))
+            self._leave(together)
 
     def close(self) -> None:
         """Let what is under way end, then close the connection."""
-        with suppress(Stopped, Overtaken, psycopg.Error):
+        with suppress(Overtaken, psycopg.Error):
             self._join()
         self._writer.shutdown()
         self._connection.close()
@@ -111,6 +107,8 @@ class Builder:
                     self._tell(events[-1].position)
                     if self._pace.chunk_is_full(len(events)):
                         self._submit(together, events[-1].position)
+                    if not together:
+                        return
         except Undecodable as bad:
             self._submit(together, bad.position - 1)
             self._join()
@@ -189,9 +187,10 @@ class Builder:
 
     # ── chunks ─────────────────────────────────────────────────────────────────────────────
 
-    def _submit(self, together: Sequence[Generation], reached: int) -> None:
+    def _submit(self, together: list[Generation], reached: int) -> None:
         """Hand what was folded to the writer, once the chunk before is committed."""
         self._join()
+        self._leave(together)
         moved = {each: self._gathered[each] for each in together if each.position < reached}
         if not moved:
             return
@@ -206,9 +205,18 @@ class Builder:
         under_way, self._under_way = self._under_way, None
         if under_way is not None:
             with self._pace.waiting():
-                wish = under_way.result()
-            if wish is not None:
-                raise Stopped(wish)
+                self._wished |= under_way.result()
+
+    def _leave(self, together: list[Generation]) -> None:
+        """What operators want left, now that no chunk of it is under way."""
+        left = [each for each in self._sound if each.read_model.name in self._wished]
+        for each in left:
+            obey(self._conninfo, each.read_model, self._wished[each.read_model.name])
+            self._sound.remove(each)
+            if each in together:
+                together.remove(each)
+        if left:
+            self._appliers = _appliers(together)
 
 
 def _appliers(together: Iterable[Generation]) -> dict[type[Fact], tuple[Applying, ...]]:

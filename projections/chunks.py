@@ -45,7 +45,7 @@ class Chunk(Struct, frozen=True):
                 chunk.statements.extend(_in_parts(add, counting.take()))
         return chunk
 
-    def write(self, connection: psycopg.Connection[Any], turns: Turns) -> Wish | None:
+    def write(self, connection: psycopg.Connection[Any], turns: Turns) -> Mapping[str, Wish]:
         """All of it, or nothing.
 
         Raises:
@@ -59,7 +59,7 @@ class Chunk(Struct, frozen=True):
                 for statement, parameters in self.statements:
                     connection.execute(statement, parameters)
                     turns.rest()
-                return note_chunk(connection, self.reached) if self.reached else None
+                return note_chunk(connection, self.reached) if self.reached else {}
         except psycopg.Error as error:
             if error.sqlstate == OVERTAKEN:
                 raise Overtaken from error

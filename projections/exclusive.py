@@ -18,6 +18,9 @@ TRY: Final = """
 """
 
 
+LET_GO: Final = """
+    SELECT pg_advisory_unlock(hashtext('owl_read.rebuild'), hashtext(%(read_model)s))
+"""
 GIVE_BACK: Final = "SELECT pg_advisory_unlock_all()"
 
 
@@ -28,8 +31,22 @@ class BeingRebuilt(NotPossible):
         super().__init__(read_model, "being_rebuilt")
 
 
+class Held(dict[str, Live]):
+    """The live generations of what is held, by read model."""
+
+    def __init__(
+        self, connection: psycopg.Connection[object], read_models: Sequence[ReadModel]
+    ) -> None:
+        super().__init__((model.name, live_of(connection, model)) for model in read_models)
+        self._connection = connection
+
+    def let_go(self, read_model: str) -> None:
+        """Others may work at this one now."""
+        self._connection.execute(LET_GO, {"read_model": read_model})
+
+
 @contextmanager
-def sole(conninfo: str, read_models: Sequence[ReadModel]) -> Iterator[dict[str, Live]]:
+def sole(conninfo: str, read_models: Sequence[ReadModel]) -> Iterator[Held]:
     """The live generations, while nobody else works on these read models.
 
     Raises:
@@ -41,7 +58,7 @@ def sole(conninfo: str, read_models: Sequence[ReadModel]) -> Iterator[dict[str, 
             if row is None or not row[0]:
                 raise BeingRebuilt(model.name)
         try:
-            yield {model.name: live_of(connection, model) for model in read_models}
+            yield Held(connection, read_models)
         finally:
             # at once: the server notices a closed session only a moment later
             with suppress(psycopg.OperationalError):  # it is given back when Postgres is gone

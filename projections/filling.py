@@ -13,7 +13,7 @@ from projections.projector import Generation
 
 
 class Filling(Protocol):
-    """Brings generations to ``upto``; for those that failed, why."""
+    """Brings generations to ``upto``, but those that operators want left; why others failed."""
 
     def __call__(
         self,
@@ -27,7 +27,6 @@ class Filling(Protocol):
         """Fold; ``tell`` hears the position.
 
         Raises:
-            Stopped: an operator wishes so.
             Overtaken: somebody else builds the same.
         """
         ...

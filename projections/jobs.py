@@ -72,7 +72,7 @@ INDEXED: Final = """
 """
 CHUNK: Final = """
     UPDATE owl_read.rebuilds SET updated_at = now()
-    WHERE read_model = ANY(%(read_models)s) RETURNING wish
+    WHERE read_model = ANY(%(read_models)s) RETURNING read_model, wish
 """
 STEP: Final = """
     UPDATE owl_read.rebuilds SET step = %(step)s, error = %(error)s, updated_at = now(),
@@ -198,12 +198,11 @@ def note_begun(
 
 def note_chunk(
     connection: psycopg.Connection[Any], reached: Mapping[Generation, int]
-) -> Wish | None:
-    """It is alive; what operators wish, the strongest wish first."""
+) -> dict[str, Wish]:
+    """It is alive; what operators wish, by read model."""
     names = [generation.read_model.name for generation in reached]
     rows = connection.execute(CHUNK, {"read_models": names}).fetchall()
-    wishes = {wish for (wish,) in rows}
-    return "cancel" if "cancel" in wishes else "pause" if "pause" in wishes else None
+    return {name: wish for name, wish in rows if wish is not None}
 
 
 def note_indexed(

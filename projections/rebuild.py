@@ -3,12 +3,14 @@
 Queries see the old rows until the one commit that shows the new ones, and the old generation
 is kept for the way back. Whatever fails before that commit leaves the live one as it was, and
 whatever is killed goes on where it was when it is asked for again.
+
+Long because the steps of a rebuild and what ends each of them are one order, to be read as one.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -21,7 +23,6 @@ from domain.ports import EventFeed, EventHistory, Undecodable
 from projections.against_live import LiveLags, against_live
 from projections.approaching import approach, end_of_history, is_comparable
 from projections.before_switch import held_before_switch
-from projections.building import Stopped
 from projections.exclusive import BeingRebuilt, sole
 from projections.filling import Filling, fill_here
 from projections.fingerprint import fingerprint
@@ -36,6 +37,7 @@ from projections.read_model import ReadModel
 from projections.rebuilt import Hearing, Rebuilt
 from projections.switching import Live, switch
 from projections.verified import Verified, note_comparison
+from projections.wishes import Leaving, Stopped
 
 
 class RebuildFailed(Exception):
@@ -83,22 +85,20 @@ def rebuild(
 
     Raises:
         RebuildFailed: one at least was not built, or differs; the others were done.
-        Stopped: an operator has paused or cancelled it.
+        Stopped: an operator has paused or cancelled some; the others were done.
     """
     hearing = hearing or Hearing()
     config = config or BuildingConfig()
     job = _Rebuild(conninfo, log, config, progress, switching, hearing, workers)
     try:
         with sole(conninfo, read_models) as lives:
+            job.leaving = Leaving(conninfo, lives)
             opened = open_building(conninfo, read_models)
             upto = job.upto(read_models)
             job.begin(opened, upto)
             hearing.began(list(opened.values()), upto)
             failed = job.build(opened, upto, filling)
             return job.conclude_all(opened, lives, failed, force=switch_if_different)
-    except Stopped as stopped:
-        job.stopped(read_models, stopped)
-        raise
     except BeingRebuilt as error:
         raise RebuildFailed({error.read_model: "it is being rebuilt already"}) from error
     except Overtaken as error:
@@ -109,6 +109,8 @@ def rebuild(
 
 
 class _Rebuild:
+    leaving: Leaving
+
     def __init__(
         self,
         conninfo: str,
@@ -152,17 +154,15 @@ class _Rebuild:
         """Fill the tables and index them; why those that failed did."""
         generations = [each.generation for each in opened.values()]
         failed = self._approach(generations, upto, filling)
-        bare = [
-            each.generation
-            for name, each in opened.items()
-            if name not in failed and not each.indexed
-        ]
+        sound = self._sound(opened, failed).values()
+        bare = [each.generation for each in sound if not each.indexed]
         self._telling.step("indexing", upto)
         for generation in bare:
             self._note(generation.read_model, "indexing")
         if bare:
             make_indexes(self._conninfo, bare)
-        built = [each for each in generations if each.read_model.name not in failed]
+            self.leaving.obey([each.read_model for each in bare])
+        built = [each.generation for each in self._sound(opened, failed).values()]
         return failed | self._approach(built, None, filling)
 
     def conclude_all(
@@ -175,7 +175,7 @@ class _Rebuild:
     ) -> tuple[Rebuilt, ...]:
         """One after the other; what fails with one does not keep the others."""
         done = []
-        built = {name: each for name, each in opened.items() if name not in failed}
+        gone, built = self.leaving.left, self._sound(opened, failed)
         others = [
             each.generation
             for name, each in built.items()
@@ -190,6 +190,9 @@ class _Rebuild:
             psycopg.connect(self._conninfo, autocommit=True) as showing,
         ):
             for name, each in built.items():
+                self._note(each.generation.read_model, "comparing")  # no more wishes then
+                if self.leaving.obey([each.generation.read_model]):
+                    continue
                 try:
                     way = follower, showing
                     done.append(self.conclude(each, lives[name], *way, force=force))
@@ -201,12 +204,16 @@ class _Rebuild:
                 else:
                     self._hearing.concluded(done[-1])
             for pair in pairs:
-                if pair.name not in failed and (found := pair.contrasted()) is not None:
+                if {pair.name}.isdisjoint({*failed, *gone}) and (
+                    found := pair.contrasted()
+                ) is not None:
                     self._keep(found)
                     self._hearing.found(found)
                     contrasted[pair.name] = found
         if failed:
             raise RebuildFailed(failed, done)
+        if gone:
+            raise Stopped(gone, done)
         return tuple(replace(each, found=contrasted.get(each.read_model)) for each in done)
 
     def conclude(
@@ -223,7 +230,6 @@ class _Rebuild:
         model = generation.read_model
         comparable = is_comparable(live, model)
         self._telling.step("comparing", generation.position)
-        self._note(model, "comparing")
         found = self._compared(follower, generation) if comparable else None
         differing = () if found is None else tuple(found.differing)
         position = follower.follow_to_head(generation)
@@ -256,26 +262,30 @@ class _Rebuild:
             seconds=time.monotonic() - self._began,
         )
 
+    def _sound(self, opened: dict[str, Opened], failed: Container[str]) -> dict[str, Opened]:
+        bad = {*self.leaving.left, *(name for name in opened if name in failed)}
+        return {name: each for name, each in opened.items() if name not in bad}
+
     def _approach(
         self, generations: Sequence[Generation], upto: int | None, filling: Filling
     ) -> dict[str, str]:
-        config, told = self._config, self._telling.folded
+        config = self._config
+
+        def told(position: int) -> None:
+            self._telling.folded(position)
+            self.leaving.look()
 
         def fill(left: Sequence[Generation], to: int) -> dict[str, str]:
-            return filling(self._conninfo, self._log.history, left, to, config, told)
+            failed = filling(self._conninfo, self._log.history, left, to, config, told)
+            return {**failed, **self.leaving.obey([each.read_model for each in left])}
 
         failed = approach(generations, upto, config.near_events, fill, self.upto)
+        for name in self.leaving.left:
+            failed.pop(name, None)
         for each in generations:
             if each.read_model.name in failed:
                 self.fail(each.read_model, failed[each.read_model.name])
         return failed
-
-    def stopped(self, read_models: Sequence[ReadModel], stopped: Stopped) -> None:
-        """Obey the wish."""
-        for model in read_models:
-            if stopped.wish == "cancel":
-                discard(self._conninfo, model)
-            self._note(model, "cancelled" if stopped.wish == "cancel" else "paused")
 
     def fail(self, read_model: ReadModel, why: str) -> None:
         """An event cannot be folded: what was built is of no use."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -26,7 +27,6 @@ from api.programs.projections_open import (
 )
 from api.rebuilding import Orders
 from api.verified_words import sentence
-from projections.building import Stopped
 from projections.catalogue import READ_MODELS
 from projections.filling import fill_here
 from projections.jobs import Switching, read_jobs
@@ -35,6 +35,7 @@ from projections.progress import Progress as Rebuilding
 from projections.read_model import ReadModel
 from projections.rebuild import RebuildFailed
 from projections.rebuilt import Rebuilt
+from projections.wishes import Stopped
 
 
 @click.command()
@@ -175,9 +176,14 @@ def _run(opening: Opening, wanted: list[ReadModel], orders: Orders, *, as_json: 
         except RebuildFailed as failure:
             raise ProgramFailed(f"{failure}; the live rows are as they were") from failure
         except Stopped as stopped:
-            raise ProgramFailed(f"an operator wished so: {stopped.wish}") from stopped
+            _tell(stopped.done, console, as_json=as_json)
+            raise ProgramFailed(f"an operator wished so: {stopped}") from stopped
         finally:
             gc.enable()
+    _tell(done, console, as_json=as_json)
+
+
+def _tell(done: Sequence[Rebuilt], console: Console, *, as_json: bool) -> None:
     for rebuilt in done:
         console.print(_line(rebuilt), soft_wrap=True)
         if rebuilt.found is not None:

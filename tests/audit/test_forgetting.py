@@ -27,7 +27,6 @@ from projections.audit.forgetting import (
     Forgetting,
 )
 from projections.audit.person import report
-from projections.building import Stopped
 from projections.jobs import wish_for
 from projections.migrate import prepare
 from projections.pace import BuildingConfig
@@ -35,6 +34,7 @@ from projections.progress import Progress
 from projections.rebuild import Log, rebuild
 from projections.switching import roll_back
 from projections.users import USERS
+from projections.wishes import Stopped
 from tests.audit.test_privacy import (
     EMAIL,
     FULL_NAME,

@@ -24,7 +24,6 @@ from api.parallel_filling import ParallelFilling
 from commands.event_log.batch import APPEND_LOCK
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
-from projections.building import Stopped
 from projections.catalogue import BUSINESS, READ_MODELS
 from projections.following import Follower
 from projections.generations import make_indexes, open_building
@@ -35,6 +34,7 @@ from projections.rebuild import Log, rebuild
 from projections.runner import Runner
 from projections.switching import switch
 from projections.users import USERS
+from projections.wishes import Stopped
 from tests.audit.stories import insert, played
 from tests.projections.feed import ListFeed, ListHistory
 from tests.projections.history import RandomFarm, telemetry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from random import Random
 
 import psycopg
@@ -10,11 +11,10 @@ from psycopg import sql
 
 from api.read_model_texts import why_not
 from projections.beside import NothingBeside
-from projections.building import Stopped
 from projections.catalogue import BUSINESS
-from projections.exclusive import sole
+from projections.exclusive import BeingRebuilt, sole
 from projections.generations import open_building
-from projections.jobs import SETTLED_S, note_begun, read_jobs, wish_for
+from projections.jobs import SETTLED_S, Wish, note_begun, read_jobs, wish_for
 from projections.pace import BuildingConfig
 from projections.progress import Progress
 from projections.rebuild import Log, RebuildFailed, rebuild
@@ -24,6 +24,7 @@ from projections.switching import roll_back
 from projections.tasks import TASKS
 from projections.users import USERS
 from projections.verifying import abandon, show_built, verify
+from projections.wishes import Stopped
 from tests.projections.feed import ListFeed, ListHistory
 from tests.projections.history import RandomFarm
 from tests.projections.tables import naive, project, stored
@@ -107,33 +108,76 @@ def test_a_difference_found_by_a_rebuild_can_be_looked_at(read_url: str) -> None
 
 
 @pytest.mark.parametrize("wish", ["pause", "cancel"])
-def test_an_operator_s_wish_is_obeyed_at_the_end_of_a_chunk(read_url: str, wish: str) -> None:
+def test_an_operator_s_wish_is_obeyed_for_the_one_it_names_and_the_others_go_on(
+    read_url: str, wish: Wish
+) -> None:
     feed = ListFeed(RandomFarm(54).happen(150))
     project(read_url, feed.events)
 
+    def meddle(_progress: Progress) -> None:
+        with psycopg.connect(read_url) as connection:
+            wish_for(connection, "users", wish)
+
+    with pytest.raises(Stopped, match=f"{wish} users") as caught:
+        rebuild(read_url, door_to(feed), [TASKS, USERS], progress=meddle, config=SMALL)
+    assert caught.value.wishes == {"users": wish}
+    (tasks,) = caught.value.done
+    assert (tasks.read_model, tasks.switched, tasks.differing) == ("tasks", True, ())
+    with psycopg.connect(read_url) as connection:
+        jobs = read_jobs(connection)
+    assert jobs["tasks"].step == "switched"
+    assert jobs["users"].step == ("paused" if wish == "pause" else "cancelled")
+    assert 0 <= jobs["users"].position < feed.head()
+    began: list[int] = []
+    hearing = Hearing(
+        began=lambda opened, _: began.extend(each.generation.position for each in opened)
+    )
+    (users,) = rebuild(
+        read_url, door_to(feed), [USERS], progress=lambda _: None, hearing=hearing, config=SMALL
+    )
+    assert (users.compared, users.differing) == (True, ())
+    assert (began[0] > 0) == (wish == "pause")
+
+
+def test_one_that_is_left_is_free_while_the_others_are_folded(
+    read_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.progress.TELL_EVERY_S", 0.0)
+    monkeypatch.setattr("projections.wishes.LOOK_EVERY_S", 0.0)
+    feed = ListFeed(RandomFarm(54).happen(400))
+    project(read_url, feed.events)
+    resumed: list[bool] = []
+
     def meddle(progress: Progress) -> None:
         with psycopg.connect(read_url) as connection:
-            wish_for(connection, "users", wish)  # type: ignore[arg-type]
+            wish_for(connection, "users", "pause")
+            left = read_jobs(connection)["users"].step == "paused"
+        if left and progress.stage == "folding" and not resumed:
+            with suppress(BeingRebuilt), sole(read_url, [USERS]):
+                resumed.append(True)
 
-    with pytest.raises(Stopped, match=wish):
+    with pytest.raises(Stopped, match="pause users"):
         rebuild(read_url, door_to(feed), [TASKS, USERS], progress=meddle, config=SMALL)
+    assert resumed
+
+
+def test_a_wish_that_comes_when_all_is_folded_is_obeyed_too(read_url: str) -> None:
+    feed = ListFeed(RandomFarm(54).happen(60))
+    project(read_url, feed.events)
+
+    def meddle(progress: Progress) -> None:
+        if progress.stage == "indexing":
+            with psycopg.connect(read_url) as connection:
+                for name in ("users", "tasks"):
+                    assert wish_for(connection, name, "cancel")
+
+    with pytest.raises(Stopped) as caught:
+        rebuild(read_url, door_to(feed), [TASKS, USERS], progress=meddle, config=SMALL)
+    assert caught.value.wishes == {"users": "cancel", "tasks": "cancel"}
+    assert caught.value.done == []
     with psycopg.connect(read_url) as connection:
-        job = read_jobs(connection)["users"]
-    assert job.step == ("paused" if wish == "pause" else "cancelled")
-    assert 0 <= job.position < feed.head()
-    began: list[int] = []
-    for rebuilt in rebuild(
-        read_url,
-        door_to(feed),
-        [TASKS, USERS],
-        progress=lambda _: None,
-        hearing=Hearing(
-            began=lambda opened, _: began.extend(each.generation.position for each in opened)
-        ),
-        config=SMALL,
-    ):
-        assert (rebuilt.compared, rebuilt.differing) == (True, ())
-    assert (min(began) > 0) == (wish == "pause")
+        steps = {name: job.step for name, job in read_jobs(connection).items()}
+    assert steps == {"users": "cancelled", "tasks": "cancelled"}
 
 
 def test_of_a_rebuild_whose_process_has_died_nothing_can_be_wished(read_url: str) -> None:
