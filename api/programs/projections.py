@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -33,7 +34,11 @@ def command() -> None:
 
 @command.command()
 @click.argument("names", nargs=-1, metavar="NAME…")
-@click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Show it again every second, until Ctrl-C; with --json a line whenever it changes.",
+)
 @as_json
 @with_database
 def status(*, names: tuple[str, ...], watch: bool, as_json: bool, **options: Any) -> None:
@@ -44,7 +49,10 @@ def status(*, names: tuple[str, ...], watch: bool, as_json: bool, **options: Any
     """
     with opened(options) as opening:
         statuses = _statuses(opening, names)
-        if watch and not as_json:
+        if watch and as_json:
+            _watch_as_json(opening, names)
+            return
+        if watch:
             with Live(_table(statuses), console=Console(), auto_refresh=False) as display:
                 try:
                     while True:
@@ -78,6 +86,17 @@ def _nobody_feeds(unfed: list[str], statuses: list[ReadModelStatus]) -> str:
     ]
     ways = "; ".join(f"owl projections rollback {name}" for name in others)
     return f"{told}, or go back to the rows of the version before: {ways}" if others else told
+
+
+def _watch_as_json(opening: Opening, names: tuple[str, ...]) -> None:
+    told = b""
+    with suppress(KeyboardInterrupt):
+        while True:
+            now = msgspec.json.encode(_statuses(opening, names))
+            if now != told:
+                click.echo(now.decode())
+                told = now
+            time.sleep(WATCH_EVERY_S)
 
 
 def _ways_on(outdated: list[ReadModelStatus], statuses: list[ReadModelStatus]) -> str:

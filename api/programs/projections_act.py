@@ -15,14 +15,17 @@ from api.programs.projections_open import (
     model_named,
     name_argument,
     opened,
+    print_json,
     print_table,
     unfed_option,
 )
 from api.read_model_texts import why_not
 from api.rebuilding import Operating
 from api.verified_words import sentence
+from domain.system.events import ReadModelSwitched
 from projections.comparing import Difference
 from projections.not_possible import NotPossible
+from projections.switching import Shown
 from projections.verified import Verified
 
 SHOWN = 20
@@ -93,8 +96,9 @@ def diff(name: str, *, limit: int, as_json: bool, **options: Any) -> None:
 @click.command()
 @name_argument
 @unfed_option
+@as_json
 @with_database
-def switch(name: str, *, unfed: bool, **options: Any) -> None:
+def switch(name: str, *, unfed: bool, as_json: bool, **options: Any) -> None:
     """Let queries see what was built of NAME and waits; in one commit, when it is current.
 
     Rows by other folds than the live ones need a worker of this version to feed them.
@@ -103,29 +107,41 @@ def switch(name: str, *, unfed: bool, **options: Any) -> None:
         done = opening.operated(
             lambda operating: operating.switch(model_named(name), unfed=unfed)
         )
-    shown = f"{done.before_generation} → {done.after_generation}"
-    click.echo(f"{name}: generation {shown}; owl projections rollback {name} is the way back")
+    _tell_shown(done, f"owl projections rollback {name} is the way back", as_json=as_json)
 
 
 @click.command()
 @name_argument
+@as_json
 @with_database
-def rollback(name: str, **options: Any) -> None:
+def rollback(name: str, *, as_json: bool, **options: Any) -> None:
     """Let queries see the generation of NAME again that was kept; at once."""
     with opened(options) as opening:
         done = opening.operated(lambda operating: operating.roll_back(model_named(name)))
+    _tell_shown(done, "the other one is kept", as_json=as_json)
+
+
+def _tell_shown(done: Shown | ReadModelSwitched, then: str, *, as_json: bool) -> None:
+    if as_json:
+        about = ("read_model", "before_generation", "after_generation", "at_position")
+        print_json({key: getattr(done, key) for key in about})
+        return
     shown = f"{done.before_generation} → {done.after_generation}"
-    click.echo(f"{name}: generation {shown}; the other one is kept")
+    click.echo(f"{done.read_model}: generation {shown}; {then}")
 
 
 @click.command(name="drop-old")
 @name_argument
+@as_json
 @with_database
-def drop_old(name: str, **options: Any) -> None:
+def drop_old(name: str, *, as_json: bool, **options: Any) -> None:
     """Drop what is kept of NAME for the way back, to save disk and work."""
     with opened(options) as opening:
         dropped = opening.operated(lambda operating: operating.drop_kept(model_named(name)))
-    click.echo(f"{name}: dropped generation {', '.join(map(str, dropped))}")
+    if as_json:
+        print_json({"read_model": name, "dropped_generations": dropped})
+    else:
+        click.echo(f"{name}: dropped generation {', '.join(map(str, dropped))}")
 
 
 def _ways_on(found: Verified) -> str:

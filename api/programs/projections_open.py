@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import click
+import msgspec
 import psycopg
 from rich.console import Console
 from rich.table import Table
@@ -108,6 +109,11 @@ def print_table(table: Table) -> None:
     """As wide as the terminal; as wide as it is where nobody's eyes bound it."""
     width = None if sys.stdout.isatty() else PIPED_WIDTH
     Console(width=width).print(table)
+
+
+def print_json(answer: object) -> None:
+    """On one line."""
+    click.echo(msgspec.json.encode(answer).decode())
 
 
 def model_named(name: str) -> ReadModel:

@@ -23,6 +23,7 @@ from api.programs.projections_open import (
     model_named,
     name_argument,
     opened,
+    print_json,
     unfed_option,
 )
 from api.rebuilding import Orders
@@ -101,12 +102,16 @@ def rebuild(
 
 @click.command()
 @name_argument
+@as_json
 @with_database
-def pause(name: str, **options: Any) -> None:
+def pause(name: str, *, as_json: bool, **options: Any) -> None:
     """Let the rebuild of NAME end its chunk and wait; what it has done stays."""
     with opened(options) as opening:
         opening.operated(lambda operating: operating.pause(model_named(name)))
-    click.echo(f"{name} pauses within seconds: owl projections resume {name} goes on")
+    if as_json:
+        print_json({"read_model": name, "wish": "pause"})
+    else:
+        click.echo(f"{name} pauses within seconds: owl projections resume {name} goes on")
 
 
 @click.command()
@@ -138,12 +143,16 @@ def resume(name: str, *, as_json: bool, **options: Any) -> None:
 
 @click.command()
 @name_argument
+@as_json
 @with_database
-def cancel(name: str, **options: Any) -> None:
+def cancel(name: str, *, as_json: bool, **options: Any) -> None:
     """Throw away what is being built of NAME; the live rows are not touched."""
     with opened(options) as opening:
         opening.operated(lambda operating: operating.cancel(model_named(name)))
-    click.echo(f"what was built of {name} is thrown away")
+    if as_json:
+        print_json({"read_model": name, "wish": "cancel"})
+    else:
+        click.echo(f"what was built of {name} is thrown away")
 
 
 def _orders(opening: Opening, switching: Switching, max_load: float, workers: int) -> Orders:

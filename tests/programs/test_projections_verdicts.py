@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any, cast
 
 import psycopg
+import pytest
 from click.testing import CliRunner, Result
 
 from api.cli import main
 from api.keys import make_keys
+from api.programs import projections
+from api.programs.projections_open import Opening
 from tests.api.live import SECRETS, LiveApi, ok
 
 OTHER_ROWS = """
@@ -45,6 +50,9 @@ def test_an_operator_sees_what_other_folds_change_before_queries_move_to_it(
         assert done.exit_code == code, done.output
         return done
 
+    def said(act: str, *words: str) -> Any:
+        return json.loads(owl(act, "gpu_servers", "--json", *words, code=0).stdout)
+
     assert "--switch manual" in owl("verify", "gpu_servers", code=2).output
     owl("rebuild", "gpu_servers", "--switch", "manual", code=0)
     verdict = owl("verify", "gpu_servers", code=1).output
@@ -56,7 +64,7 @@ def test_an_operator_sees_what_other_folds_change_before_queries_move_to_it(
     for act in ("switch", "rebuild"):
         refused = owl(act, "gpu_servers", code=1).output
         assert "start owl work of this version first; --unfed" in refused
-    owl("switch", "gpu_servers", "--unfed", code=0)
+    assert said("switch", "--unfed")["after_generation"] == 2
     kept = owl("verify", "gpu_servers", code=1).output
     assert "generations 2 (live) and 1 (kept, other folds)" in kept
     assert "3 of 3 rows differ, columns: name" in kept
@@ -74,14 +82,32 @@ def test_an_operator_sees_what_other_folds_change_before_queries_move_to_it(
     assert "queries see generation 2 of gpu_servers already" in shown
     with psycopg.connect(database_url) as connection:
         connection.execute(FED)
-    owl("rollback", "gpu_servers", code=0)
+    assert said("rollback")["after_generation"] == 1
     shown = owl("switch", "gpu_servers", code=1).output
     assert "queries see generation 1 of gpu_servers already" in shown
     assert "rollback gpu_servers takes them to generation 2" in shown
-    owl("drop-old", "gpu_servers", code=0)
+    assert said("drop-old") == {"read_model": "gpu_servers", "dropped_generations": [2]}
     for act in ("rollback", "drop-old"):
         nothing = owl(act, "gpu_servers", code=1).output
         assert "only generation 1 is there and none is kept" in nothing
-    assert "nothing to pause" in owl("pause", "gpu_servers", code=1).output
-    assert "nothing to cancel" in owl("cancel", "gpu_servers", code=1).output
-    assert "nothing to resume" in owl("resume", "gpu_servers", code=1).output
+    owl("rebuild", "gpu_servers", "--switch", "manual", code=0)
+    assert said("cancel") == {"read_model": "gpu_servers", "wish": "cancel"}
+    for act in ("pause", "cancel", "resume"):
+        assert f"nothing to {act}" in owl(act, "gpu_servers", code=1).output
+
+
+def test_who_watches_as_json_gets_a_line_whenever_something_changes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = iter([(1,), (1,), (2,), (2,)])
+
+    def look(_opening: object, _names: object) -> tuple[int, ...]:
+        try:
+            return next(seen)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(projections, "_statuses", look)
+    monkeypatch.setattr(projections, "WATCH_EVERY_S", 0.0)
+    projections._watch_as_json(cast("Opening", None), ())
+    assert capsys.readouterr().out == "[1]\n[2]\n"
