@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections import Counter
-from contextlib import closing, suppress
+from contextlib import suppress
 from multiprocessing import get_context
-from pathlib import Path
+from multiprocessing.context import ForkServerProcess
 from random import Random
+from typing import Any
 
-import msgspec
 import psycopg
 import pytest
 
-from api.keys import load_keys
 from commands.event_log.batch import APPEND_LOCK
 from commands.event_log.log import EventLog
-from commands.event_log.secrets import Secrets
-from domain.ports import OutOfReach
-from projections.catalogue import BUSINESS, READ_MODELS, TELEMETRY
+from projections.catalogue import BUSINESS
 from projections.comparing import Buckets
 from projections.jobs import AT_WORK, read_jobs
 from projections.migrate import prepare
 from projections.pace import BuildingConfig
-from projections.progress import Progress
+from projections.progress import Progress, Stage
 from projections.rebuild import Log, rebuild
 from projections.rebuilt import Hearing, Rebuilt
 from projections.runner import Runner
@@ -39,18 +33,29 @@ from tests.projections.tables import checksums, finish
 from tests.stack import LiveStack
 
 EVENTS = 400
-KILLS = 15
 SMALL = BuildingConfig(chunk_events=15, batch_events=40, rows_kept=12)
 
 
-def rebuild_all(url: str, *, die_after_s: float | None = None) -> tuple[Rebuilt, ...]:
+MOMENTS: tuple[tuple[Stage, float], ...] = (
+    ("folding", 1.0),
+    ("folding", 0.5),
+    ("indexing", 0.02),
+    ("comparing", 0.02),
+    ("switching", 0.01),
+)
+"""In which stage a rebuild is killed, and within which part of the longest time."""
+
+
+def rebuild_all(
+    url: str, *, die_in: Stage | None = None, die_after_s: float = 0.0
+) -> tuple[Rebuilt, ...]:
     """In a process of its own, which a ``kill -9`` ends."""
 
     def began(progress: Progress) -> None:
-        if die_after_s is not None and progress.stage == "folding" and not timer.is_alive():
+        if progress.stage == die_in and not timer.is_alive():
             timer.start()
 
-    timer = threading.Timer(die_after_s or 0, os.kill, (os.getpid(), signal.SIGKILL))
+    timer = threading.Timer(die_after_s, os.kill, (os.getpid(), signal.SIGKILL))
     with EventLog.open(url, secrets=SECRETS, require_durable=False) as log:
         door = Log(feed=log.feed(), history=log.history(), append_lock=APPEND_LOCK)
         return rebuild(url, door, BUSINESS, progress=began, config=SMALL)
@@ -73,26 +78,61 @@ def project_live(url: str) -> None:
 
 
 def killed_often(url: str, kills: int, seed: int, *, longest_s: float) -> set[str]:
-    """Kill until it has hit ``kills`` times; in which steps it hit."""
+    """Kill until it has hit ``kills`` times; in which steps it hit.
+
+    What was committed when one was killed is where the next one begins, if not further.
+    """
     dice, hits, steps = Random(seed), 0, set[str]()
-    processes = get_context("forkserver")
-    processes.set_forkserver_preload([__name__])
+    committed: dict[tuple[str, int], int] = {}
     before = live_rows(url)
     while hits < kills:
-        victim = processes.Process(
-            target=rebuild_all,
-            args=(url,),
-            kwargs={"die_after_s": dice.uniform(0.0, longest_s)},
-        )
-        victim.start()
+        stage, part = MOMENTS[hits % len(MOMENTS)]
+        after_s = dice.uniform(0.0, part * longest_s)
+        victim = forked(url, die_in=stage, die_after_s=after_s)
         victim.join(60)
         assert victim.exitcode in {0, -signal.SIGKILL}
         if victim.exitcode:
             hits += 1
             with psycopg.connect(url) as connection:
-                steps |= {job.step for job in read_jobs(connection).values()}
+                jobs = read_jobs(connection).values()
+            steps |= {job.step for job in jobs}
+            for job in jobs:
+                assert job.began_from >= committed.get((job.read_model, job.generation), 0)
+            committed = {(job.read_model, job.generation): job.position for job in jobs}
         assert live_rows(url) == before, "queries see whole rows, always"
     return steps
+
+
+def forked(url: str, **when: Any) -> ForkServerProcess:
+    """``rebuild_all``, at work."""
+    processes = get_context("forkserver")
+    processes.set_forkserver_preload([__name__])
+    victim = processes.Process(target=rebuild_all, args=(url,), kwargs=when)
+    victim.start()
+    return victim
+
+
+def database_killed(stack: LiveStack, url: str, after_s: float) -> str | None:
+    """Under a rebuild that is at work; in which step."""
+    victim = forked(url)
+    while victim.is_alive() and at_work(url) is None:
+        time.sleep(0.01)  # the moment is the test
+    victim.join(after_s)
+    step = at_work(url)
+    stack.kill_postgres()
+    stack.start_postgres()
+    victim.join(60)
+    assert not victim.is_alive()
+    return step
+
+
+def at_work(url: str) -> str | None:
+    """The step of some rebuild that is at work."""
+    with suppress(psycopg.OperationalError), psycopg.connect(url) as connection:
+        for job in read_jobs(connection).values():
+            if job.step in AT_WORK and not job.interrupted:
+                return job.step
+    return None
 
 
 def test_killed_at_eight_random_points_it_ends_with_the_rows_of_the_live_ones(
@@ -148,127 +188,14 @@ def test_killed_a_hundred_times_and_the_database_with_it(durable_stack: LiveStac
     with psycopg.connect(url) as connection:
         insert(connection, played(9, 2_000).stored())
     project_live(url)
-    for seed in range(10):
-        killed_often(url, 10, seed, longest_s=2.0)
-        durable_stack.kill_postgres()
-        durable_stack.start_postgres()
+    dice, steps, database_steps = Random(9), set[str](), list[str]()
+    for seed in range(9):
+        steps |= killed_often(url, 10, seed, longest_s=2.0)
+        if (step := database_killed(durable_stack, url, dice.uniform(0.0, 1.0))) is not None:
+            database_steps.append(step)
+    while len(database_steps) < 10:
+        if (step := database_killed(durable_stack, url, dice.uniform(0.0, 1.0))) is not None:
+            database_steps.append(step)
+    assert steps >= AT_WORK
     for rebuilt in rebuild_all(url):
         assert (rebuilt.compared, rebuilt.differing) == (True, ())
-
-
-class Killing:
-    """``owl projections rebuild`` in two workers under a log that grows, again and again."""
-
-    def __init__(self, stack: LiveStack, folder: Path, seed: int) -> None:
-        self.stack = stack
-        self.url = stack.create_database()
-        self.keys = load_keys(folder / "secrets", make=True)
-        self.environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("OWL_")
-        } | {"OWL_DATABASE_URL": self.url, "OWL_SECRETS_DIR": str(folder / "secrets")}
-        self.dice = Random(seed)
-        self.hits: Counter[str] = Counter()
-        self.steps: Counter[str] = Counter()
-        self.said = folder / "said.txt"
-        self.over = threading.Event()
-
-    def follow(self) -> None:
-        """What a worker does with the live rows, whatever becomes of the server."""
-        secrets = Secrets(pepper=self.keys.pepper, sealing_key=self.keys.sealing)
-        while not self.over.is_set():
-            with (
-                suppress(psycopg.OperationalError, OutOfReach),
-                EventLog.open(self.url, secrets=secrets, require_durable=False) as log,
-                closing(Runner(log.feed(), self.url, BUSINESS, projected=None)) as business,
-                closing(
-                    Runner(log.telemetry.feed(), self.url, TELEMETRY, projected=None)
-                ) as telemetry,
-            ):
-                while not self.over.is_set():
-                    if not business.step() + telemetry.step():
-                        self.over.wait(0.01)
-
-    def start(self) -> subprocess.Popen[str]:
-        argv = [sys.executable, "-m", "api.cli", "projections", "rebuild", "--all", "--json"]
-        with self.said.open("w") as said:
-            return subprocess.Popen(
-                [*argv, "--workers", "2", "--max-load", "0.4"],
-                env=self.environment,
-                stdout=subprocess.PIPE,
-                stderr=said,
-                text=True,
-            )
-
-    def strike(self) -> None:
-        """Start it and let one of its parts be killed at any moment of its work."""
-        rebuild = self.start()
-        while rebuild.poll() is None and self.at_work() is None:
-            time.sleep(0.02)  # the moment is the test
-        time.sleep(self.dice.uniform(0.0, 1.5))
-        victim = self.dice.choice(("coordinator", "worker", "worker", "postgres"))
-        step = self.at_work()
-        workers = workers_of(rebuild.pid)
-        if rebuild.poll() is None and step and (victim != "worker" or workers):
-            self.hits[victim] += 1
-            self.steps[step] += 1
-            match victim:
-                case "coordinator":
-                    rebuild.kill()
-                case "worker":
-                    with suppress(ProcessLookupError):
-                        os.kill(self.dice.choice(workers), signal.SIGKILL)
-                case _:
-                    self.stack.kill_postgres()
-                    self.stack.start_postgres()
-        rebuild.communicate(timeout=120)  # ends with the last worker, which holds the pipe
-        assert "Traceback" not in self.said.read_text(encoding="utf-8")
-
-    def at_work(self) -> str | None:
-        """The step of some rebuild that is at work."""
-        with suppress(psycopg.OperationalError), psycopg.connect(self.url) as connection:
-            for job in read_jobs(connection).values():
-                if job.step in AT_WORK and not job.interrupted:
-                    return job.step
-        return None
-
-
-def workers_of(pid: int) -> list[int]:
-    """The processes that fold for a rebuild's own."""
-    found: list[int] = []
-    for listing in Path("/proc").glob(f"{pid}/task/*/children"):  # of each of its threads
-        with suppress(OSError):
-            found += map(int, listing.read_text(encoding="ascii").split())
-    return [each for each in found if b"spawn_main" in _command_line(each)]
-
-
-def _command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:  # it has ended
-        return b""
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(3_600)
-def test_fifteen_kills_of_coordinator_workers_and_database_change_no_row(
-    durable_stack: LiveStack, tmp_path: Path
-) -> None:
-    killing = Killing(durable_stack, tmp_path, seed=9)
-    prepare(killing.url)
-    with psycopg.connect(killing.url) as connection:
-        insert(connection, played(9, 12_000).stored())
-    live = threading.Thread(target=killing.follow, daemon=True)
-    live.start()
-    while killing.hits.total() < KILLS:
-        killing.strike()
-        print(dict(killing.hits), dict(killing.steps), flush=True)  # noqa: T201 - minutes go by
-    for _ in range(2):  # what the kills have left, and once more without any
-        rebuild = killing.start()
-        told, _ = rebuild.communicate(timeout=300)
-        assert rebuild.returncode == 0, killing.said.read_text(encoding="utf-8")
-        done = msgspec.json.decode(told, type=list[Rebuilt])
-        assert {each.read_model for each in done} == {model.name for model in READ_MODELS}
-        assert all(each.compared and not each.differing for each in done)
-    killing.over.set()
-    live.join(60)
-    assert len(killing.hits) == 3, "each was killed"
