@@ -21,7 +21,7 @@ PASSWORD_MAX: Final = 128
 URL_SCHEMES: Final = frozenset({"https", "http", "file"})
 EMAIL_FAULT: Final = Fault("format")
 _NO_MAIL = re.compile(r"[\s\"(),:;<>\[\]\\]")
-_YUAN = re.compile(r"[0-9]{1,7}(\.[0-9]{1,2})?")
+_YUAN = re.compile(r"[0-9]{1,9}(\.[0-9]{1,2})?")
 _YEARS: Final = range(2000, 2101)
 _CENTS: Final = -2
 
@@ -91,7 +91,7 @@ def money_schema(least: float, most: float) -> dict[str, Any]:
     return {
         "minimum": least,
         "maximum": most,
-        "pattern": r"^\d{1,7}(\.\d{1,2})?$",
+        "pattern": r"^\d{1,9}(\.\d{1,2})?$",
     }
 
 

@@ -48,10 +48,10 @@ class UserRequest(RequestBody):
                 description="Yuan: what the balance shall be, holds included; a number or a"
                 " string with at most two decimals. Recorded as the difference.",
                 examples=[200.0],
-                extra_json_schema=money_schema(0, 9_999_999.99),
+                extra_json_schema=money_schema(0, 999_999_999.99),
             ),
-            checked(yuan_between("0.00", "9999999.99")),
-            yuan_text("0.00", "9999999.99"),
+            checked(yuan_between("0.00", "999999999.99")),
+            yuan_text("0.00", "999999999.99"),
         ]
         | None
     ) = None

@@ -57,6 +57,15 @@ def test_a_balance_is_set_as_a_recorded_difference(api: LiveApi, admin: Person) 
     assert facts == [("-5750", "退款", f"admin:{admin.user_id}")]
 
 
+def test_a_balance_beyond_ten_million_can_be_set_as_many_codes_can_give_it(
+    api: LiveApi, admin: Person
+) -> None:
+    with api.someone() as person:
+        for balance in (10_000_000.01, 999_999_999.99, 0):
+            ok(admin.client.put(path_of(person), json={"balance": balance}))
+            assert person.balance() == balance
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -69,7 +78,7 @@ def test_a_balance_is_set_as_a_recorded_difference(api: LiveApi, admin: Person) 
         ({"balance": 1.001}, "balance"),
         ({"balance": "1e3"}, "balance"),
         ({"balance": "NaN"}, "balance"),
-        ({"balance": 10_000_000}, "balance"),
+        ({"balance": 1_000_000_000}, "balance"),
         ({"email": "x@example.com"}, "email"),
         ({"balance": 1, "reason": "x" * 201}, "reason"),
     ],
