@@ -19,7 +19,7 @@ from commands.dispatching import ExtendHold, extend_hold
 from domain.envelope import Fence
 from domain.errors import Refused
 from domain.ports import Clock, CommandWriter, Ids
-from domain.tasks.metering import runs_out
+from domain.tasks.metering import lasts_ms, runs_out
 from domain.tasks.task import elapsed_ms
 
 LOG = structlog.get_logger(__name__)
@@ -61,11 +61,18 @@ class Metering:
             await asyncio.sleep(self._config.look_every_s)
 
     async def step(self, fence: Fence) -> int:
-        """Have every hold that runs out soon reviewed; how many those were."""
+        """Have every hold that runs out soon reviewed, the first to do so first; how many.
+
+        One that nobody can pay for is due until its task is stopped: a step that took only
+        some of them would take the same ones again and again, and leave the others out.
+        """
         now = self._clock()
         due = [mine for mine in self._board.attempts.values() if self._is_due(mine, now)]
-        due = due[: self._config.together_max]
-        await asyncio.gather(*(self._review(mine, now, fence) for mine in due))
+        due.sort(key=lambda mine: self._left_ms(mine, now))
+        most = self._config.together_max
+        for first in range(0, len(due), most):
+            together = due[first : first + most]
+            await asyncio.gather(*(self._review(mine, now, fence) for mine in together))
         return len(due)
 
     def _is_due(self, mine: Attempt, now: datetime) -> bool:
@@ -79,6 +86,13 @@ class Metering:
             held_fen=task.held_fen,
             price_fen_per_minute=task.price_fen_per_minute,
             timeout_s=mine.timeout_s,
+        )
+
+    def _left_ms(self, mine: Attempt, now: datetime) -> int:
+        """How long what is held lasts yet; less than nothing when more has been used."""
+        task = self._board.tasks[mine.task_id]
+        return lasts_ms(task.held_fen, task.price_fen_per_minute) - elapsed_ms(
+            mine.began_at, now
         )
 
     async def _review(self, mine: Attempt, now: datetime, fence: Fence) -> None:

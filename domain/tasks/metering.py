@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from domain.money import Fen, price_of
+from domain.money import MS_PER_MINUTE, Fen, price_of
 from domain.tasks.task import Task, cost_of, most_of, run_ms_of
 
 LEAD_MS: Final = 15_000
@@ -41,6 +41,11 @@ def runs_out(*, run_ms: int, held_fen: Fen, price_fen_per_minute: Fen, timeout_s
     soon = price_of(run_ms + LEAD_MS, price_fen_per_minute=price_fen_per_minute)
     most = most_of(price_fen_per_minute=price_fen_per_minute, timeout_s=timeout_s)
     return held_fen < min(soon, most)
+
+
+def lasts_ms(held_fen: Fen, price_fen_per_minute: Fen) -> int:
+    """For how much of a run a hold lasts; of a task that costs something."""
+    return held_fen * MS_PER_MINUTE // price_fen_per_minute
 
 
 def review(
