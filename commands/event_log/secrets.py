@@ -15,7 +15,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
-from domain.accounts.claim import ClaimKind, normalised
+from domain.accounts.claim import ClaimKind, mailbox, normalised
 from domain.ids import uuid8
 
 NONCE_BYTES: Final = 12  # NIST SP 800-38D: 96 bits, random, far below 2^32 uses of one key
@@ -34,7 +34,8 @@ class Secrets(Struct, frozen=True, kw_only=True):
 
     def claim_id(self, kind: ClaimKind, value: str) -> UUID:
         """The stream of a unique value; equal for values that differ in case or form only."""
-        return self._keyed(f"claim:{kind}:{normalised(value)}")
+        told_apart = mailbox(value) if kind == "email" else normalised(value)
+        return self._keyed(f"claim:{kind}:{told_apart}")
 
     def code_id(self, symbols: str) -> UUID:
         """The stream of a recharge code, from its symbols without separators."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Literal, assert_never
+from typing import Final, Literal, assert_never
 from uuid import UUID
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from domain.decider import Decider
 from domain.errors import Refused
 
 ClaimKind = Literal["email", "username"]
+ACE_PREFIX: Final = "xn--"
 
 
 class EmailTaken(Refused):
@@ -56,6 +57,27 @@ def normalised(value: str) -> str:
     folded = unicodedata.normalize("NFD", value).casefold()
     folded = unicodedata.normalize("NFKD", folded).casefold()
     return unicodedata.normalize("NFKC", folded)
+
+
+def mailbox(address: str) -> str:
+    """An e-mail address ``normalised``, with its domain as people read it.
+
+    ``xn--exmple-cua.com`` and ``exämple.com`` are one domain (RFC 5891), so one mailbox.
+    """
+    local, at, host = normalised(address).rpartition("@")
+    return normalised(local + at + ".".join(map(_as_read, host.split("."))))
+
+
+def _as_read(label: str) -> str:
+    """A label of a domain, decoded; as it is where that gives no text."""
+    if not label.startswith(ACE_PREFIX):
+        return label
+    try:
+        text = label.removeprefix(ACE_PREFIX).encode("ascii").decode("punycode")
+        text.encode()  # a lone surrogate is no text
+    except UnicodeError:
+        return label
+    return label if text.isascii() else text
 
 
 def claim(held: Claim, kind: ClaimKind, *, user_id: UUID) -> tuple[NameClaimed, ...]:

@@ -12,6 +12,7 @@ from domain.accounts.claim import (
     EmailTaken,
     UsernameTaken,
     claim,
+    mailbox,
     normalised,
     release,
 )
@@ -81,6 +82,39 @@ def test_each_way_to_write_a_name_leads_to_the_same_claim(name: str) -> None:
     forms |= {unicodedata.normalize(form, name) for form in ("NFC", "NFD", "NFKC", "NFKD")}
     forms |= {normalised(name)}
     assert {normalised(form) for form in forms} == {normalised(name)}
+
+
+@pytest.mark.parametrize(
+    ("read", "written"),
+    [
+        ("user@exämple.com", "user@xn--exmple-cua.com"),
+        ("User@EXÄMPLE.com", "user@XN--EXMPLE-CUA.COM"),
+        ("用户@例子.中国", "用户@xn--fsqu00a.xn--fiqs8s"),
+        ("a@straße.de", "a@xn--strae-oqa.de"),
+    ],
+)
+def test_a_mailbox_is_one_in_whichever_form_its_domain_is_written(
+    read: str, written: str
+) -> None:
+    assert mailbox(read) == mailbox(written)
+    assert mailbox(read) == normalised(read), "who has it keeps it"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("alice@example.com", "xn--exmple-cua@example.com", "no address", "", "@"),
+        *("a@xn--example-.com", "a@xn--.com", "a@xn--99999999.com", "a@xn--é.com"),
+        *("a@xn--ib9b.com", "a@xn--" + "9" * 240),
+    ],
+)
+def test_what_is_no_encoded_domain_stays_as_it_is(address: str) -> None:
+    assert mailbox(address) == normalised(address)
+
+
+@hypothesis.given(st.text(alphabet="xn-09abiz.@ä", max_size=30))
+def test_any_text_is_taken_for_a_mailbox(text: str) -> None:
+    mailbox(f"a@xn--{text}").encode()  # what is none is no defect
 
 
 @hypothesis.given(st.lists(st.integers(0, 4), max_size=20))
