@@ -7,6 +7,7 @@ own affair and stays in the event.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from api.messages import Language, Text
@@ -65,6 +66,8 @@ FAILURES: Final[dict[Reason, Text]] = {
 }
 _TOLD: Final[frozenset[Reason]] = frozenset({"user_error", "out_of_memory", "output_quota"})
 """Where what a program said says more than the reason does, of the user's own input."""
+_NO_SUCH_HOST: Final = re.compile(r"^(\S+): (\S+) cannot be found$")
+"""What an agent says of an address whose name there is not: the commonest mistake of all."""
 _ASIDE: Final = Text("（{detail}）", " ({detail})")
 
 
@@ -72,6 +75,8 @@ def failure(reason: Reason, detail: str, language: Language) -> str:
     """The sentence for ``reason``; ``detail`` is what the failing program said."""
     sentence = FAILURES[reason].in_language(language)
     if told := told_of(reason, detail):
+        if language == "zh":
+            told = _NO_SUCH_HOST.sub(r"\1：找不到主机 \2，请检查网址", told)
         return sentence + _ASIDE.in_language(language, detail=told)
     return sentence
 

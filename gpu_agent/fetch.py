@@ -27,6 +27,8 @@ from gpu_agent.address_guard import PRIVATE, AddressRefused, choose_address
 WRITE_BYTES: Final = 1 << 20
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 OK: Final = 200
+NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_ADDRFAMILY})
+"""What a resolver says for certain; all else, a server that is away first of all, may pass."""
 
 _LOG = structlog.get_logger(__name__)
 
@@ -45,6 +47,10 @@ _SAID: Final[dict[Flaw, str]] = {
 
 class FetchRefused(Exception):
     """The URL is not fetched, or what it gave is not taken; the text is for the user."""
+
+
+class NamesOutOfReach(Exception):
+    """No name server told this host what a name is: no fault of the URL, as far as is known."""
 
 
 class FetchPolicy(Struct, frozen=True, kw_only=True):
@@ -82,11 +88,15 @@ class _GuardedNetwork(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Resolve once, check, and connect to the address that was checked."""
-        async with asyncio.timeout(timeout):
-            try:
+        try:
+            async with asyncio.timeout(timeout):
                 addresses = await self._resolve(host, port)
-            except (OSError, UnicodeError) as error:
-                raise FetchRefused(f"{host} cannot be found: {error}") from error
+        except (OSError, UnicodeError) as error:
+            number = error.errno if isinstance(error, socket.gaierror) else None
+            if isinstance(error, TimeoutError) or number not in {None, *NO_SUCH_NAME}:
+                raise NamesOutOfReach(f"no name server answers for {host}") from error
+            # in words of ours: the system's are for who knows its error numbers
+            raise FetchRefused(f"{host} cannot be found") from error
         try:
             address = choose_address(host, addresses, self._policy.allow_networks)
         except AddressRefused as refused:
@@ -121,6 +131,7 @@ class Fetcher:
 
         Raises:
             FetchRefused: the address or the answer is not acceptable, or too slow or large.
+            NamesOutOfReach: this host could not ask what the address's name is.
         """
         try:
             async with asyncio.timeout(self._policy.total_s):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from gpu_agent.fetch import Fetcher, FetchRefused
+from gpu_agent.fetch import Fetcher, FetchRefused, NamesOutOfReach
 
 SCHEME: Final = "file:"
 
@@ -18,7 +18,7 @@ class MediaRefused(Exception):
 
 
 class NoMedia(MediaRefused):
-    """This server has no files of its own: no fault of the task's user."""
+    """This server cannot bring the file, whatever it is: no fault of the task's user."""
 
 
 class MediaSource:
@@ -37,7 +37,8 @@ class MediaSource:
         """A readable file: the operator's own, or a copy in ``workspace``.
 
         Raises:
-            NoMedia: a file of the farm's own, of which this server has none.
+            NoMedia: a file of the farm's own, of which this server has none, or no name
+                server answers it.
             MediaRefused: not allowed, not there, or not fetchable.
         """
         if url[: len(SCHEME)].lower() == SCHEME:
@@ -45,6 +46,8 @@ class MediaSource:
         target = workspace / "input"
         try:
             await self._fetcher.fetch(url, target)
+        except NamesOutOfReach as away:
+            raise NoMedia(str(away)) from away
         except FetchRefused as refused:
             raise MediaRefused(f"{url[:200]}: {refused}") from refused
         return target

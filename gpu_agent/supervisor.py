@@ -200,7 +200,7 @@ class Attempt:
         try:
             path = await self._media.bring(url, child.workspace)
         except NoMedia as refused:
-            # asked for by a name that no assignment shows: not the user's fault, and free
+            # a name that no assignment shows, or no name server: not the user's fault, and free
             child.send(FetchFailed(message=str(refused), reason="internal"))
         except MediaRefused as refused:
             child.send(FetchFailed(message=str(refused), reason="user_error"))

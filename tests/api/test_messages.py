@@ -108,6 +108,14 @@ def test_what_a_program_said_is_told_of_the_users_own_errors_only(reason: Reason
             assert told == sentence_alone
 
 
+def test_that_there_is_no_such_host_is_said_in_ones_own_language() -> None:
+    said = "https://a.example/x: a.example cannot be found"
+    assert failure("user_error", said, "zh").endswith(
+        "（https://a.example/x：找不到主机 a.example，请检查网址）"
+    )
+    assert failure("user_error", said, "en").endswith(f" ({said})")
+
+
 @pytest.mark.parametrize("reason", [reason for reason in FAULT if FAULT[reason] == "platform"])
 def test_what_the_platform_broke_is_said_to_be_free_and_worth_another_run(
     reason: Reason,

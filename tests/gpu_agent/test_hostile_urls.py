@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,6 +15,7 @@ from structlog.testing import capture_logs
 
 from domain.public_addresses import is_permitted
 from gpu_agent.fetch import Fetcher, FetchPolicy, FetchRefused, check_url
+from gpu_agent.media import MediaRefused, MediaSource, NoMedia
 from tests.gpu_agent.files import holds_files
 
 pytestmark = pytest.mark.anyio
@@ -139,6 +142,41 @@ async def test_a_name_that_the_resolver_cannot_even_encode_is_refused(tmp_path: 
         await Fetcher(FetchPolicy(), resolve=resolve).fetch(
             "https://a.example/", tmp_path / "x"
         )
+
+
+async def test_a_name_that_there_is_not_is_refused_without_the_systems_own_words(
+    tmp_path: Path,
+) -> None:
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    fetcher = Fetcher(FetchPolicy(), resolve=resolve)
+    with pytest.raises(MediaRefused) as refused:
+        await MediaSource(fetcher).bring("https://a.example/x", tmp_path)
+    assert str(refused.value) == "https://a.example/x: a.example cannot be found"
+    assert not isinstance(refused.value, NoMedia), "it is the user's to correct"
+
+
+@pytest.mark.parametrize("error", [socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_SYSTEM])
+async def test_that_no_name_server_answers_is_no_fault_of_the_user(
+    error: int, tmp_path: Path
+) -> None:
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        raise socket.gaierror(error, "Temporary failure in name resolution")
+
+    fetcher = Fetcher(FetchPolicy(), resolve=resolve)
+    with pytest.raises(NoMedia, match="no name server answers"):
+        await MediaSource(fetcher).bring("https://a.example/x", tmp_path)
+    assert not holds_files(tmp_path)
+
+
+async def test_a_name_server_that_hangs_is_no_fault_of_the_user(tmp_path: Path) -> None:
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        return await asyncio.Future()
+
+    fetcher = Fetcher(FetchPolicy(stall_s=0.05), resolve=resolve)
+    with pytest.raises(NoMedia, match="no name server answers"):
+        await MediaSource(fetcher).bring("https://a.example/x", tmp_path)
 
 
 @pytest.mark.parametrize("url", REFUSED_BY_ADDRESS)
