@@ -133,6 +133,7 @@ def _print(found: Verified, took_s: float, *, as_json: bool) -> None:
         return
     click.echo(f"log         {found.origin}")
     click.echo(f"events      {found.since + 1} to {found.head}, {events_per_s} a second")
+    click.echo("covers      the business log; not the telemetry: heartbeats, output of tasks")
     click.echo(f"root        {found.root}")
     unsigned = found.head - found.signed
     click.echo(f"signed      up to {found.signed}" + (f", {unsigned} to come" * (unsigned > 0)))

@@ -26,9 +26,12 @@ def change(conninfo: str, statement: str) -> None:
 
 
 def test_an_honest_log_is_said_to_be_right(owl: Owl, notarised: Notarised) -> None:
-    assert "nothing was altered" in owl("verify").stdout
+    said = owl("verify").stdout
+    assert "nothing was altered" in said
+    assert "not the telemetry" in said
     found = answer(owl("verify", "--json"))
     assert found["is_right"] is True
+    assert (found["logs_covered"], found["logs_not_covered"]) == (["business"], ["telemetry"])
     assert found["head"] == len(notarised.events)
     assert answer(owl("verify", "--since", "700", "--json"))["root"] == found["root"]
 
