@@ -24,6 +24,7 @@ from uuid import UUID
 from msgspec import Struct
 from psycopg_pool import AsyncConnectionPool
 
+from api.programs.long_running import seldom_look_for_garbage
 from benchmarks.measure import Options, Ratio, measure, options, tell
 from commands import accounts, dispatching, fleet, recharge, task_reports, tasks
 from commands.event_log.log import EventLog
@@ -239,6 +240,7 @@ class WorkingFarm(Farm):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
+        seldom_look_for_garbage()
         self._loop = asyncio.Runner()
         self._writer = Writer(self._log, now)
         self._loop.run(self._writer.__aenter__())

@@ -23,7 +23,12 @@ MIDDLE, OLD = 20, 20
 
 def run_long(program: Coroutine[Any, Any, T]) -> T:
     """Run ``program`` to its end, as the process's only one."""
+    seldom_look_for_garbage()
+    return uvloop.run(program)
+
+
+def seldom_look_for_garbage() -> None:
+    """As in all programs that serve; for the whole process."""
     gc.collect()
     gc.freeze()  # what was imported stays: it need never be looked at again
     gc.set_threshold(YOUNG, MIDDLE, OLD)
-    return uvloop.run(program)
