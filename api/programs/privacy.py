@@ -25,6 +25,7 @@ from commands.accesses import NoteAccess, note_access
 from commands.privacy import Erased, EraseUser, erase_user
 from commands.writer import Writer
 from domain.envelope import Actor, Context
+from domain.errors import NotFound
 from domain.system.accesses import PersonReported
 from projections.audit.person import Person
 from projections.audit.person import report as person_report
@@ -32,6 +33,8 @@ from projections.audit.person import report as person_report
 EMAIL_CLAIM: Final = """
     SELECT email_claim FROM owl_private.credentials WHERE user_id = %(user_id)s
 """
+
+_IDS: Final = "`owl admin users list` shows the ids of all"
 
 
 @click.group()
@@ -63,7 +66,10 @@ def erase(
     with in_words():
         settings = settings_from(**options)
         set_up_logging(replace(settings, log_level="WARNING"), program="privacy")
-        erased = asyncio.run(_erase(settings, user, reason))
+        try:
+            erased = asyncio.run(_erase(settings, user, reason))
+        except NotFound as error:
+            raise ProgramFailed(f"no user has the id {user}: {_IDS}") from error
     if as_json:
         print_json(asdict(erased))
     elif erased.changed:

@@ -197,15 +197,46 @@ async def test_a_person_is_told_all_that_is_stored_about_them_and_nothing_of_oth
 
 
 def run_report(url: str, secrets: Path, user: UUID) -> Result:
+    return run(url, secrets, "report", str(user))
+
+
+def run_erase(url: str, nats_url: str, secrets: Path, user: UUID) -> Result:
+    arguments = (str(user), "--reason", "wish", "--yes")
+    return run(url, secrets, "erase", *arguments, nats_url=nats_url)
+
+
+def run(url: str, secrets: Path, *arguments: str, nats_url: str | None = None) -> Result:
     make_keys(secrets)
     (secrets / "pepper").write_text(SECRETS.pepper.hex())
     (secrets / "sealing-key").write_text(SECRETS.sealing_key.hex())
     environment = {
         "OWL_PROFILE": "test",
         "OWL_DATABASE_URL": url,
+        "OWL_NATS_URL": nats_url,
         "OWL_SECRETS_DIR": str(secrets),
     }
-    return CliRunner().invoke(main, ["privacy", "report", str(user)], env=environment)
+    return CliRunner().invoke(main, ["privacy", *arguments], env=environment)
+
+
+async def test_the_command_erases_whom_it_is_told_and_says_whom_it_does_not_know(
+    database_url: str, nats_url: str, tmp_path: Path
+) -> None:
+    prepare(database_url)
+    user, unknown = uuid4(), uuid4()
+    with opened(database_url) as log:
+        async with Writer(log, clock) as writer:
+            await registered(writer, user)
+        await asyncio.to_thread(project, log)
+    said = await asyncio.to_thread(run_erase, database_url, nats_url, tmp_path, unknown)
+    assert said.exit_code == 1
+    assert f"no user has the id {unknown}: `owl admin users list`" in said.stderr
+    said = await asyncio.to_thread(run_erase, database_url, nats_url, tmp_path, user)
+    assert (said.exit_code, said.stdout) == (0, f"{user} is forgotten\n")
+    said = await asyncio.to_thread(run_erase, database_url, nats_url, tmp_path, user)
+    assert "was forgotten before" in said.stdout
+    with opened(database_url) as log:
+        await asyncio.to_thread(project, log)
+    assert plaintext(database_url) == set()
 
 
 async def test_the_names_are_free_again(database_url: str) -> None:
