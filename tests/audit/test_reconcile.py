@@ -107,6 +107,30 @@ def test_a_forged_amount_is_found_at_its_position(projected: Notarised) -> None:
     assert found.first("R3") == found.findings[0]
 
 
+@pytest.mark.parametrize(
+    ("tag", "field", "rule", "words"),
+    [
+        ("wallet.account_recharged/1", "amount_fen", "R1", "postings"),
+        ("wallet.account_recharged/1", "amount_fen", "R6", "codes paid"),
+        ("tasks.task_completed/1", "cost_fen", "R5", ""),
+    ],
+)
+def test_each_rule_finds_what_breaks_it(
+    projected: Notarised, tag: str, field: str, rule: str, words: str
+) -> None:
+    said = f'"{field}":'.encode()
+    target = next(e for e in projected.events if e.tag == tag and said in e.state)
+    change(
+        projected.conninfo,
+        "UPDATE owl_log.events SET state = convert_to(replace(convert_from(state, 'UTF8'),"
+        f""" '"{field}":', '"{field}":1'), 'UTF8')"""
+        f" WHERE notification_id = {target.position}",
+    )
+    found = reconciled(projected.conninfo).first(rule)
+    assert found is not None
+    assert (found.check, words in found.message) == (rule, True)
+
+
 def test_the_program_prints_reports_and_certifies(
     owl: Owl, projected: Notarised, tmp_path: Path
 ) -> None:
