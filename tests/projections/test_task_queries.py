@@ -221,12 +221,10 @@ def test_the_wait_is_what_running_tasks_have_left_by_their_estimates(
     begun = task(ask, running).started_at
     assert begun is not None
 
-    def wait_s(after_s: int) -> int | None:
-        now = begun + timedelta(seconds=after_s)
-        place: QueuePlace | None = ask(queue_place, task(ask, first), now=now)
-        assert place is not None
+    def wait_s(after_s: int) -> int:
+        place = ask(queue_place, task(ask, first), now=begun + timedelta(seconds=after_s))
         assert (place.position, place.reason) == (1, "no_free_slot")
-        return place.estimated_wait_s
+        return int(place.estimated_wait_s)
 
     # the other one began three seconds before
     assert wait_s(0) == round((180 + 177) / 2)
