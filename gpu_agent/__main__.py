@@ -54,6 +54,8 @@ TOKEN_VARIABLE: Final = "OWL_AGENT_TOKEN"  # noqa: S105 - a name
 TOKEN_FILE_VARIABLE: Final = "OWL_AGENT_TOKEN_FILE"  # noqa: S105 - a name
 ENROL_TRIES: Final = 5
 ENROL_PAUSE_S: Final = 1.0
+LAST_RESORT_S: Final = 60.0
+"""More than every bounded wait of a stop together, after the tasks had their time."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -197,8 +199,15 @@ async def _live(identity: Identity, settings: Settings, tail: LogTail) -> None:
     )
     agent = Agent(identity, settings, world, version=_version(), tail=tail)
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        # The kernel's own, which needs nothing of us: what we run dies with us.
+        if not any(signal.getitimer(signal.ITIMER_REAL)):
+            signal.setitimer(signal.ITIMER_REAL, settings.shutdown_s + LAST_RESORT_S)
+        agent.stop()
+
     for asked in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(asked, agent.stop)
+        loop.add_signal_handler(asked, stop)
     await agent.run()
 
 

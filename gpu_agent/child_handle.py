@@ -62,7 +62,12 @@ class Child:
             return None
 
     def kill(self) -> None:
-        """SIGKILL to everything in its group."""
+        """SIGKILL to everything in its group, and no more waiting for its last words.
+
+        What left the group may hold the other end of its socket for ever.
+        """
+        if self._writer is not None:
+            self._writer.transport.abort()
         if self.pid.done() and not self.pid.cancelled() and not self.exit_code.done():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid.result(), signal.SIGKILL)

@@ -137,7 +137,7 @@ def wait_until(ready: Callable[[], bool], *, deadline_s: float) -> bool:
 
 
 def servers_in(directory: Path, name: str) -> list[psutil.Process]:
-    """Live processes called ``name`` that work in ``directory``.
+    """Live processes called ``name``, or Python's that run it, that work in ``directory``.
 
     A zombie is no server: where process 1 does not reap, dead orphans stay listed for ever.
     """
@@ -145,9 +145,12 @@ def servers_in(directory: Path, name: str) -> list[psutil.Process]:
     for process in psutil.process_iter(["name", "status"]):
         with suppress(psutil.Error):
             if (
-                process.info["name"].startswith(name)
-                and process.info["status"] != psutil.STATUS_ZOMBIE
+                process.info["status"] != psutil.STATUS_ZOMBIE
                 and Path(process.cwd()) == directory
+                and (
+                    process.info["name"].startswith(name)
+                    or process.cmdline()[1:3] == ["-m", name]
+                )
             ):
                 found.append(process)
     return found

@@ -91,6 +91,18 @@ def _leave_a_daemon(config: dict[str, Any], _: TaskContext) -> None:
     Path(config["pid_file"]).write_bytes(os.read(reading, 20))
 
 
+def _leave_its_socket(_: dict[str, Any], context: TaskContext) -> None:
+    """One that left the group holds the socket to the agent, and none heeds a stop."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if os.fork() == 0:
+        os.setsid()
+        while True:
+            time.sleep(60)
+    context.output("left")
+    while True:
+        time.sleep(60)
+
+
 def _leave_files(config: dict[str, Any], context: TaskContext) -> None:
     for number in range(config.get("count", 1)):
         (context.artifacts / f"{number}.txt").write_text(f"file {number}")
@@ -203,6 +215,7 @@ ACTS: dict[str, Act] = {
     "print_everywhere": _print_everywhere,
     "ignore_everything": _ignore_everything,
     "leave_a_daemon": _leave_a_daemon,
+    "leave_its_socket": _leave_its_socket,
     "leave_files": _leave_files,
     "large_file": _large_file,
     "fetch": _fetch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,4 +72,25 @@ async def test_a_stop_before_the_task_has_begun_is_heard(open_children: OpenChil
         run = attempt(children, Diary(), "test", {"seconds": 60})
         run.stop("cancelled")
         outcome = await asyncio.wait_for(run.run(), WITHIN_S)
+    assert outcome.kind == "stopped"
+
+
+async def test_a_stopped_task_ends_though_what_outlived_its_child_holds_its_socket(
+    open_children: OpenChildren,
+) -> None:
+    """No fork server is left to bury it, as when a sandbox was killed half made."""
+    diary = Diary()
+    async with open_children(standby=0) as children:
+        run = attempt(children, diary, "leave_its_socket")
+        running = asyncio.create_task(run.run())
+        await until(lambda: bool(diary.text))
+        server, *family = offspring()
+        server.kill()
+        try:
+            run.stop("agent_stopping")
+            outcome = await asyncio.wait_for(running, WITHIN_S)
+        finally:
+            for process in family:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
     assert outcome.kind == "stopped"
