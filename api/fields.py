@@ -21,7 +21,8 @@ PASSWORD_MAX: Final = 128
 URL_SCHEMES: Final = frozenset({"https", "http", "file"})
 EMAIL_FAULT: Final = Fault("format")
 _NO_MAIL = re.compile(r"[\s\"(),:;<>\[\]\\]")
-_YUAN = re.compile(r"[0-9]{1,9}(\.[0-9]{1,2})?")
+_YUAN_DIGITS: Final = 7
+"""Before the point, in the contract's form; more where the largest amount has more."""
 _YEARS: Final = range(2000, 2101)
 _CENTS: Final = -2
 
@@ -83,7 +84,8 @@ def yuan_text(least: str, most: str) -> Meta:
     ``Decimal`` alone would take ``"1_000"``, ``" 5"``, ``"+5"``, ``"1e3"`` and every script's
     digits.
     """
-    return written_as(_YUAN, Fault("amount", {"least": least, "most": most}))
+    form = re.compile(rf"[0-9]{{1,{_digits(Decimal(most))}}}(\.[0-9]{{1,2}})?")
+    return written_as(form, Fault("amount", {"least": least, "most": most}))
 
 
 def money_schema(least: float, most: float) -> dict[str, Any]:
@@ -91,8 +93,12 @@ def money_schema(least: float, most: float) -> dict[str, Any]:
     return {
         "minimum": least,
         "maximum": most,
-        "pattern": r"^\d{1,9}(\.\d{1,2})?$",
+        "pattern": rf"^\d{{1,{_digits(most)}}}(\.\d{{1,2}})?$",
     }
+
+
+def _digits(most: float | Decimal) -> int:
+    return max(_YUAN_DIGITS, len(str(int(most))))
 
 
 def fen_of(amount: Decimal) -> Fen:
