@@ -1,8 +1,8 @@
 """What every command that asks the API has in common: where it is, who asks, how it answers.
 
 The address is ``--api``, else ``OWL_API_URL``, else where one signed in last, else that of the
-``owl up`` that runs here. The token is that of ``owl login`` for just this address and profile,
-or ``OWL_API_TOKEN``.
+``owl up`` that runs here; that one comes first if one signed in last on this machine. The token
+is that of ``owl login`` for just this address and profile, or ``OWL_API_TOKEN``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from api.client.wording import clean
 from api.messages import Language
 from api.programs.local_farm import farm_here
 from api.programs.refusal_words import sentence, standing
-from api.settings import SettingsInvalid, check_names
+from api.settings import SettingsInvalid, check_names, is_loopback
 
 P = ParamSpec("P")
 
@@ -181,7 +181,7 @@ def _terminal(
     sessions = file.load()
     last = sessions.current or SessionFile(directory).load().current
     try:
-        address = api_url_of(api_url or last or _running_here() or DEFAULT_API_URL)
+        address = api_url_of(api_url or _known_address(last) or DEFAULT_API_URL)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--api") from error
     session = sessions.by_url.get(address)
@@ -196,6 +196,15 @@ def _terminal(
         sessions=file,
         session=session,
     )
+
+
+def _known_address(last: str | None) -> str | None:
+    """Where one signed in last, unless that was on this machine and what runs here moved."""
+    here = _running_here()
+    if last is None or here is None:
+        return last or here
+    was, now = urlsplit(last), urlsplit(here)
+    return here if is_loopback(was.hostname or "") and was.port != now.port else last
 
 
 def _running_here() -> str | None:

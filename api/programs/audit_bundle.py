@@ -70,9 +70,8 @@ def export(
         keys = log_keys(settings, log)
         signer = signing_key(settings, keys.newest)
         if max(first, last or 0) > (head := log.head()):
-            raise CalledWrongly(
-                f"the log ends at event {head}, so there is none to export there"
-            )
+            upto = f": --to may be {head} at most, and may be left out" if first <= head else ""
+            raise CalledWrongly(f"the log ends at event {head}{upto}")
         stretch = Stretch(
             first=first,
             last=log.signed_size() if last is None else last,

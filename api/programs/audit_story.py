@@ -11,9 +11,9 @@ from uuid import UUID
 import click
 import msgspec
 from msgspec.structs import asdict
-from rich.console import Console
 from rich.tree import Tree
 
+from api.client.screen import console
 from api.client.wording import clean
 from api.programs.audit_asking import (
     ENTITY,
@@ -233,7 +233,7 @@ def _draw(found: list[Traced]) -> None:
         del above[here.depth + 1 :]
         line = f"{each.position}  {each.tag}  {each.actor}  {each.stream}"
         above.append(above[-1].add(clean(line)))
-    Console(soft_wrap=True).print(above[0])
+    console().print(above[0], crop=False, soft_wrap=True)
 
 
 def _print_dot(found: list[Traced]) -> None:

@@ -70,6 +70,26 @@ def test_the_api_that_runs_here_is_found_without_being_named(
         assert f"`owl up` runs here, with its API at {api.url}/api" in lost.stderr
 
 
+def test_the_api_that_runs_here_is_found_when_its_port_has_changed(
+    api: LiveApi, user: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has the port of before is another program, or none."""
+    here = tmp_path / ".owl"
+    monkeypatch.setenv("OWL_DATA_DIR", str(here))
+    here.mkdir()
+    log_in(Owl(api.url, tmp_path), user)
+    someone = Owl("", tmp_path)
+    with farm_told(here, "http://localhost:9/api", ()):
+        moved = someone("me")
+        assert moved.exit_code == 3
+        assert "http://localhost:9/api" in moved.stderr
+        login = someone("login", "--email", user.email, "--password-stdin", typed=PASSWORD)
+        assert "http://localhost:9/api" in login.stderr, "it is not looked for where it was"
+    with farm_told(here, f"{api.url}/api".replace("127.0.0.1", "localhost"), ()):
+        assert someone.json("me")["email"] == user.email, "another name of it is no other farm"
+    assert someone.json("me")["email"] == user.email
+
+
 def test_who_takes_anothers_place_is_told_how_to_keep_both(
     owl: Owl, user: Person, admin: Person
 ) -> None:
