@@ -149,6 +149,8 @@ class EventFeed(Protocol):
     def read(self, after: int, limit: int) -> Sequence[Recorded[Any]]:
         """At most ``limit`` events with a position above ``after``, in order.
 
+        It may give what is at hand, though more follows: only nothing means the log's end.
+
         Raises:
             Undecodable: the very next event cannot be read.
         """

@@ -30,7 +30,7 @@ from commands.writer import Writer
 from domain.envelope import Actor, Context, Recorded
 from domain.facts import Fact
 from domain.ids import account_stream, uuid7
-from domain.ports import UnitOfWork
+from domain.ports import EventFeed, UnitOfWork
 from domain.tasks.submission import TaskOrder
 from domain.tasks.task import TASK, Task
 from domain.wallet.wallet import WALLET, Wallet
@@ -228,16 +228,25 @@ class Plant:
 
     def story(self) -> list[Recorded[Any]]:
         """The log from its beginning."""
-        feed = self.log.feed()
-        events: list[Recorded[Any]] = []
-        while found := feed.read(len(events), 10_000):
-            events.extend(found)
-        return events
+        return to_its_end(self.log.feed())
+
+    def heard(self, kind: type[F]) -> list[F]:
+        """All facts of a kind in the telemetry log."""
+        events = to_its_end(self.log.telemetry.feed())
+        return [event.fact for event in events if isinstance(event.fact, kind)]
 
     async def phase(self, task_id: UUID, phase: str, within_s: float = SOON_S) -> Task:
         """The task, as soon as it is in ``phase``."""
         await eventually(lambda: self.task(task_id).phase == phase, within_s)
         return self.task(task_id)
+
+
+def to_its_end(feed: EventFeed) -> list[Recorded[Any]]:
+    """A log from its beginning: one read may give what is at hand, though more follows."""
+    events: list[Recorded[Any]] = []
+    while found := feed.read(len(events), 10_000):
+        events.extend(found)
+    return events
 
 
 async def connect(url: str, **options: Any) -> Client:

@@ -19,11 +19,6 @@ from tests.stack import LiveStack
 pytestmark = pytest.mark.anyio
 
 
-def beats(plant: Plant) -> list[HeartbeatReceived]:
-    events = plant.log.telemetry.feed().read(0, 10_000)
-    return [event.fact for event in events if isinstance(event.fact, HeartbeatReceived)]
-
-
 async def test_an_agent_that_says_goodbye_is_offline_at_once(plant: Plant) -> None:
     await plant.start_worker()
     agent = await ScriptedAgent(plant.client, await plant.server()).start()
@@ -61,11 +56,11 @@ async def test_after_a_restart_a_server_gets_work_only_once_it_is_heard(plant: P
     await agent.say(agent.heartbeat())  # it waits at the broker: nobody takes it in
     after = await plant.start_worker()
     await eventually(after.leads)
-    await eventually(lambda: any(beat.late for beat in beats(plant)))
+    await eventually(lambda: any(beat.late for beat in plant.heard(HeartbeatReceived)))
     task_id = await plant.submit()
     await asyncio.sleep(0.5)
     assert plant.task(task_id).phase == "pending", "the log says online; nobody was heard"
     agent = await ScriptedAgent(plant.client, agent.server_id).start()
     await plant.phase(task_id, "completed")
-    assert not beats(plant)[-1].late
+    assert not plant.heard(HeartbeatReceived)[-1].late
     await agent.stop()

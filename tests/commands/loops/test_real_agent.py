@@ -78,11 +78,6 @@ async def test_a_real_agent_runs_a_real_video_to_the_artifact_store(
             pieces = [piece async for piece in plant.store.get(artifact.sha256)]
             assert len(b"".join(pieces)) == artifact.size_bytes
         assert plant.facts(TaskProgressed, task_id)
-        await eventually(lambda: _outputs(plant))
+        await eventually(lambda: plant.heard(TaskOutputReceived))
     assert plant.wallet(user_id).held_fen == 0
     assert plant.wallet(user_id).balance_fen == 5_000 - completed.cost_fen
-
-
-def _outputs(plant: Plant) -> list[TaskOutputReceived]:
-    events = plant.log.telemetry.feed().read(0, 10_000)
-    return [event.fact for event in events if isinstance(event.fact, TaskOutputReceived)]

@@ -266,11 +266,7 @@ async def test_output_is_in_the_telemetry_log_once(plant: Plant) -> None:
     for chunk in chunks + chunks:
         agent.receipted.discard(chunk.report_id)
         await agent.insist(chunk)
-    kept = [
-        event.fact
-        for event in plant.log.telemetry.feed().read(0, 10_000)
-        if isinstance(event.fact, TaskOutputReceived)
-    ]
+    kept = plant.heard(TaskOutputReceived)
     assert [fact.sequence for fact in kept] == [1, 2, 3, 4, 5]
     assert {fact.task_id for fact in kept} == {task_id}
     await agent.stop()
@@ -281,10 +277,5 @@ async def test_heartbeats_are_kept_and_confirmed(plant: Plant) -> None:
     agent = await ScriptedAgent(plant.client, await plant.server(), beat_every_s=0.01).start()
     await eventually(lambda: agent.confirmed_heartbeat >= 20)
     await agent.stop()
-    beats = [
-        event.fact
-        for event in plant.log.telemetry.feed().read(0, 10_000)
-        if isinstance(event.fact, HeartbeatReceived)
-    ]
-    sequences = [fact.sequence for fact in beats]
+    sequences = [fact.sequence for fact in plant.heard(HeartbeatReceived)]
     assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
