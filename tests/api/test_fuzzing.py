@@ -271,12 +271,15 @@ def test_a_story_along_the_links_keeps_to_its_descriptions(
     assert cast.answers.total() - before > stories
 
 
-def test_everybody_was_signed_in_and_every_operation_was_answered(cast: Cast) -> None:
-    asked = {label for label, _ in cast.answers}
+def test_everybody_was_signed_in_and_every_operation_was_answered(
+    cast: Cast, request: pytest.FixtureRequest
+) -> None:
     paths = DOCUMENT["paths"].items()
     labels = {f"{method.upper()} {path}" for path, methods in paths for method in methods}
-    if asked != labels:
+    here = [item for item in request.session.items if item.path == request.path]
+    if len(here) < len(labels) + len(TOLD) + 1:
         pytest.skip("this is of what all the requests before it were answered")
+    assert {label for label, _ in cast.answers} == labels
     for person in cast.people.values():  # or most of it was a test of 401 alone
         ok(person.client.get("/api/users/me"))
     answered = dict.fromkeys(labels, 0)
