@@ -87,6 +87,19 @@ WHY_NOT: Final[dict[Why, Text]] = {
         "generation {kept} of {name} has other tables, since another version made it:"
         " roll back with that version's program",
     ),
+    "kept_is_unfed": Text(
+        "{name} 保留的第 {kept} 代由另一版本的程序所建，运行中的程序都没有其算法，"
+        "退回后将无人更新、停在原处：请先启动那一版本的 owl work；若仍要退回，加 --unfed",
+        "generation {kept} of {name} was made by other folds and no program that runs has them,"
+        " so its rows would stand still once queries see them: start owl work of the version"
+        " that has them first; --unfed goes back all the same",
+    ),
+    "kept_is_read": Text(
+        "{name} 保留的一代正被长时间读取（如 verify、diff 或重建后的比较），没有删除；"
+        "请在其结束后再试",
+        "what is kept of {name} is being read for long, by verify, diff or the comparison after"
+        " a rebuild, and nothing was dropped: try again when that has ended",
+    ),
     "nothing_at_work": Text(
         "{name} 没有正在进行的重建，无可暂停",
         "no rebuild of {name} is at work: nothing to pause",

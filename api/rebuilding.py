@@ -33,7 +33,6 @@ from domain.system.read_models import (
 from domain.system.read_models import RebuildFailed as RebuildDidFail
 from projections import jobs, switching
 from projections.exclusive import BeingRebuilt
-from projections.feeders import require_feeders
 from projections.filling import Filling, fill_here
 from projections.fingerprint import fingerprint
 from projections.generations import Opened
@@ -43,7 +42,7 @@ from projections.progress import Progress
 from projections.read_model import ReadModel, Source
 from projections.rebuild import Log, RebuildFailed, rebuild
 from projections.rebuilt import Hearing, Rebuilt
-from projections.switching import Shown
+from projections.switching import Shown, require_feeders
 from projections.verified import Verified
 from projections.verifying import abandon, resume, show_built, verify
 from projections.versions import want
@@ -235,17 +234,18 @@ class Operating:
         await self._note(fact)
         return fact
 
-    async def roll_back(self, read_model: ReadModel) -> Shown:
+    async def roll_back(self, read_model: ReadModel, *, unfed: bool = False) -> Shown:
         """Let queries see the generation again that was kept.
 
         Raises:
-            NoWayBack: nothing is kept, or it is not current.
+            NoWayBack: nothing is kept, it is not current, or, without ``unfed``, not fed.
         """
         done = await asyncio.to_thread(
             switching.roll_back,
             self._log.conninfo,
             read_model,
             append_lock=self.door(read_model.source).append_lock,
+            unfed=unfed,
         )
         await self._note(
             ReadModelRolledBack(
@@ -261,7 +261,7 @@ class Operating:
         """Drop what was kept for the way back; which generations those were.
 
         Raises:
-            NoWayBack: nothing is kept.
+            NotPossible: nothing is kept, or somebody reads it for long.
         """
         dropped = await asyncio.to_thread(switching.drop_kept, self._log.conninfo, read_model)
         await self._note(KeptGenerationDropped(read_model=read_model.name, generations=dropped))

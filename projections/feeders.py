@@ -6,15 +6,10 @@ shared ends with the worker that holds it, however it ends.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import psycopg
-
-from projections.fingerprint import fingerprint
-from projections.not_possible import NotPossible
-from projections.read_model import ReadModel
-from projections.switching import live_of
 
 ANNOUNCE: Final = """
     SELECT pg_advisory_lock_shared(hashtext('owl_read.feeders'), hashtext(name || ' ' || print))
@@ -41,18 +36,8 @@ def announce(connection: psycopg.Connection[Any], fingerprints: Mapping[str, str
     connection.execute(ANNOUNCE, mine)
 
 
-def require_feeders(
-    connection: psycopg.Connection[Any], read_models: Sequence[ReadModel]
-) -> None:
-    """Rows by other folds than the live ones need a worker that feeds them.
-
-    Raises:
-        NotPossible: none that runs has these folds.
-    """
-    for model in read_models:
-        made = {"read_model": model.name, "fingerprint": fingerprint(model)}
-        if live_of(connection, model).fingerprint == made["fingerprint"]:
-            continue
-        row = connection.execute(IS_FED, made).fetchone()
-        if row is None or not row[0]:
-            raise NotPossible(model.name, "nobody_feeds")
+def is_fed(connection: psycopg.Connection[Any], read_model: str, fingerprint: str) -> bool:
+    """Whether a worker that runs has the folds of this fingerprint."""
+    made = {"read_model": read_model, "fingerprint": fingerprint}
+    row = connection.execute(IS_FED, made).fetchone()
+    return row is not None and bool(row[0])

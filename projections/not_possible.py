@@ -18,6 +18,8 @@ Why: TypeAlias = Literal[
     "kept_is_behind",
     "kept_has_stopped",
     "kept_has_other_tables",
+    "kept_is_unfed",
+    "kept_is_read",
     "nothing_at_work",
     "nothing_being_built",
     "not_stopped",

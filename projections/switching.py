@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import psycopg
 from msgspec import Struct
 from psycopg.rows import class_row
 
+from projections.feeders import is_fed
+from projections.fingerprint import fingerprint
 from projections.generations import drop_schema
 from projections.jobs import note_step
 from projections.migrate import point_views
@@ -25,6 +27,8 @@ LIVE: Final = """
     FROM owl_read.checkpoints WHERE read_model = %(read_model)s AND state = 'live'
 """
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '1s'"
+# whoever feeds what is to be dropped feeds the live rows as well, and waits meanwhile
+DROP_TIMEOUT: Final = "SET LOCAL lock_timeout = '200ms'"
 NO_APPEND: Final = "SELECT pg_advisory_xact_lock(%s, %s)"
 HOLD_LIVE: Final = LIVE + "FOR UPDATE"
 # What feeds the two may hold the one and want the other: that is waited for, or found to be a
@@ -87,6 +91,22 @@ def live_of(connection: psycopg.Connection[Any], read_model: ReadModel) -> Live:
     return live
 
 
+def require_feeders(
+    connection: psycopg.Connection[Any], read_models: Sequence[ReadModel]
+) -> None:
+    """Rows by other folds than the live ones need a worker that feeds them.
+
+    Raises:
+        NotPossible: none that runs has these folds.
+    """
+    for model in read_models:
+        mine = fingerprint(model)
+        if live_of(connection, model).fingerprint == mine:
+            continue
+        if not is_fed(connection, model.name, mine):
+            raise NotPossible(model.name, "nobody_feeds")
+
+
 def switch(
     connection: psycopg.Connection[Any],
     read_model: ReadModel,
@@ -129,12 +149,18 @@ def switch(
 
 
 def roll_back(
-    conninfo: str, read_model: ReadModel, *, append_lock: tuple[int, int], patience: int = 100
+    conninfo: str,
+    read_model: ReadModel,
+    *,
+    append_lock: tuple[int, int],
+    unfed: bool = False,
+    patience: int = 100,
 ) -> Shown:
     """Show the kept generation again, and keep the one shown now.
 
-    It is fed like the live one while a program with its folds runs. If it lags, the live one
-    is waited for no longer than ``patience`` tries.
+    It is fed like the live one while a program with its folds runs; ``unfed`` is for who takes
+    it that none of other folds does. If it lags, the live one is waited for no longer than
+    ``patience`` tries.
 
     Raises:
         NoWayBack: there is none, or nobody feeds it.
@@ -158,6 +184,9 @@ def roll_back(
                 about |= {"at": kept.position, "seen": live.position}
                 why: Why = "kept_has_stopped" if kept.stopped else "kept_is_behind"
                 return NoWayBack(read_model.name, why, **about)
+            is_alike = unfed or kept.fingerprint == live.fingerprint
+            if not is_alike and not is_fed(connection, read_model.name, kept.fingerprint):
+                raise NoWayBack(read_model.name, "kept_is_unfed", **about)
             connection.execute(KEEP, names)
             connection.execute(SHOW, {**names, "generation": kept.generation})
             try:
@@ -188,16 +217,25 @@ def drop_kept(conninfo: str, read_model: ReadModel) -> tuple[int, ...]:
 
     Raises:
         NoWayBack: nothing is kept.
+        NotPossible: somebody reads it for long; what feeds it was not kept waiting for that.
     """
-    with psycopg.connect(conninfo) as connection:
-        parameters = {"read_model": read_model.name, "but": 0}
-        dropped = connection.execute(DROP_KEPT, parameters).fetchall()
-        if not dropped:
-            live = live_of(connection, read_model).generation
-            raise NoWayBack(read_model.name, "nothing_kept", live=live)
-        for (number,) in dropped:
-            drop_schema(connection, schema_of(read_model.name, number))
-    return tuple(number for (number,) in dropped)
+
+    def attempt() -> tuple[int, ...]:
+        with psycopg.connect(conninfo) as connection:
+            connection.execute(DROP_TIMEOUT)
+            parameters = {"read_model": read_model.name, "but": 0}
+            dropped = connection.execute(DROP_KEPT, parameters).fetchall()
+            if not dropped:
+                live = live_of(connection, read_model).generation
+                raise NoWayBack(read_model.name, "nothing_kept", live=live)
+            for (number,) in dropped:
+                drop_schema(connection, schema_of(read_model.name, number))
+        return tuple(number for (number,) in dropped)
+
+    try:
+        return _insisting(attempt)
+    except psycopg.errors.LockNotAvailable as error:
+        raise NotPossible(read_model.name, "kept_is_read") from error
 
 
 def _insisting(attempt: Callable[[], T]) -> T:

@@ -22,7 +22,6 @@ from projections.comparing import (
 )
 from projections.contrasting import Contrast, contrast
 from projections.exclusive import sole
-from projections.feeders import require_feeders
 from projections.fingerprint import fingerprint
 from projections.following import Follower
 from projections.generations import discard
@@ -31,7 +30,7 @@ from projections.migrate import ONE_AT_A_TIME
 from projections.projector import Generation
 from projections.read_model import ReadModel
 from projections.rebuild import Log
-from projections.switching import Shown, switch
+from projections.switching import Shown, require_feeders, switch
 from projections.verified import Verified, note_comparison
 from projections.versions import want
 

@@ -112,12 +112,18 @@ def switch(name: str, *, unfed: bool, as_json: bool, **options: Any) -> None:
 
 @click.command()
 @name_argument
+@unfed_option
 @as_json
 @with_database
-def rollback(name: str, *, as_json: bool, **options: Any) -> None:
-    """Let queries see the generation of NAME again that was kept; at once."""
+def rollback(name: str, *, unfed: bool, as_json: bool, **options: Any) -> None:
+    """Let queries see the generation of NAME again that was kept; at once.
+
+    Rows by other folds than the live ones need a worker that feeds them.
+    """
     with opened(options) as opening:
-        done = opening.operated(lambda operating: operating.roll_back(model_named(name)))
+        done = opening.operated(
+            lambda operating: operating.roll_back(model_named(name), unfed=unfed)
+        )
     _tell_shown(done, "the other one is kept", as_json=as_json)
 
 

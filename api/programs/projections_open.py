@@ -43,7 +43,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one 
 unfed_option = click.option(
     "--unfed",
     is_flag=True,
-    help="Switch though no worker of this version runs: the rows stand still until one does.",
+    help="Though no worker that runs has the rows' folds: they stand still until one does.",
 )
 name_argument = click.argument("name", type=click.Choice(NAMES), metavar="NAME")
 

@@ -78,11 +78,17 @@ def test_an_operator_sees_what_other_folds_change_before_queries_move_to_it(
     assert "unfed" in told
     assert "nobody feeds gpu_servers: start owl work of this version" in told
     assert "owl projections rollback gpu_servers" in told
-    shown = owl("switch", "gpu_servers", code=1).output
-    assert "queries see generation 2 of gpu_servers already" in shown
+    assert (
+        "queries see generation 2 of gpu_servers already"
+        in owl("switch", "gpu_servers", code=1).output
+    )
     with psycopg.connect(database_url) as connection:
         connection.execute(FED)
-    assert said("rollback")["after_generation"] == 1
+    assert (
+        "was made by other folds and no program"
+        in owl("rollback", "gpu_servers", code=1).output
+    )
+    assert said("rollback", "--unfed")["after_generation"] == 1
     shown = owl("switch", "gpu_servers", code=1).output
     assert "queries see generation 1 of gpu_servers already" in shown
     assert "rollback gpu_servers takes them to generation 2" in shown

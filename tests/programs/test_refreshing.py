@@ -196,7 +196,7 @@ async def test_what_an_operator_has_rolled_back_from_is_not_built_again_by_itsel
     with psycopg.connect(database_url) as connection:  # an older version feeds it
         connection.execute("UPDATE owl_read.checkpoints SET position = 100")
     operating = Operating(log, writer, uuid.uuid4, Actor("system", "operator"))
-    await operating.roll_back(RECHARGE_CODES)
+    await operating.roll_back(RECHARGE_CODES, unfed=True)
     assert await refreshing.step() == ()
 
 

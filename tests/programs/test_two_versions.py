@@ -28,6 +28,7 @@ STOPPED = """
     UPDATE owl_read.checkpoints SET stopped_at = 1, error = 'it cannot be folded'
     WHERE read_model = 'recharge_codes'
 """
+FED = "UPDATE owl_read.checkpoints SET position = 100 WHERE read_model = 'recharge_codes'"
 POSITIONS = """
     SELECT state, position FROM owl_read.checkpoints WHERE read_model = 'recharge_codes'
     ORDER BY generation
@@ -109,6 +110,15 @@ async def test_queries_are_not_switched_to_rows_that_no_worker_would_feed(
     with pytest.raises(NotPossible, match="nobody_feeds"):
         await operating.switch(later)
     assert (await operating.switch(later, unfed=True)).read_model == "recharge_codes"
+    with psycopg.connect(log.conninfo) as connection:  # the old version's last breath
+        connection.execute(FED)
+    with pytest.raises(NotPossible, match="kept_is_unfed"):
+        await operating.roll_back(later)
+    again = FeedingAside(log, "old", [RECHARGE_CODES])
+    again.step()
+    assert (await operating.roll_back(later)).before_generation == 5
+    again.close()
+    assert (await operating.roll_back(later, unfed=True)).after_generation == 5
 
 
 async def lead(log: EventLog, holder: str) -> None:

@@ -14,10 +14,13 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from commands import accounts
+from projections import switching
 from projections.catalogue import BUSINESS
+from projections.not_possible import NotPossible
 from projections.pace import BuildingConfig
 from projections.rebuild import Log, rebuild
 from projections.runner import Runner, RunnerConfig
+from projections.statements import schema_of
 from projections.switching import NoWayBack, drop_kept, roll_back
 from projections.task_events import TASK_EVENTS
 from projections.users import USERS
@@ -172,6 +175,23 @@ def test_there_is_no_way_back_to_rows_that_are_older_than_those_shown(read_url: 
     assert drop_kept(read_url, USERS) == (1,)
     with pytest.raises(NoWayBack, match="nothing_kept"):
         drop_kept(read_url, USERS)
+    assert stored(read_url, USERS) == naive(USERS, story)
+
+
+def test_what_is_read_for_long_is_not_dropped_and_what_feeds_it_goes_on(
+    read_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switching, "TRIES", 2)
+    story = RandomFarm(35).happen(60)
+    feed = ListFeed(story[:30])
+    project(read_url, feed.events)
+    rebuild(read_url, door_to(feed), [USERS], progress=lambda _: None)
+    with psycopg.connect(read_url) as reader:
+        reader.execute(f"SELECT count(*) FROM {schema_of('users', 1)}.users".encode())
+        with pytest.raises(NotPossible, match="kept_is_read"):
+            drop_kept(read_url, USERS)
+        project(read_url, story)
+    assert drop_kept(read_url, USERS) == (1,)
     assert stored(read_url, USERS) == naive(USERS, story)
 
 
