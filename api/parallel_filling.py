@@ -25,7 +25,7 @@ from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
 from domain.ports import EventHistory
 from projections.catalogue import READ_MODELS
-from projections.filling import fill_here
+from projections.filling import Filling, fill_here
 from projections.jobs import AT_WORK, read_jobs
 from projections.pace import BuildingConfig
 from projections.projector import Generation, Overtaken
@@ -131,8 +131,10 @@ class ParallelFilling:
         return 1 + self._weights.get(generation.read_model.name, 0)
 
 
-def fill_by(database_url: str, secrets_path: Path, workers: int) -> ParallelFilling:
+def fill_by(database_url: str, secrets_path: Path, workers: int) -> Filling:
     """By so many, the live tables' sizes being what each read model costs."""
+    if workers == 1:
+        return fill_here
     return ParallelFilling(database_url, secrets_path, workers, live_sizes(database_url))
 
 

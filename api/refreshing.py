@@ -72,7 +72,7 @@ class Refreshing:
         *,
         filling: Callable[[int], Filling] = lambda _workers: fill_here,
     ) -> None:
-        """``filling`` gives what fills with so many workers, if more than one is asked for."""
+        """``filling`` gives what fills with so many workers."""
         self._log = log
         self._writer = writer
         self._ids = ids
@@ -184,7 +184,7 @@ class Refreshing:
             switching=alike.switching,
             max_load=alike.max_load,
             workers=alike.workers,
-            filling=self._filling(alike.workers) if alike.workers > 1 else fill_here,
+            filling=self._filling(alike.workers),
         )
 
 

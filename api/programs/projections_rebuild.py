@@ -29,7 +29,6 @@ from api.programs.projections_open import (
 from api.rebuilding import Orders
 from api.verified_words import sentence
 from projections.catalogue import READ_MODELS
-from projections.filling import fill_here
 from projections.jobs import Switching, read_jobs
 from projections.not_possible import NotPossible
 from projections.progress import Progress as Rebuilding
@@ -162,7 +161,7 @@ def _orders(opening: Opening, switching: Switching, max_load: float, workers: in
         max_load=max_load,
         workers=workers,
         unfed=False,
-        filling=fill_by(url, secrets_path, workers) if workers > 1 else fill_here,
+        filling=fill_by(url, secrets_path, workers),
     )
 
 
