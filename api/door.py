@@ -79,6 +79,7 @@ class Door:
         finally:
             exchange.leave()
             _note(exchange, method, path, status)
+            exchange.end()
 
     def _allowing(self, scope: Scope, headers: Headers) -> Headers:
         """Litestar tells of an address only what the module says that brought it first."""

@@ -153,6 +153,10 @@ class Exchange:
         if place is not None:
             self.desk.crowd.leave(place)
 
+    def end(self) -> None:
+        """It is answered: let go of the scope, whose cycle only the collector would find."""
+        cast("dict[str, Any]", self.scope).pop(_KEY, None)
+
     def reading(self) -> AbstractAsyncContextManager[AsyncConnection[Any]]:
         """A connection to the read models, until the deadline.
 
