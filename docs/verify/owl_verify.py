@@ -37,7 +37,7 @@ def unbase64(text):
 
 
 def packed(value):  # MessagePack, shortest forms, of the few kinds that an envelope holds
-    if value is None or isinstance(value, bytes):
+    if value is None or isinstance(value := getattr(value, "bytes", value), bytes):
         return b"\xc0" if value is None else b"\xc4" + bytes([len(value)]) + value
     data = value.encode() if (text := isinstance(value, str)) else b""
     number, kind, short, fix = (len(data), 0xD9, 32, 0xA0) if text else (value, 0xCC, 128, 0)
@@ -49,13 +49,14 @@ def packed(value):  # MessagePack, shortest forms, of the few kinds that an enve
 
 def leaf_of(line, position):  # the leaf of an event, from its line in the bundle
     event = json.loads(line)
+    event |= {name: uuid.UUID(event[name]) for name in ("stream", "command_id")}
+    form = json.dumps(event, ensure_ascii=False, separators=(",", ":"), default=str) + "\n"
     state, digest = event.pop("state", None), event.pop("state_sha256", None)
     need((state is None) != (digest is None) and set(event) == set(FIELDS), "not an event")
     need(event["position"] == position, f"event {event['position']} stands here")
-    need((ids := event["stream"] + event["command_id"] + (digest or "")) == ids.lower(), "odd ids")
-    event |= {name: uuid.UUID(event[name]).bytes for name in ("stream", "command_id")}
     state_digest = bytes.fromhex(digest) if state is None else sha256(state.encode())
-    return sha256(b"\x00\x9b", *map(packed, (1, *(event[name] for name in FIELDS), state_digest)))
+    need(form == line and digest in (None, state_digest.hex()), "it is not in its one form")
+    return sha256(b"\x00\x9b", *map(packed, (1, *map(event.get, FIELDS), state_digest)))
 
 
 class Tree:  # full subtrees side by side, as (level, root), largest first
@@ -68,8 +69,7 @@ class Tree:  # full subtrees side by side, as (level, root), largest first
             level, root = level + 1, sha256(b"\x01", self.nodes.pop()[1], root)
         self.nodes.append((level, root))
 
-    def add_range(self, end, roots):
-        """The fewest full subtrees that reach from here to ``end``."""
+    def add_range(self, end, roots):  # the fewest full subtrees that reach from here to ``end``
         for root in roots:
             level = min(end - self.size, self.size & -self.size or end).bit_length() - 1
             need(level >= 0, "there are too many hashes beside the events")
@@ -83,12 +83,10 @@ class Tree:  # full subtrees side by side, as (level, root), largest first
         return root
 
 
-def signed_text(note, key):
-    """Who signed the note, which must be the key, and the text that was signed."""
+def signed_text(note, key):  # who signed the note, which must be the key, and what was signed
     name, key_id, encoded = key.split("+", 2)
-    public = unbase64(encoded)
-    named = sha256(name.encode() + b"\n" + public)[:4].hex() == key_id
-    need(named and public[:1] == b"\x01", "the key is no Ed25519 verifier key")
+    named = sha256(name.encode(), b"\n", public := unbase64(encoded))[:4] + b"\x01"
+    need(named.hex() == key_id + public[:1].hex(), "the key is no Ed25519 verifier key")
     text, _, signatures = note.rpartition("\n\n")
     lines = [line.split(" ") for line in signatures.split("\n")]
     need(lines.pop() == [""] and all(line[0] == "—" for line in lines), "no signature lines")
@@ -100,8 +98,7 @@ def signed_text(note, key):
     return name, f"{text}\n"
 
 
-def chain(note, key):
-    """The log's keys, each with the size from which on it signs; each change is by both keys."""
+def chain(note, key):  # the log's keys, each with the size from which it signs; each by two
     keys = []
     for link in json.loads(note.rpartition("\n\n")[0]).get("keys", ()):
         form, after, old, new = link["note"].rpartition("\n\n")[0].split("\n")
@@ -124,12 +121,17 @@ def checkpoint_of(note, keys):
 def members(file):  # offset and size of each file of a bundle, which has one canonical form
     found = {}
     for name in FILES:
-        head, info = file.read(512), tarfile.TarInfo(name)
-        info.size, info.mode = tarfile.TarInfo.frombuf(head, "utf-8", "strict").size, 0o444
-        need(info.size >= 0 and head == info.tobuf(tarfile.GNU_FORMAT), f"{name}: damaged head")
-        found[name] = (file.tell(), info.size)
-        file.seek(info.size, 1)
-        need(file.read(-info.size % 512) == bytes(-info.size % 512), f"damaged behind {name}")
+        head, tar = file.read(512), tarfile.TarInfo(name)
+        tar.size, tar.mode = tarfile.TarInfo.frombuf(head, "utf-8", "strict").size, 0o444
+        need(tar.size >= 0 and head == tar.tobuf(tarfile.GNU_FORMAT), f"{name}: damaged head")
+        found[name], end = (at := file.tell(), tar.size), at + tar.size + (pad := -tar.size % 512)
+        if name == "events.jsonl":
+            file.seek(begin := max(at, end - (1 << 20)))
+            there = begin + file.read(2 << 20).find(b"leaves.bin" + bytes(90))
+            if begin <= there != end:  # a line grew or shrank: read on, to tell which
+                found[name], end, pad = (at, -1), there, 0
+        file.seek(end - pad)
+        need(file.read(pad) == bytes(pad), f"damaged behind {name}")
     need(file.read(1025) == bytes(1024), "damaged at the end")
     return found
 
@@ -149,8 +151,7 @@ def is_whole(file, at, said):
 
 def verify_bundle(file, events, key, held):
     at = members(file)
-    note = read(file, at["manifest.note"]).decode()
-    keys = chain(note, key)
+    keys = chain(note := read(file, at["manifest.note"]).decode(), key)
     manifest = json.loads(signed_text(note, keys[-1][1])[1])
     origin, size, root = checkpoint_of(read(file, at["checkpoint.note"]).decode(), keys)
     first, last, tree = manifest["first"], manifest["last"], Tree()
@@ -160,14 +161,13 @@ def verify_bundle(file, events, key, held):
     need(first - 1 <= met <= last, "the bundle does not meet your checkpoint")
     bad = [name for name in FILES[:-1] if not is_whole(file, at[name], manifest["files"][name])]
     need(not set(bad) - {"events.jsonl"}, f"damaged: {bad}")
-    beside = json.loads(read(file, at["range-proof.json"]))
-    tree.add_range(first - 1, beside["left"])
+    tree.add_range(first - 1, (beside := json.loads(read(file, at["range-proof.json"])))["left"])
     file.seek(at["leaves.bin"][0])
     events.seek(at["events.jsonl"][0])
     for position in range(first, last + 1):
         need(tree.size != met or seen in (None, tree.root()), "the history forked")
         try:
-            leaf = leaf_of(events.readline(64 << 20), position)
+            leaf = leaf_of(events.readline(64 << 20).decode(), position)
         except Exception as why:
             raise ValueError(f"event {position} is no event: {why}") from why
         need(leaf == file.read(32), f"event {position} is not the one that was signed")

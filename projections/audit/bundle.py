@@ -62,7 +62,7 @@ class Bundle:
         self._opened.close()
 
     def _read_notes(self, key: VerifierKey) -> None:
-        self._members = members(self._file, FILES)
+        self._members = members(self._file, FILES, moving=EVENTS)
         try:
             note = self._note(MANIFEST)
             self.keys = KeyChain.of(key, Manifest.parse(parts(note)[0]).links, is_signed)
@@ -144,7 +144,8 @@ class Bundle:
             raise BundleInvalid(f"{name} is no text") from error
 
     def _require_digest(self, name: str) -> None:
-        if digest_of(self._file, self._members[name]) != self.manifest.files[name]:
+        member = self._members[name]
+        if member.is_moved or digest_of(self._file, member) != self.manifest.files[name]:
             raise BundleInvalid(f"{name} is damaged")
 
     def _require_coverage(self, held: Checkpoint | None) -> None:
@@ -199,7 +200,7 @@ class Bundle:
                 raise BundleInvalid(
                     f"event {position} does not read: {error}", position
                 ) from None
-            if encode(event) != line:  # an id in capitals would be the same id
+            if encode(event) + b"\n" != line:  # an id in capitals would be the same id
                 raise BundleInvalid(f"event {position} is not in its one form", position)
             yield event
 

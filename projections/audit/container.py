@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import IO, Final
@@ -15,6 +15,7 @@ from domain.audit.bundle import BundleInvalid, FileDigest
 BLOCK: Final = 512
 END: Final = bytes(2 * BLOCK)
 COPY_BYTES: Final = 1 << 20
+NAME_BYTES: Final = 100
 MODE: Final = 0o444
 
 
@@ -23,6 +24,8 @@ class Member(Struct, frozen=True):
 
     offset: int
     size: int
+    is_moved: bool = False
+    """It is longer or shorter than its head says: damaged, whatever its bytes are."""
 
 
 class ContainerWriter:
@@ -92,15 +95,19 @@ def header(name: str, size: int) -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
-def members(file: IO[bytes], names: Iterable[Sequence[str]]) -> dict[str, Member]:
+def members(
+    file: IO[bytes], names: Sequence[Sequence[str]], *, moving: str
+) -> dict[str, Member]:
     """Where each file is, which may have one of its names; in this order, and nothing else.
+
+    The file ``moving`` may have grown or shrunk, so that whoever reads it can tell where.
 
     Raises:
         BundleInvalid: it is no such container, to the byte.
     """
     found = {}
     file.seek(0)
-    for allowed in names:
+    for allowed, following in zip(names, [*names[1:], ()], strict=True):
         block = file.read(BLOCK)
         try:
             info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
@@ -111,12 +118,25 @@ def members(file: IO[bytes], names: Iterable[Sequence[str]]) -> dict[str, Member
         if name not in allowed or size < 0 or block != header(name, size):
             raise BundleInvalid(f"the bundle is damaged at the head of {allowed[0]}")
         found[name] = Member(file.tell(), size)
-        file.seek(size, 1)
+        if name == moving and (moved := _moved_by(file, found[name], following[0])):
+            found[name] = Member(found[name].offset, size + moved, is_moved=True)
+            continue
+        file.seek(found[name].offset + size)
         if file.read(-size % BLOCK) != bytes(-size % BLOCK):
             raise BundleInvalid(f"the bundle is cut off or damaged behind {name}")
     if file.read(len(END) + 1) != END:
         raise BundleInvalid("the bundle is cut off or damaged at its end")
     return found
+
+
+def _moved_by(file: IO[bytes], member: Member, following: str) -> int:
+    """How far from its place the next file's head is; the file is left there. 0: unknown."""
+    expected = member.offset + member.size + -member.size % BLOCK
+    begin = max(member.offset, expected - COPY_BYTES)
+    file.seek(begin)
+    at = file.read(2 * COPY_BYTES).find(following.encode().ljust(NAME_BYTES, b"\0"))
+    file.seek(begin + max(at, 0))
+    return begin + at - expected if at >= 0 else 0
 
 
 def content(file: IO[bytes], member: Member, size_max: int) -> bytes:
@@ -145,16 +165,9 @@ def digest_of(file: IO[bytes], member: Member) -> FileDigest:
 
 
 def lines(file: IO[bytes], member: Member, line_max: int) -> Iterator[bytes]:
-    """The lines of a file, without their ends.
-
-    Raises:
-        BundleInvalid: one is too long, or the last has no end.
-    """
+    """The lines of a file with their ends, which one that is too long or cut off has not."""
     file.seek(member.offset)
     left = member.size
-    while left:
-        line = file.readline(min(left, line_max))
-        if not line.endswith(b"\n"):
-            raise BundleInvalid("a line of the bundle is too long or cut off")
+    while left and (line := file.readline(min(left, line_max))):
         left -= len(line)
-        yield line[:-1]
+        yield line
