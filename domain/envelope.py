@@ -64,15 +64,24 @@ class Context(Struct, frozen=True, kw_only=True):
     fence: Fence | None = None
 
 
-class Recorded(Struct, Generic[F_co], frozen=True, kw_only=True, gc=False):
-    """One event as the log tells it."""
+class Told(Struct, Generic[F_co], frozen=True, gc=False):
+    """One event as a fold sees it: where it stands, when and by whom, and what happened.
+
+    Not which command it was: a rebuild need not read that. In the order of its fields it is
+    made in bulk.
+    """
 
     position: int
     stream: UUID
     version: int
     recorded_at: datetime
     actor: str
+    fact: F_co
+
+
+class Recorded(Told[F_co], frozen=True, kw_only=True, gc=False):
+    """One event as the log tells it."""
+
     command_id: UUID
     correlation_id: str
     causation_id: int | None
-    fact: F_co

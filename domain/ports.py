@@ -14,7 +14,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.decider import Decider
-from domain.envelope import Context, Recorded
+from domain.envelope import Context, Recorded, Told
 from domain.facts import Fact
 
 S = TypeVar("S")
@@ -170,7 +170,7 @@ class EventHistory(Protocol):
 
     def read(
         self, after: int, upto: int, facts: Collection[type[Fact]]
-    ) -> Generator[Sequence[Recorded[Any]], None, None]:
+    ) -> Generator[Sequence[Told[Any]], None, None]:
         """The events about ``facts`` above ``after`` and up to ``upto``, in order, by batches.
 
         Events about other facts are left out and not even looked at. One whose tag nobody

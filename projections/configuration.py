@@ -12,7 +12,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.envelope import Recorded
+from domain.envelope import Told
 from domain.system.configuration import CONFIGURATION
 from domain.system.events import ConfigurationChanged
 from projections.read_model import ReadModel, Table, upsert
@@ -26,7 +26,7 @@ class ConfigurationRow(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def _changed(
-    row: ConfigurationRow | None, event: Recorded[ConfigurationChanged]
+    row: ConfigurationRow | None, event: Told[ConfigurationChanged]
 ) -> ConfigurationRow:
     before = CONFIGURATION.initial.offline_after_s if row is None else row.offline_after_s
     return ConfigurationRow(

@@ -14,11 +14,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.envelope import Recorded
+from domain.envelope import Told
 from domain.facts import Fact, tag_of
 from projections.read_model import Fold, Key, ReadModel, Table, Tally
 
-Event: TypeAlias = Recorded[Any]
+Event: TypeAlias = Told[Any]
 Applying: TypeAlias = Callable[[Event], None]
 
 

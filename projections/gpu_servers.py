@@ -14,7 +14,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain.envelope import Recorded
+from domain.envelope import Told
 from domain.fleet.events import (
     GpuFailed,
     GpuInventory,
@@ -54,7 +54,7 @@ class GpuServerRow(Struct, frozen=True, kw_only=True, gc=False):
     removed_at: datetime | None = None
 
 
-def _registered(event: Recorded[ServerRegistered]) -> GpuServerRow:
+def _registered(event: Told[ServerRegistered]) -> GpuServerRow:
     fact = event.fact
     return GpuServerRow(
         server_id=fact.server_id,
@@ -65,12 +65,12 @@ def _registered(event: Recorded[ServerRegistered]) -> GpuServerRow:
     )
 
 
-def _enrolled(row: GpuServerRow, event: Recorded[ServerEnrolled]) -> GpuServerRow:
+def _enrolled(row: GpuServerRow, event: Told[ServerEnrolled]) -> GpuServerRow:
     at = event.recorded_at
     return replace(row, host=event.fact.host, enrolled_at=at, updated_at=at)
 
 
-def _came_online(row: GpuServerRow, event: Recorded[ServerCameOnline]) -> GpuServerRow:
+def _came_online(row: GpuServerRow, event: Told[ServerCameOnline]) -> GpuServerRow:
     fact = event.fact
     return replace(
         row,
@@ -88,7 +88,7 @@ def _came_online(row: GpuServerRow, event: Recorded[ServerCameOnline]) -> GpuSer
     )
 
 
-def _went_offline(row: GpuServerRow, event: Recorded[ServerWentOffline]) -> GpuServerRow:
+def _went_offline(row: GpuServerRow, event: Told[ServerWentOffline]) -> GpuServerRow:
     return replace(
         row,
         is_online=False,
@@ -97,26 +97,26 @@ def _went_offline(row: GpuServerRow, event: Recorded[ServerWentOffline]) -> GpuS
     )
 
 
-def _gpu_failed(row: GpuServerRow, event: Recorded[GpuFailed]) -> GpuServerRow:
+def _gpu_failed(row: GpuServerRow, event: Told[GpuFailed]) -> GpuServerRow:
     failed = {**row.failed_gpus, event.fact.gpu_uuid: event.fact.detail}
     return replace(row, failed_gpus=failed, updated_at=event.recorded_at)
 
 
-def _gpu_recovered(row: GpuServerRow, event: Recorded[GpuRecovered]) -> GpuServerRow:
+def _gpu_recovered(row: GpuServerRow, event: Told[GpuRecovered]) -> GpuServerRow:
     well = event.fact.gpu_uuid
     failed = {uuid: detail for uuid, detail in row.failed_gpus.items() if uuid != well}
     return replace(row, failed_gpus=failed, updated_at=event.recorded_at)
 
 
-def _drained(row: GpuServerRow, event: Recorded[ServerDrained]) -> GpuServerRow:
+def _drained(row: GpuServerRow, event: Told[ServerDrained]) -> GpuServerRow:
     return replace(row, is_drained=True, updated_at=event.recorded_at)
 
 
-def _resumed(row: GpuServerRow, event: Recorded[ServerResumed]) -> GpuServerRow:
+def _resumed(row: GpuServerRow, event: Told[ServerResumed]) -> GpuServerRow:
     return replace(row, is_drained=False, updated_at=event.recorded_at)
 
 
-def _changed(row: GpuServerRow, event: Recorded[ServerChanged]) -> GpuServerRow:
+def _changed(row: GpuServerRow, event: Told[ServerChanged]) -> GpuServerRow:
     fact = event.fact
     return replace(
         row,
@@ -126,7 +126,7 @@ def _changed(row: GpuServerRow, event: Recorded[ServerChanged]) -> GpuServerRow:
     )
 
 
-def _removed(row: GpuServerRow, event: Recorded[ServerRemoved]) -> GpuServerRow:
+def _removed(row: GpuServerRow, event: Told[ServerRemoved]) -> GpuServerRow:
     at = event.recorded_at
     return replace(row, is_online=False, removed_at=at, updated_at=at)
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.envelope import Recorded
+from domain.envelope import Told
 from domain.fleet.messages import GpuSample, RunningTask
 from domain.telemetry.events import HeartbeatReceived
 from projections.read_model import ReadModel, Table, upsert
@@ -31,9 +31,7 @@ class GpuStatusRow(Struct, frozen=True, kw_only=True, gc=False):
     is_simulated: bool
 
 
-def _newest(
-    row: GpuStatusRow | None, event: Recorded[HeartbeatReceived]
-) -> GpuStatusRow | None:
+def _newest(row: GpuStatusRow | None, event: Told[HeartbeatReceived]) -> GpuStatusRow | None:
     fact = event.fact
     if fact.late:
         return row  # how old it is nobody knows: the next one is shown

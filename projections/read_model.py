@@ -16,7 +16,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.catalogue import BY_TAG
-from domain.envelope import Recorded
+from domain.envelope import Told
 from domain.facts import Fact
 
 R = TypeVar("R", bound=Struct)
@@ -46,7 +46,7 @@ class Fold(Struct, frozen=True):
         return self.make
 
 
-def first(fact: type[F], make: Callable[[Recorded[F]], R | None]) -> Fold:
+def first(fact: type[F], make: Callable[[Told[F]], R | None]) -> Fold:
     """The fact that makes a row which never was: nothing is looked up before it.
 
     In a table whose rows are written once, ``None`` means that this event makes no row.
@@ -54,7 +54,7 @@ def first(fact: type[F], make: Callable[[Recorded[F]], R | None]) -> Fold:
     return Fold(fact, "first", lambda _row, event: make(event), make)
 
 
-def on(fact: type[F], change: Callable[[R, Recorded[F]], R | None]) -> Fold:
+def on(fact: type[F], change: Callable[[R, Told[F]], R | None]) -> Fold:
     """A fact about a row that is there; ``None`` deletes the row.
 
     Without the row the log is corrupt or the fold wrong: the read model stops at that event.
@@ -62,7 +62,7 @@ def on(fact: type[F], change: Callable[[R, Recorded[F]], R | None]) -> Fold:
     return Fold(fact, "later", change)
 
 
-def upsert(fact: type[F], change: Callable[[R | None, Recorded[F]], R | None]) -> Fold:
+def upsert(fact: type[F], change: Callable[[R | None, Told[F]], R | None]) -> Fold:
     """A fact about a row that may or may not be there."""
     return Fold(fact, "any", change)
 
@@ -84,7 +84,7 @@ class Table(Struct, frozen=True, kw_only=True):
         """Whether each row is written once, so that nothing need be remembered of it."""
         return all(fold.kind == "first" for fold in self.folds)
 
-    def key_of(self, fact: type[Fact]) -> Callable[[Recorded[Any]], Key]:
+    def key_of(self, fact: type[Fact]) -> Callable[[Told[Any]], Key]:
         """What reads the key out of an event that carries ``fact``."""
         return attrgetter(*self.key_places(fact))
 

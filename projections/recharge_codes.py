@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from psycopg import AsyncConnection
 
-from domain.envelope import Recorded
+from domain.envelope import Told
 from domain.money import Fen
 from domain.recharge.events import CodeIssued, CodeRedeemed, CodeRevoked
 from projections.page import Found, Page, offset, one, reach_of
@@ -46,7 +46,7 @@ class RechargeCodeRow(Struct, frozen=True, kw_only=True, gc=False):
         return "expired" if expired else "active"
 
 
-def _issued(event: Recorded[CodeIssued]) -> RechargeCodeRow:
+def _issued(event: Told[CodeIssued]) -> RechargeCodeRow:
     fact = event.fact
     return RechargeCodeRow(
         code_id=fact.code_id,
@@ -61,7 +61,7 @@ def _issued(event: Recorded[CodeIssued]) -> RechargeCodeRow:
     )
 
 
-def _redeemed(row: RechargeCodeRow, event: Recorded[CodeRedeemed]) -> RechargeCodeRow:
+def _redeemed(row: RechargeCodeRow, event: Told[CodeRedeemed]) -> RechargeCodeRow:
     used = row.used_count + 1
     return replace(
         row,
@@ -71,7 +71,7 @@ def _redeemed(row: RechargeCodeRow, event: Recorded[CodeRedeemed]) -> RechargeCo
     )
 
 
-def _revoked(row: RechargeCodeRow, event: Recorded[CodeRevoked]) -> RechargeCodeRow:
+def _revoked(row: RechargeCodeRow, event: Told[CodeRevoked]) -> RechargeCodeRow:
     return replace(row, state="revoked", revoked_at=event.recorded_at)
 
 

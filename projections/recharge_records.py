@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 from psycopg import AsyncConnection
 
-from domain.envelope import Recorded
+from domain.envelope import Told
 from domain.money import Fen
 from domain.recharge.events import CodeRedeemed
 from projections.page import Found, Page, offset, one
@@ -40,7 +40,7 @@ class RechargeRecord(Struct, frozen=True, kw_only=True):
     position: int
 
 
-def _redeemed(event: Recorded[CodeRedeemed]) -> RechargeRecordRow:
+def _redeemed(event: Told[CodeRedeemed]) -> RechargeRecordRow:
     fact = event.fact
     return RechargeRecordRow(
         record_id=fact.record_id,

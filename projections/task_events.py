@@ -14,7 +14,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.envelope import Recorded
+from domain.envelope import Told
 from domain.facts import Fact
 from domain.tasks.events import (
     StaleReportRefused,
@@ -66,7 +66,7 @@ class TaskEventRow(Struct, frozen=True, kw_only=True, gc=False):
     task_id: UUID
 
 
-def _noted(event: Recorded[Any]) -> TaskEventRow:
+def _noted(event: Told[Any]) -> TaskEventRow:
     return TaskEventRow(position=event.position, task_id=event.fact.task_id)
 
 

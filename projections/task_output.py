@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.envelope import Recorded
+from domain.envelope import Told
 from domain.fleet.messages import OutputLine
 from domain.telemetry.events import TaskOutputReceived
 from projections.read_model import ReadModel, Table, Tally, upsert
@@ -29,7 +29,7 @@ class TaskOutputRow(Struct, frozen=True, kw_only=True, gc=False):
     lines: tuple[OutputLine, ...]
 
 
-def _received(row: TaskOutputRow | None, event: Recorded[TaskOutputReceived]) -> TaskOutputRow:
+def _received(row: TaskOutputRow | None, event: Told[TaskOutputReceived]) -> TaskOutputRow:
     if row is not None:
         return row
     fact = event.fact

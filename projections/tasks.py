@@ -15,7 +15,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain.envelope import Recorded
+from domain.envelope import Told
 from domain.money import Fen, price_of
 from domain.tasks.events import (
     Artifact,
@@ -107,7 +107,7 @@ class TaskRow(ListedTask, frozen=True, kw_only=True, gc=False):
     deleted_at: datetime | None = None
 
 
-def _submitted(event: Recorded[TaskSubmitted]) -> TaskRow:
+def _submitted(event: Told[TaskSubmitted]) -> TaskRow:
     fact, at = event.fact, event.recorded_at
     return TaskRow(
         task_id=fact.task_id,
@@ -140,7 +140,7 @@ def _now_trying(row: TaskRow, **changes: Any) -> tuple[Attempt, ...]:
 # ``replace`` itself: a way through a function in common costs as much as all the rest of it.
 
 
-def _assigned(row: TaskRow, event: Recorded[TaskAssigned]) -> TaskRow:
+def _assigned(row: TaskRow, event: Told[TaskAssigned]) -> TaskRow:
     fact, at = event.fact, event.recorded_at
     phase = next_phase(row.phase, fact)
     attempt = Attempt(attempt=fact.attempt, server_id=fact.server_id, assigned_at=at)
@@ -155,7 +155,7 @@ def _assigned(row: TaskRow, event: Recorded[TaskAssigned]) -> TaskRow:
     )
 
 
-def _started(row: TaskRow, event: Recorded[TaskStarted]) -> TaskRow:
+def _started(row: TaskRow, event: Told[TaskStarted]) -> TaskRow:
     phase, at = next_phase(row.phase, event.fact), event.fact.started_at
     return replace(
         row,
@@ -167,7 +167,7 @@ def _started(row: TaskRow, event: Recorded[TaskStarted]) -> TaskRow:
     )
 
 
-def _progressed(row: TaskRow, event: Recorded[TaskProgressed]) -> TaskRow:
+def _progressed(row: TaskRow, event: Told[TaskProgressed]) -> TaskRow:
     phase = next_phase(row.phase, event.fact)
     return replace(
         row,
@@ -178,7 +178,7 @@ def _progressed(row: TaskRow, event: Recorded[TaskProgressed]) -> TaskRow:
     )
 
 
-def _cancel_requested(row: TaskRow, event: Recorded[TaskCancelRequested]) -> TaskRow:
+def _cancel_requested(row: TaskRow, event: Told[TaskCancelRequested]) -> TaskRow:
     fact = event.fact
     phase = next_phase(row.phase, fact)
     return replace(
@@ -191,7 +191,7 @@ def _cancel_requested(row: TaskRow, event: Recorded[TaskCancelRequested]) -> Tas
     )
 
 
-def _completed(row: TaskRow, event: Recorded[TaskCompleted]) -> TaskRow:
+def _completed(row: TaskRow, event: Told[TaskCompleted]) -> TaskRow:
     fact = event.fact
     phase = next_phase(row.phase, fact)
     return replace(
@@ -216,7 +216,7 @@ def _completed(row: TaskRow, event: Recorded[TaskCompleted]) -> TaskRow:
     )
 
 
-def _stopped(row: TaskRow, event: Recorded[TaskFailed] | Recorded[TaskCancelled]) -> TaskRow:
+def _stopped(row: TaskRow, event: Told[TaskFailed] | Told[TaskCancelled]) -> TaskRow:
     fact = event.fact
     phase = next_phase(row.phase, fact)
     message = fact.error_message if isinstance(fact, TaskFailed) else ""
@@ -242,7 +242,7 @@ def _stopped(row: TaskRow, event: Recorded[TaskFailed] | Recorded[TaskCancelled]
     )
 
 
-def _waiting_again(row: TaskRow, event: Recorded[Any], **changes: Any) -> TaskRow:
+def _waiting_again(row: TaskRow, event: Told[Any], **changes: Any) -> TaskRow:
     phase, at = next_phase(row.phase, event.fact), event.recorded_at
     return replace(
         row,
@@ -263,14 +263,14 @@ def _waiting_again(row: TaskRow, event: Recorded[Any], **changes: Any) -> TaskRo
     )
 
 
-def _requeued(row: TaskRow, event: Recorded[TaskRequeued]) -> TaskRow:
+def _requeued(row: TaskRow, event: Told[TaskRequeued]) -> TaskRow:
     lost = _now_trying(
         row, outcome="requeued", reason=event.fact.reason, ended_at=event.recorded_at
     )
     return _waiting_again(row, event, attempts=lost)
 
 
-def _retried(row: TaskRow, event: Recorded[TaskRetried]) -> TaskRow:
+def _retried(row: TaskRow, event: Told[TaskRetried]) -> TaskRow:
     fact = event.fact
     return _waiting_again(
         row,
@@ -283,12 +283,12 @@ def _retried(row: TaskRow, event: Recorded[TaskRetried]) -> TaskRow:
     )
 
 
-def _deleted(row: TaskRow, event: Recorded[TaskDeleted]) -> TaskRow:
+def _deleted(row: TaskRow, event: Told[TaskDeleted]) -> TaskRow:
     at = event.recorded_at  # and it keeps the status that it had
     return replace(row, phase=next_phase(row.phase, event.fact), deleted_at=at, updated_at=at)
 
 
-def _hold_extended(row: TaskRow, event: Recorded[HoldExtended]) -> TaskRow:
+def _hold_extended(row: TaskRow, event: Told[HoldExtended]) -> TaskRow:
     return replace(row, hold_fen=row.hold_fen + event.fact.amount_fen)
 
 

@@ -26,7 +26,7 @@ from domain.accounts.events import (
     UserReactivated,
     UserRegistered,
 )
-from domain.envelope import Recorded
+from domain.envelope import Told
 from domain.facts import Fact
 from domain.fleet.events import (
     EnrolmentTokenIssued,
@@ -112,7 +112,7 @@ class UserActionRow(Struct, frozen=True, kw_only=True, gc=False):
     recorded_at: datetime
 
 
-def _noted(event: Recorded[Any]) -> UserActionRow | None:
+def _noted(event: Told[Any]) -> UserActionRow | None:
     kind, _, name = event.actor.partition(":")
     fact = event.fact
     known = kind in _PEOPLE or kind == _OPERATOR

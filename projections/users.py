@@ -27,7 +27,7 @@ from domain.accounts.events import (
     UserReactivated,
     UserRegistered,
 )
-from domain.envelope import Recorded
+from domain.envelope import Told
 from domain.facts import ERASED
 from domain.money import Fen
 from domain.tasks.events import TaskSubmitted
@@ -70,7 +70,7 @@ class UserRow(Struct, frozen=True, kw_only=True, gc=False):
         return self.balance_fen - self.held_fen
 
 
-def _registered(event: Recorded[UserRegistered]) -> UserRow:
+def _registered(event: Told[UserRegistered]) -> UserRow:
     fact = event.fact
     return UserRow(
         user_id=fact.user_id,
@@ -82,11 +82,11 @@ def _registered(event: Recorded[UserRegistered]) -> UserRow:
     )
 
 
-def _logged_in(row: UserRow, event: Recorded[UserLoggedIn]) -> UserRow:
+def _logged_in(row: UserRow, event: Told[UserLoggedIn]) -> UserRow:
     return replace(row, last_login_at=event.recorded_at)
 
 
-def _profile_changed(row: UserRow, event: Recorded[ProfileChanged]) -> UserRow:
+def _profile_changed(row: UserRow, event: Told[ProfileChanged]) -> UserRow:
     full_name, username = event.fact.full_name, event.fact.username
     return replace(
         row,
@@ -95,23 +95,23 @@ def _profile_changed(row: UserRow, event: Recorded[ProfileChanged]) -> UserRow:
     )
 
 
-def _role_changed(row: UserRow, event: Recorded[RoleChanged]) -> UserRow:
+def _role_changed(row: UserRow, event: Told[RoleChanged]) -> UserRow:
     return replace(row, role=event.fact.after)
 
 
-def _deactivated(row: UserRow, _: Recorded[UserDeactivated]) -> UserRow:
+def _deactivated(row: UserRow, _: Told[UserDeactivated]) -> UserRow:
     return replace(row, is_active=False)
 
 
-def _reactivated(row: UserRow, _: Recorded[UserReactivated]) -> UserRow:
+def _reactivated(row: UserRow, _: Told[UserReactivated]) -> UserRow:
     return replace(row, is_active=True)
 
 
-def _erased(row: UserRow, _: Recorded[UserErased]) -> UserRow:
+def _erased(row: UserRow, _: Told[UserErased]) -> UserRow:
     return replace(row, email=ERASED, username=ERASED, full_name=ERASED, is_active=False)
 
 
-def _recharged(row: UserRow, event: Recorded[AccountRecharged]) -> UserRow:
+def _recharged(row: UserRow, event: Told[AccountRecharged]) -> UserRow:
     amount = event.fact.amount_fen
     return replace(
         row,
@@ -120,18 +120,18 @@ def _recharged(row: UserRow, event: Recorded[AccountRecharged]) -> UserRow:
     )
 
 
-def _adjusted(row: UserRow, event: Recorded[BalanceAdjusted]) -> UserRow:
+def _adjusted(row: UserRow, event: Told[BalanceAdjusted]) -> UserRow:
     delta = event.fact.delta_fen
     return replace(
         row, balance_fen=row.balance_fen + delta, granted_fen=row.granted_fen + delta
     )
 
 
-def _held(row: UserRow, event: Recorded[HoldPlaced] | Recorded[HoldExtended]) -> UserRow:
+def _held(row: UserRow, event: Told[HoldPlaced] | Told[HoldExtended]) -> UserRow:
     return replace(row, held_fen=row.held_fen + event.fact.amount_fen)
 
 
-def _settled(row: UserRow, event: Recorded[HoldSettled]) -> UserRow:
+def _settled(row: UserRow, event: Told[HoldSettled]) -> UserRow:
     charged = event.fact.charged_fen
     return replace(
         row,
@@ -141,7 +141,7 @@ def _settled(row: UserRow, event: Recorded[HoldSettled]) -> UserRow:
     )
 
 
-def _task_submitted(row: UserRow, event: Recorded[TaskSubmitted]) -> UserRow:
+def _task_submitted(row: UserRow, event: Told[TaskSubmitted]) -> UserRow:
     return replace(row, total_tasks=row.total_tasks + 1, last_task_at=event.recorded_at)
 
 

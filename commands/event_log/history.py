@@ -9,6 +9,7 @@ this process's time.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import psycopg
@@ -17,7 +18,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from commands.event_log.reading import COLUMNS, SEALED, UNREADABLE, StoredKeys, sound, unsealed
 from domain.catalogue import BY_TAG, decode_lines
-from domain.envelope import Recorded
+from domain.envelope import Told
 from domain.facts import Fact, tag_of
 from domain.ports import Undecodable
 
@@ -34,7 +35,6 @@ READ_WINDOWS = SQL("""
     FROM generate_series(%(after)s::bigint, %(upto)s::bigint - 1, {window}) AS start, LATERAL (
         SELECT array_agg(notification_id), array_agg(originator_id),
             array_agg(originator_version), array_agg(recorded_at), array_agg(actor),
-            array_agg(command_id), array_agg(correlation_id), array_agg(causation_id),
             string_agg(state, '\\x0a')
         FROM (
             SELECT {columns} FROM {table}
@@ -51,8 +51,8 @@ READ_ROWS = SQL("""
 """)
 # a tag that is in no list is read, and stops the reader: an unknown event is never skipped
 NOT_THESE = SQL("AND topic <> ALL(%(unwanted)s)")
-# Their keys are fetched at once, not a few with each batch. What is about another user than its
-# stream's is no harm: that key is fetched when it is met.
+# Their keys are fetched at once, not a few with each batch, while the stretch before is folded.
+# What is about another user than its stream's is no harm: a key is fetched when it is met.
 READ_OWNERS = SQL("""
     SELECT DISTINCT originator_id FROM {table}
     WHERE notification_id > %(after)s AND notification_id <= %(upto)s
@@ -78,27 +78,32 @@ class LogHistory:
 
     def read(
         self, after: int, upto: int, facts: Collection[type[Fact]]
-    ) -> Generator[Sequence[Recorded[Any]], None, None]:
+    ) -> Generator[Sequence[Told[Any]], None, None]:
         """See ``EventHistory``. The connection lives as long as the iterator."""
         wanted = {tag_of(fact) for fact in facts}
         unwanted = [tag for tag in BY_TAG if tag not in wanted]
         sealed = [tag_of(fact) for fact in SEALED.intersection(facts)]
-        with psycopg.connect(
-            self._conninfo, autocommit=True, row_factory=tuple_row
-        ) as connection:
-            connection.execute(SESSION)
+        with self._connected() as connection, ThreadPoolExecutor(1, "history-keys") as ahead:
+            fetched = ahead.submit(self._fetch_keys, after, upto, sealed)
             while after < upto:
                 end = min(after + STRETCH, upto)
-                if sealed:
-                    self._fetch_keys(connection, after, end, sealed)
+                fetching = ahead.submit(self._fetch_keys, end, upto, sealed)
                 yield from self._stretch(connection, after, end, unwanted)
-                after = end
+                fetched.result()
+                fetched, after = fetching, end
 
-    def _fetch_keys(
-        self, connection: psycopg.Connection[Any], after: int, upto: int, sealed: Sequence[str]
-    ) -> None:
-        about = {"after": after, "upto": upto, "sealed": sealed}
-        rows = connection.execute(READ_OWNERS.format(table=self._table), about).fetchall()
+    def _connected(self) -> psycopg.Connection[Any]:
+        connection = psycopg.connect(self._conninfo, autocommit=True, row_factory=tuple_row)
+        connection.execute(SESSION)
+        return connection
+
+    def _fetch_keys(self, after: int, upto: int, sealed: Sequence[str]) -> None:
+        """Those of the stretch behind ``after``."""
+        if not sealed or after >= upto:
+            return
+        about = {"after": after, "upto": min(after + STRETCH, upto), "sealed": sealed}
+        with self._connected() as connection:
+            rows = connection.execute(READ_OWNERS.format(table=self._table), about).fetchall()
         self._keys.load([owner for (owner,) in rows])
 
     def _stretch(
@@ -107,7 +112,7 @@ class LogHistory:
         after: int,
         upto: int,
         unwanted: Sequence[str],
-    ) -> Generator[Sequence[Recorded[Any]], None, None]:
+    ) -> Generator[Sequence[Told[Any]], None, None]:
         parameters = {"after": after, "upto": upto, "unwanted": unwanted}
         statement = self._statement(any(unwanted))
         with connection.cursor(binary=True) as cursor:
@@ -122,7 +127,7 @@ class LogHistory:
                 if bad is not None:
                     raise bad
 
-    def _sound(self, window: Sequence[Any]) -> tuple[list[Recorded[Any]], Undecodable | None]:
+    def _sound(self, window: Sequence[Any]) -> tuple[Sequence[Told[Any]], Undecodable | None]:
         *columns, states = window
         try:
             facts = decode_lines(states)
@@ -130,30 +135,7 @@ class LogHistory:
             return self._one_by_one(window[0])
         if len(facts) != len(columns[0]):  # a line's end within what is no state of ours
             return self._one_by_one(window[0])
-        events = [
-            Recorded(
-                position=position,
-                stream=stream,
-                version=version,
-                recorded_at=recorded_at,
-                actor=actor,
-                command_id=command_id,
-                correlation_id=correlation_id,
-                causation_id=causation_id,
-                fact=fact,
-            )
-            for (
-                position,
-                stream,
-                version,
-                recorded_at,
-                actor,
-                command_id,
-                correlation_id,
-                causation_id,
-                fact,
-            ) in zip(*columns, facts, strict=True)
-        ]
+        events: list[Told[Any]] = list(map(Told, *columns, facts))
         if SEALED.isdisjoint(map(type, facts)):
             return events, None
         personal = [n for n, fact in enumerate(facts) if type(fact) in SEALED]
@@ -161,7 +143,7 @@ class LogHistory:
 
     def _one_by_one(
         self, positions: Sequence[int]
-    ) -> tuple[list[Recorded[Any]], Undecodable | None]:
+    ) -> tuple[Sequence[Told[Any]], Undecodable | None]:
         """One of these is bad: which, and what comes before it."""
         statement = READ_ROWS.format(columns=COLUMNS, table=self._table)
         with psycopg.connect(self._conninfo, row_factory=tuple_row) as connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -17,7 +17,7 @@ from commands.event_log.engine import LogDatastore
 from commands.event_log.personal import PERSONAL, KeyMissing, SubjectKeys, opened, owner
 from commands.event_log.secrets import Secrets
 from domain.catalogue import decode
-from domain.envelope import Recorded
+from domain.envelope import Recorded, Told
 from domain.facts import tag_of
 from domain.ports import Undecodable
 
@@ -47,6 +47,8 @@ READ_KEYS = "SELECT user_id, key FROM owl_private.subject_keys WHERE user_id = A
 SEALED: Final = frozenset(fact for fact, names in PERSONAL.items() if names)
 UNREADABLE: Final = (MsgspecError, InvalidTag, ValueError)
 """What decoding and decrypting say of bytes that are not what they ought to be."""
+
+E = TypeVar("E", bound=Told[Any])
 
 
 class Raw(Struct, frozen=True, gc=False):
@@ -189,11 +191,11 @@ def sound(
 
 
 def unsealed(
-    events: list[Recorded[Any]],
+    events: list[E],
     personal: Sequence[int],
     keys: StoredKeys,
     bad: Undecodable | None,
-) -> tuple[list[Recorded[Any]], Undecodable | None]:
+) -> tuple[list[E], Undecodable | None]:
     """``events``, the ``personal`` ones opened; ``bad`` is what comes behind them."""
     if not personal:
         return events, bad

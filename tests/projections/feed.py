@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from domain.envelope import Recorded
+from domain.envelope import Recorded, Told
 from domain.facts import Fact
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -42,7 +42,7 @@ class ListHistory:
 
     def read(
         self, after: int, upto: int, facts: Collection[type[Fact]]
-    ) -> Generator[Sequence[Recorded[Any]], None, None]:
+    ) -> Generator[Sequence[Told[Any]], None, None]:
         wanted = [event for event in self.feed.events[after:upto] if type(event.fact) in facts]
         for start in range(0, len(wanted), self.batch_events):
             yield wanted[start : start + self.batch_events]

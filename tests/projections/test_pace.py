@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.envelope import Recorded
+from domain.envelope import Told
 from domain.facts import Fact
 from projections.pace import (
     BESIDE_WRITERS,
@@ -166,7 +166,7 @@ class Written(ListHistory):
 
     def read(
         self, after: int, upto: int, facts: Collection[type[Fact]]
-    ) -> Generator[Sequence[Recorded[Any]], None, None]:
+    ) -> Generator[Sequence[Told[Any]], None, None]:
         time.sleep(2 * LOOK_FIRST_S)
         yield from super().read(after, upto, facts)
 

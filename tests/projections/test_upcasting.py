@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.envelope import Recorded
+from domain.envelope import Told
 from domain.facts import Fact
 from projections.read_model import ReadModel, Table, upsert
 from tests.projections.feed import NOON, recorded
@@ -47,11 +47,11 @@ def _peak(row: PowerRow | None, fact: PowerMeasured) -> PowerRow:
     return PowerRow(gpu_id=fact.gpu_id, peak_mw=max(before, fact.power_mw))
 
 
-def _measured(row: PowerRow | None, event: Recorded[PowerMeasured]) -> PowerRow:
+def _measured(row: PowerRow | None, event: Told[PowerMeasured]) -> PowerRow:
     return _peak(row, event.fact)
 
 
-def _measured_in_watts(row: PowerRow | None, event: Recorded[PowerMeasuredInWatts]) -> PowerRow:
+def _measured_in_watts(row: PowerRow | None, event: Told[PowerMeasuredInWatts]) -> PowerRow:
     return _peak(row, upcast(event.fact))
 
 
