@@ -5,18 +5,22 @@ something finds a fresh one. A route with an id of a new kind fails here until t
 """
 
 import asyncio
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from litestar.handlers import HTTPRouteHandler
+from psycopg import AsyncConnection
 
 from api.policy import Policy, policy_of
 from domain.accounts.events import Role
 from domain.tasks.events import Artifact
+from projections.catalogue import READ_MODELS
 from tests.api.live import PASSWORD, LiveApi, Person, ok, refused
 from tests.api.test_policy import routes_of
 from tests.audit.conftest import sign_all
@@ -53,6 +57,10 @@ QUERIES = {
     "GET /api/audit/log/proof/consistency": "?from=1",
 }
 """What has to be asked as well, so that there is an answer, and so that it ends."""
+SHOWN: Final = re.compile(r"\bread\.(\w+)")
+"""A view that queries see."""
+FROM_THE_LOG: Final = ("GET /api/audit/", "GET /api/admin/projections/")
+"""They show no rows of a list, and look for seconds."""
 
 
 class World:
@@ -255,3 +263,26 @@ def test_no_answer_tells_another_user_of_ones_things(api: LiveApi, world: World)
             assert [thing for thing in mine if thing in answer.text] == [], route
             read += answer.is_success
     assert read >= 7
+
+
+def test_no_answer_is_made_of_rows_of_a_read_model_that_two_statements_read(
+    api: LiveApi, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sees one generation of a read model; a switch could come between two."""
+    read: Counter[str] = Counter()
+    execute = AsyncConnection.execute
+    made = {name: model.name for model in READ_MODELS for name in model.relations}
+
+    async def heard(connection: Any, query: Any, *more: Any, **about: Any) -> Any:
+        read.update({made[name] for name in SHOWN.findall(str(query))})
+        return await execute(connection, query, *more, **about)
+
+    monkeypatch.setattr(AsyncConnection, "execute", heard)
+    seen: set[str] = set()
+    for route, handler in routes_of(api).items():
+        if route.startswith("GET /api/") and not route.startswith(FROM_THE_LOG):
+            read.clear()
+            asked(world, route, handler, "admin")
+            assert {name: times for name, times in read.items() if times > 1} == {}, route
+            seen |= read.keys()
+    assert {model.name for model in READ_MODELS} - seen == set()
