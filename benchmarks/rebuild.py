@@ -6,6 +6,19 @@ changed them all: read, decode, fold, write rows and tallies, make all indexes, 
 What is counted after the last switch, for an operator, is not in the time. Beside it the same
 with the comparison that follows when the folds are the same, and by two processes. What each
 rebuild costs however short the log is counts for less with more ``--events``.
+
+Where the time goes: µs of this process's CPU per event, 150,000 events on two processors, of
+which reading and decoding alone, as the limit does it, takes 1.6.
+
+    read and decode by windows             1.6
+    fold: eleven applications to 7 events  1.4
+    pack tasks and users, count them       0.95
+    pack user actions and count them       0.3
+    pack task events                       0.15
+
+Beside it the server: 3.5 for reading and for the rows, 2.8 for indexes and samples; and some
+0.25 s however long the log is, for opening, indexing, comparing and showing eight read models.
+No function has more than a ninth of this process's time: what is left is CPython's own.
 """
 
 from __future__ import annotations
