@@ -16,9 +16,9 @@ which reading and decoding alone, as the limit does it, takes 1.6.
     pack user actions and count them       0.3
     pack task events                       0.15
 
-Beside it the server: 3.5 for reading and for the rows, 2.8 for indexes and samples; and some
+Beside it the server: 3.5 for reading and for the rows, 2.9 for indexes and samples; and some
 0.25 s however long the log is, for opening, indexing, comparing and showing eight read models.
-No function has more than a ninth of this process's time: what is left is CPython's own.
+No function has more than an eighth of this process's time: what is left is CPython's own.
 """
 
 from __future__ import annotations
