@@ -64,26 +64,58 @@ def _prices(prices: Mapping[str, Decimal | None]) -> Fault | None:
 Price: TypeAlias = Annotated[Decimal, Meta(extra_json_schema=money_schema(0, 10_000))]
 Seconds: TypeAlias = Annotated[int, Meta(ge=1, le=86_400)]
 Minutes: TypeAlias = Annotated[int, Meta(ge=1, le=1_440)]
-_OPEN = "How many open tasks a user may have at once."
-_TIMEOUT = "Seconds after which a task is killed that names no timeout of its own."
-_MAINTENANCE = "While true, only admins write; reading, login and cancelling go on."
+_OPEN = "每位用户最多同时未完结的任务数。How many open tasks a user may have at once."
+_TIMEOUT = (
+    "未指定超时的任务的超时，单位秒。"
+    "Seconds after which a task is killed that names no timeout of its own."
+)
+_MAINTENANCE = (
+    "维护模式，开启时仅管理员可写。"
+    "While true, only admins write; reading, login and cancelling go on."
+)
 _PRICES = (
+    "每分钟价格，单位元，未列出的类型不变，null 为停用。"
     "Yuan per minute of the task types that are named; the others keep their price, and a type"
     " whose price is null is not taken any more."
 )
-_HOLD = "Minutes that are set aside for a task without an estimate."
-_EXTENSION = "Minutes by which the hold of a running task is extended."
-_HEARTBEAT = "Seconds between two heartbeats of a server."
-_SUSPECT = "Seconds of silence after which a server gets no new work."
-_OFFLINE = "Seconds of silence after which a server is offline."
-_LOST = "Seconds of silence after which a server's tasks are given to others."
-_START = "Seconds within which a server must begin a task that was assigned to it."
-_CANCEL = "Seconds within which an agent must confirm a cancellation."
-_TIMEOUT_GRACE = "Seconds past its timeout after which the platform ends a task itself."
-_REQUEUE = "How often a task is queued again after faults of the platform."
-_AGING = "Minutes of waiting that raise a task by one step of priority."
-_STEPS = "By how many steps waiting may raise a task's priority."
-_SYSTEM_LOG = "For how many days lines of the system log are kept."
+_HOLD = (
+    "无预计时长的任务冻结多久的费用，单位分钟。"
+    "Minutes that are set aside for a task without an estimate."
+)
+_EXTENSION = (
+    "运行中每次追加冻结多久的费用，单位分钟。"
+    "Minutes by which the hold of a running task is extended."
+)
+_HEARTBEAT = "服务器心跳间隔，单位秒。Seconds between two heartbeats of a server."
+_SUSPECT = (
+    "无心跳多久后不再分配任务，单位秒。"
+    "Seconds of silence after which a server gets no new work."
+)
+_OFFLINE = "无心跳多久后视为离线，单位秒。Seconds of silence after which a server is offline."
+_LOST = (
+    "无心跳多久后任务改派，单位秒。"
+    "Seconds of silence after which a server's tasks are given to others."
+)
+_START = (
+    "分配后须在多久内开始，单位秒。"
+    "Seconds within which a server must begin a task that was assigned to it."
+)
+_CANCEL = (
+    "代理须在多久内确认取消，单位秒。Seconds within which an agent must confirm a cancellation."
+)
+_TIMEOUT_GRACE = (
+    "超时后再过多久由平台终止，单位秒。"
+    "Seconds past its timeout after which the platform ends a task itself."
+)
+_REQUEUE = (
+    "因平台故障最多重新排队几次。How often a task is queued again after faults of the platform."
+)
+_AGING = (
+    "每等待多久提升一级优先级，单位分钟。"
+    "Minutes of waiting that raise a task by one step of priority."
+)
+_STEPS = "等待最多提升几级优先级。By how many steps waiting may raise a task's priority."
+_SYSTEM_LOG = "系统日志保留天数。For how many days lines of the system log are kept."
 
 
 def _judge(given: Mapping[str, Any], configuration: Configuration, _now: datetime) -> Faults:
@@ -181,7 +213,8 @@ class ConfigurationItem(Struct, kw_only=True):
     prices_per_minute: Annotated[
         dict[str, float],
         Meta(
-            description="Yuan per minute of each enabled task type.",
+            description="各任务类型每分钟价格，单位元。"
+            "Yuan per minute of each enabled task type.",
             examples=[{"video_analysis": 1.05, "test": 0}],
         ),
     ]

@@ -206,9 +206,16 @@ FIELDS: Final[dict[str, FieldText]] = {
     ),
     "total_memory": F("显存总量，单位 GiB", "GiB of GPU memory.", 24.0),
     "used_memory": F(
-        "已用显存，单位 GiB", "GiB of GPU memory in use; null unless online.", 12.5
+        "已用显存，单位 GiB，用量未知时为空，没有 GPU 时为 0",
+        "GiB of GPU memory in use; null while its figures are not shown or no GPU of it tells;"
+        " 0 where it has none.",
+        12.5,
     ),
-    "ClusterItem.used_memory": F("已用显存，单位 GiB", "GiB of GPU memory in use.", 45.2),
+    "ClusterItem.used_memory": F(
+        "已用显存，单位 GiB，只计在线服务器",
+        "GiB of GPU memory in use on online servers; 0 while none tells.",
+        45.2,
+    ),
     "memory_total": F("显存总量，单位 GiB", "GiB of memory.", 12.0),
     "memory_used": F("已用显存，单位 GiB", "GiB of memory in use.", 10.2),
     "cpu_usage": F("CPU 使用率，0 到 100", "Percent; null unless online.", 45.2),

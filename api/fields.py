@@ -122,7 +122,8 @@ Email: TypeAlias = Annotated[
     Meta(
         max_length=254,
         pattern=r"^[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+$(?!\n)",
-        description="E-mail address; unique without regard to case or Unicode form.",
+        description="邮箱，不可重复，不区分大小写。"
+        "E-mail address; unique without regard to case or Unicode form.",
         examples=["user@example.com"],
     ),
     checked(email_fault),
@@ -131,7 +132,8 @@ Username: TypeAlias = Annotated[
     str,
     Meta(
         max_length=50,
-        description="3 to 50 letters, digits, `_`, `.` and `-`; unique without regard to case.",
+        description="用户名，3 到 50 个字母、数字、`_`、`.`、`-`，不可重复。"
+        "3 to 50 letters, digits, `_`, `.` and `-`; unique without regard to case.",
         examples=["newuser"],
     ),
     checked(username_fault),
@@ -141,7 +143,8 @@ Password: TypeAlias = Annotated[
     Meta(
         min_length=1,
         max_length=PASSWORD_MAX,
-        description="At least 6 characters (the operator may ask for more), at most 128.",
+        description="密码，6 到 128 个字符，运营者可要求更长。"
+        "At least 6 characters (the operator may ask for more), at most 128.",
         examples=["password123"],
     ),
 ]
@@ -149,7 +152,8 @@ NewUsername: TypeAlias = Annotated[
     str,
     Meta(
         max_length=50,
-        description="3 to 50 letters, digits, `_`, `.` and `-`; unique without regard to case;"
+        description="用户名，3 到 50 个字母、数字、`_`、`.`、`-`，不可重复，不可用职务名。"
+        "3 to 50 letters, digits, `_`, `.` and `-`; unique without regard to case;"
         " no name of an office, like `admin`.",
         examples=["newuser"],
     ),
@@ -157,19 +161,20 @@ NewUsername: TypeAlias = Annotated[
 ]
 FullName: TypeAlias = Annotated[
     str,
-    Meta(max_length=100, description="How the person is called.", examples=["新用户"]),
+    Meta(max_length=100, description="姓名。How the person is called.", examples=["新用户"]),
     checked(blank_fault),
 ]
 Description: TypeAlias = Annotated[
     str,
-    Meta(max_length=2_000, description="Free text; line breaks are kept."),
+    Meta(max_length=2_000, description="描述，保留换行。Free text; line breaks are kept."),
     MULTILINE,
     checked(blank_fault),
 ]
 Amount: TypeAlias = Annotated[
     Decimal,
     Meta(
-        description="Yuan, 0.01 to 100,000.00, at most two decimals; a number or a string.",
+        description="金额，单位元，0.01 到 100,000.00，至多两位小数。"
+        "Yuan, 0.01 to 100,000.00, at most two decimals; a number or a string.",
         examples=[100.0],
         extra_json_schema=money_schema(0.01, 100_000),
     ),
@@ -179,7 +184,7 @@ Amount: TypeAlias = Annotated[
 Instant: TypeAlias = Annotated[
     datetime,
     Meta(
-        description="RFC 3339; without a zone it is UTC.",
+        description="时间，RFC 3339，无时区即 UTC。RFC 3339; without a zone it is UTC.",
         examples=["2024-12-31T23:59:59Z"],
     ),
     checked(_year),

@@ -23,7 +23,8 @@ class RebuildRequest(RequestBody):
     switching: Annotated[
         Literal["auto", "manual"],
         Meta(
-            description="`manual` builds, compares and waits for `switch`.",
+            description="auto 建好即切换，manual 等待 switch。"
+            "`manual` builds, compares and waits for `switch`.",
             examples=["manual"],
         ),
     ] = "auto"
@@ -32,7 +33,8 @@ class RebuildRequest(RequestBody):
         Meta(
             ge=0.01,
             le=1,
-            description="The share of the time in which it works. `1`, the default: all of it"
+            description="占用时间比例，0.01 到 1，1 为无人写入时全速。"
+            "The share of the time in which it works. `1`, the default: all of it"
             " while nobody writes to the log, a small share beside writers. Less: that share,"
             " whoever writes.",
             examples=[0.5],
@@ -43,7 +45,8 @@ class RebuildRequest(RequestBody):
         Meta(
             ge=1,
             le=16,
-            description="With 2 or more it is folded by processes beside the leading worker's,"
+            description="处理进程数，1 到 16。"
+            "With 2 or more it is folded by processes beside the leading worker's,"
             " among which the read models of one request are shared out.",
             examples=[2],
         ),
@@ -57,7 +60,7 @@ class RebuildsRequest(RebuildRequest):
         list[Annotated[str, Meta(max_length=64)]],
         Meta(
             max_length=64,
-            description="Which ones; all of them if none is named.",
+            description="读模型名称，不填即全部。Which ones; all of them if none is named.",
             examples=[["tasks", "users"]],
         ),
     ] = []

@@ -39,13 +39,14 @@ UPDATED: Final = Text("用户已更新", "User changed")
 class UserRequest(RequestBody):
     """What changes of a user; at least one of role, activity and balance."""
 
-    role: Annotated[Role | None, Meta(description="What the user may do.")] = None
-    is_active: Annotated[bool | None, Meta(description="Whether the user may log in.")] = None
+    role: Role | None = None
+    is_active: bool | None = None
     balance: (
         Annotated[
             Decimal,
             Meta(
-                description="Yuan: what the balance shall be, holds included; a number or a"
+                description="调整后的余额，单位元，含冻结金额，至多两位小数。"
+                "Yuan: what the balance shall be, holds included; a number or a"
                 " string with at most two decimals. Recorded as the difference.",
                 examples=[200.0],
                 extra_json_schema=money_schema(0, 999_999_999.99),
@@ -55,9 +56,7 @@ class UserRequest(RequestBody):
         ]
         | None
     ) = None
-    reason: Annotated[
-        str, Meta(max_length=200, description="Why, for the record."), checked(blank_fault)
-    ] = ""
+    reason: Annotated[str, Meta(max_length=200), checked(blank_fault)] = ""
 
     @classmethod
     def cross_check(

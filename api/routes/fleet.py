@@ -62,9 +62,7 @@ ServerName = Annotated[
     Meta(min_length=1, max_length=100, examples=["GPU-Server-01"]),
     checked(blank_fault),
 ]
-Concurrency = Annotated[
-    int, Meta(ge=1, le=64, description="How many tasks it may run at once.")
-]
+Concurrency = Annotated[int, Meta(ge=1, le=64)]
 
 
 class ServerRequest(RequestBody):
@@ -97,7 +95,7 @@ class EnrolRequest(RequestBody):
         str,
         Meta(
             pattern=r"^U[A-Z2-7]{55}$(?!\n)",
-            description="An nkey's public key: U and 55 symbols.",
+            description="nkey 公钥，U 后 55 个字符。An nkey's public key: U and 55 symbols.",
         ),
     ]
     hostname: Annotated[str, Meta(max_length=255)] = ""

@@ -149,16 +149,21 @@ async def download(
     level: FromQuery[LogLevel] = None,
     search: FromQuery[Search] = None,
     user_id: FromQuery[
-        Annotated[UUID | None, QueryParameter(description="Of `user_actions`: this user's.")]
+        Annotated[
+            UUID | None,
+            QueryParameter(description="Of `user_actions`: this user's. 用户编号"),
+        ]
     ] = None,
     task_id: FromQuery[
         Annotated[
             UUID | None,
-            QueryParameter(description="Of `tasks`: all of this one, with what it wrote."),
+            QueryParameter(
+                description="Of `tasks`: all of this one, with what it wrote. 任务编号"
+            ),
         ]
     ] = None,
     format: FromQuery[  # noqa: A002 - the parameter's published name
-        Annotated[Format, QueryParameter(description="One JSON object a line, or CSV.")]
+        Annotated[Format, QueryParameter(description="One JSON object a line, or CSV. 格式")]
     ] = "ndjson",
 ) -> Stream:
     """下载日志文件: a log as a file, the oldest line first, at most 92 days of it.

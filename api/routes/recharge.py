@@ -65,11 +65,9 @@ class IssueRequest(RequestBody):
     judge = judge_batch
     amount: Amount
     description: Description = ""
-    batch_size: Annotated[int, Meta(ge=1, le=1_000, description="How many codes.")] = 1
+    batch_size: Annotated[int, Meta(ge=1, le=1_000)] = 1
     expires_at: Instant | None = None
-    max_uses: Annotated[
-        int, Meta(ge=1, le=10_000, description="How many users may redeem each code.")
-    ] = 1
+    max_uses: Annotated[int, Meta(ge=1, le=10_000)] = 1
 
     @classmethod
     def cross_check(

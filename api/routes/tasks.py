@@ -68,10 +68,8 @@ class SubmitRequest(RequestBody):
     ]
     task_type: Annotated[TaskType, Meta(examples=["video_analysis"])]
     description: Description = ""
-    priority: Annotated[int, Meta(ge=1, le=5, description="Higher goes first.")] = 1
-    estimated_duration: Annotated[int, Meta(ge=1, le=1_440, description="Minutes.")] | None = (
-        None
-    )
+    priority: Annotated[int, Meta(ge=1, le=5)] = 1
+    estimated_duration: Annotated[int, Meta(ge=1, le=1_440)] | None = None
     config: dict[str, Any] = {}
 
     @classmethod
@@ -156,7 +154,10 @@ async def list_tasks(
     sort_by: FromQuery[SortBy] = "created_at",
     sort_order: FromQuery[SortOrder] = "desc",
     user_id: FromQuery[
-        Annotated[str | None, QueryParameter(description="Operators only: an id or `all`.")]
+        Annotated[
+            str | None,
+            QueryParameter(description="Operators only: an id or `all`. 用户编号，仅管理员"),
+        ]
     ] = None,
 ) -> Envelope[Page[TaskSummary]]:
     """获取任务列表: the signed-in user's tasks."""

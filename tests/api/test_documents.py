@@ -34,6 +34,7 @@ from tests.seed.document import exchanges
 DOCUMENT = described(bare_application())
 SCHEMAS = DOCUMENT["components"]["schemas"]
 FOLDER = Path(docs.__file__).parent
+CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
 def operations() -> Iterator[tuple[str, Any]]:
@@ -85,6 +86,19 @@ def test_every_field_says_what_it_is_and_how_it_looks() -> None:
             if not each.get("examples"):
                 silent.append(f"{name}.{field}: no example")
     assert silent == []
+
+
+def test_every_field_and_every_parameter_is_described_in_chinese() -> None:
+    told = {
+        f"{name}.{field}": each["description"]
+        for name, schema in SCHEMAS.items()
+        for field, each in schema.get("properties", {}).items()
+    } | {
+        f"{operation} {each['name']}": each["description"]
+        for operation, operated in operations()
+        for each in operated["parameters"]
+    }
+    assert [where for where, text in told.items() if not CHINESE.search(text)] == []
 
 
 def test_every_success_is_a_200() -> None:
