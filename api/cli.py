@@ -32,6 +32,7 @@ _PROGRAMS: Final[dict[str, tuple[str, str]]] = {
     "register": ("api.programs.register", "Open an account."),
     "login": ("api.programs.login", "Sign in to an API."),
     "logout": ("api.programs.logout", "Forget the token."),
+    "profiles": ("api.programs.profiles", "Which logins are kept here, and as whom."),
     "me": ("api.programs.me", "Your account and balance."),
     "redeem": ("api.programs.redeem", "Turn a recharge code into balance."),
     "records": ("api.programs.records", "What you redeemed."),

@@ -58,6 +58,13 @@ class Sessions(Struct, frozen=True, kw_only=True):
         return replace(self, by_url=rest)
 
 
+def profiles_in(directory: Path) -> list[str | None]:
+    """The profiles that are kept below ``directory``, the one without a name first."""
+    unnamed: list[str | None] = [None] if (directory / SESSION_FILE).exists() else []
+    named = (path.stem.removeprefix("session-") for path in directory.glob("session-*.json"))
+    return unnamed + sorted(name for name in named if PROFILE.fullmatch(name))
+
+
 class SessionFile:
     """The file below ``directory``; an unreadable one is as good as none."""
 

@@ -132,8 +132,8 @@ def lasting(seconds: float) -> str:
 
 
 def local(at: datetime | None) -> str:
-    """A time on the reader's clock."""
-    return NOTHING if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """A time on the reader's clock, and how far that is from UTC."""
+    return NOTHING if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
 
 
 def local_minute(at: datetime | None) -> str:

@@ -37,7 +37,7 @@ OUT_OF_REACH: Final = 3
 """The exit code when nothing was refused: there was nobody to ask."""
 INTERRUPTED: Final = 130
 """The exit code after Ctrl-C, as shells have it."""
-_APPLICATION: Final = "owl-factory"
+APPLICATION: Final = "owl-factory"
 
 
 class Terminal(Struct, frozen=True, kw_only=True):
@@ -86,7 +86,7 @@ class RefusedByApi(click.ClickException):
     def __init__(self, error: ApiRefused, terminal: Terminal) -> None:
         profile, language = terminal.sessions.profile, terminal.language
         who = standing(terminal.session, terminal.token, terminal.api_url, profile, language)
-        super().__init__(sentence(error, who, language))
+        super().__init__(sentence(error, who, profile, language))
         self.error = error
         self.as_json = terminal.as_json
 
@@ -126,7 +126,7 @@ def asks_the_api(
         "--profile",
         envvar="OWL_API_PROFILE",
         metavar="NAME",
-        help="Which login, where you keep several.",
+        help="Which login, where you keep several; `owl profiles` lists them.",
     )
     @click.option(
         "--language",
@@ -176,7 +176,7 @@ def _terminal(
     except SettingsInvalid as error:
         raise click.UsageError(str(error)) from error
     # click knows where each system keeps such files: XDG_CONFIG_HOME and its cousins
-    directory = Path(click.get_app_dir(_APPLICATION))
+    directory = Path(click.get_app_dir(APPLICATION))
     file = SessionFile(directory, profile)
     sessions = file.load()
     last = sessions.current or SessionFile(directory).load().current

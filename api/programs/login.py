@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
@@ -13,8 +14,18 @@ from api.client.wording import line, local
 from api.programs.asking import Terminal, asks_the_api
 
 
+class Typed(click.Option):
+    """An option that a person is asked for: what a pipe holds is the password, never this."""
+
+    def prompt_for_value(self, ctx: click.Context) -> Any:
+        """Ask at a terminal; elsewhere say which option is missing."""
+        if not sys.stdin.isatty():
+            raise click.UsageError(f"standard input is no terminal: give {self.opts[0]}", ctx)
+        return super().prompt_for_value(ctx)
+
+
 @click.command()
-@click.option("--email", prompt="E-mail", help="The account's e-mail address.")
+@click.option("--email", cls=Typed, prompt="E-mail", help="The account's e-mail address.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @asks_the_api
 async def command(terminal: Terminal, email: str, *, password_stdin: bool) -> None:

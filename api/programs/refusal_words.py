@@ -23,11 +23,16 @@ ENDED: Final = Text(
 )
 IN_PROFILE: Final = Text("（登录档 {name}）", " in profile {name}")
 FOR_ADMINISTRATORS: Final = Text(
-    "仅限管理员操作：请用 `owl login` 以管理员身份登录",
-    "this is for administrators: sign in as one with `owl login`",
+    "仅限管理员操作：请用 {login} 以管理员身份登录",
+    "this is for administrators: sign in as one with {login}",
 )
 TRY_AGAIN: Final = Text("请在 {seconds} 秒后重试", "try again in {seconds} s")
 _SIGNING_IN: Final = frozenset({"login", "register"})
+
+
+def login_command(profile: str | None) -> str:
+    """What to call to sign in, in the profile in use."""
+    return f"`owl login --profile {profile}`" if profile else "`owl login`"
 
 
 def standing(
@@ -46,19 +51,20 @@ def standing(
     return SIGNED_IN.in_language(language, **about, role=session.role)
 
 
-def sentence(error: ApiRefused, standing: str, language: Language) -> str:
+def sentence(error: ApiRefused, standing: str, profile: str | None, language: Language) -> str:
     """The refusal, what it is about, and what may help."""
     if (
         error.code == "INVALID_CREDENTIALS"
         and click.get_current_context().info_name not in _SIGNING_IN
     ):
-        return f"{error}: `owl login`" + (f"\n  {standing}" if standing else "")
+        return f"{error}: {login_command(profile)}" + (f"\n  {standing}" if standing else "")
     fields = error.details.get("field_errors")
     # that the fields are named is said to programs: here they follow
     head = re.split("[:\uff1a]", error.message)[0] if fields else error.message
     lines = [f"{head} ({error.code})"]
     if error.code == "ACCESS_DENIED":
-        lines.append(f"  {FOR_ADMINISTRATORS.in_language(language)}")
+        login = login_command(profile)
+        lines.append(f"  {FOR_ADMINISTRATORS.in_language(language, login=login)}")
         if standing:
             lines.append(f"  {standing}")
     if error.retry_after_s:

@@ -6,12 +6,15 @@ import click
 
 from api.client.wording import line
 from api.programs.asking import Terminal, asks_the_api
-from api.programs.login import given_password
+from api.programs.login import Typed, given_password
+from api.programs.refusal_words import login_command
 
 
 @click.command()
-@click.option("--email", prompt="E-mail", help="Your e-mail address.")
-@click.option("--username", prompt="Username", help="3 to 50 letters, digits, _ . and -.")
+@click.option("--email", cls=Typed, prompt="E-mail", help="Your e-mail address.")
+@click.option(
+    "--username", cls=Typed, prompt="Username", help="3 to 50 letters, digits, _ . and -."
+)
 @click.option("--full-name", default="", help="How you are called.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @asks_the_api
@@ -27,4 +30,5 @@ async def command(
     }
     async with terminal.client() as client:
         data = await client.post("/auth/register", account)
-    terminal.answer(data, line(f"registered {data['email']}: now `owl login`"))
+    signing_in = login_command(terminal.sessions.profile)
+    terminal.answer(data, line(f"registered {data['email']}: now {signing_in}"))

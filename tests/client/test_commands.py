@@ -28,6 +28,18 @@ def boss(api: LiveApi, admin: Person, tmp_path: Path) -> Owl:
     return Owl(api.url, tmp_path / "admin").log_in(admin)
 
 
+def test_a_piped_password_is_never_taken_for_another_answer(
+    api: LiveApi, tmp_path: Path
+) -> None:
+    owl = Owl(api.url, tmp_path)
+    nameless = owl("register", "--email", "piped@example.com", typed="secret1\n")
+    assert nameless.exit_code == 2
+    assert "standard input is no terminal: give --username" in nameless.stderr
+    unnamed = owl("login", typed="secret1\n")
+    assert unnamed.exit_code == 2
+    assert "standard input is no terminal: give --email" in unnamed.stderr
+
+
 def test_a_newcomer_registers_signs_in_and_out(api: LiveApi, tmp_path: Path) -> None:
     owl = Owl(api.url, tmp_path)
     name = ("--email", "new@example.com", "--password-stdin")

@@ -175,3 +175,27 @@ def test_another_program_at_the_address_is_told_from_ours(
     assert asked.exit_code == 3
     assert f"another program answers at {stranger}" in asked.stderr
     assert "--api" in asked.stderr
+
+
+def test_a_hint_to_sign_in_names_the_profile_in_use(owl: Owl, user: Person) -> None:
+    outside = owl("me", "--profile", "boss")
+    assert outside.exit_code == 1
+    assert "`owl login --profile boss`" in outside.stderr
+    log_in(owl, user, "--profile", "plain")
+    refused = owl("codes", "list", "--profile", "plain")
+    assert "sign in as one with `owl login --profile plain`" in refused.stderr
+
+
+def test_the_profiles_are_listed_and_no_token_with_them(
+    owl: Owl, user: Person, admin: Person
+) -> None:
+    assert owl.json("profiles") == []
+    log_in(owl, user)
+    log_in(owl, admin, "--profile", "boss")
+    first, second = owl.json("profiles")
+    assert (first["profile"], first["email"], first["signed_in"]) == (None, user.email, True)
+    assert (second["profile"], second["email"]) == ("boss", admin.email)
+    assert "token" not in first
+    shown = owl.ok("profiles")
+    assert user.email in shown
+    assert "boss" in shown

@@ -1,6 +1,7 @@
 """Figures and strangers' texts in a terminal."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console, Group
 from rich.text import Text
 
-from api.client.wording import BARS, clean, lasting, line, moment, size, sparkline, yuan
+from api.client.wording import BARS, clean, lasting, line, local, moment, size, sparkline, yuan
 
 FIGURES = st.lists(st.floats(0, 100), min_size=1, max_size=700)
 
@@ -78,3 +79,11 @@ def test_money_is_shown_to_the_fen() -> None:
 def test_durations_and_sizes_take_the_unit_that_fits() -> None:
     assert [lasting(s) for s in (2.126, 185, 7500)] == ["2.13 s", "3 min 05 s", "2 h 05 min"]
     assert [size(n) for n in (999, 14_541, 5_000_000)] == ["999 B", "14.2 KiB", "4.8 MiB"]
+
+
+def test_a_time_on_the_readers_clock_says_how_far_it_is_from_utc() -> None:
+    shown = local(datetime(2026, 3, 1, 12, tzinfo=UTC))
+    assert datetime.strptime(shown, "%Y-%m-%d %H:%M:%S %z") == datetime(
+        2026, 3, 1, 12, tzinfo=UTC
+    )
+    assert local(None) == "–"
