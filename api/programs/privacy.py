@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
 import click
 import psycopg
 from msgspec.structs import asdict, replace
+from psycopg.errors import UndefinedTable
 
-from api.client.wording import clean
+from api.client.wording import clean, yuan
 from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
@@ -26,12 +28,16 @@ from commands.privacy import Erased, EraseUser, erase_user
 from commands.writer import Writer
 from domain.envelope import Actor, Context
 from domain.errors import NotFound
+from domain.money import to_yuan
 from domain.system.accesses import PersonReported
 from projections.audit.person import Person
 from projections.audit.person import report as person_report
 
 EMAIL_CLAIM: Final = """
     SELECT email_claim FROM owl_private.credentials WHERE user_id = %(user_id)s
+"""
+WHO_GOES: Final = """
+    SELECT username, email, balance_fen FROM read.users WHERE user_id = %(user_id)s
 """
 
 _IDS: Final = "`owl admin users list` shows the ids of all"
@@ -61,11 +67,13 @@ def erase(
     models and in every bundle. Money, tasks and proofs stay. Physical backups and archives of
     the WAL hold until they expire what read models showed, and the key: destroy them in time.
     """
-    if not yes:
-        click.confirm(f"forget user {user} for ever?", abort=True, err=True)
     with in_words():
         settings = settings_from(**options)
         set_up_logging(replace(settings, log_level="WARNING"), program="privacy")
+        if not yes:
+            database_url, _ = servers_of(settings)
+            click.echo(_who_goes(database_url, user), err=True)
+            click.confirm(f"forget user {user} for ever?", abort=True, err=True)
         try:
             erased = asyncio.run(_erase(settings, user, reason))
         except NotFound as error:
@@ -119,6 +127,19 @@ def _print(found: Person) -> None:
         click.echo(f"{count:>10}  rows of {name}")
     if found.kept_states:
         click.echo(f"{found.kept_states:>10}  states kept for auditors' questions")
+
+
+def _who_goes(database_url: str, user: UUID) -> str:
+    """Whom the id names and what they have, so that nobody forgets the wrong person."""
+    row = None
+    # without read models it is still the log that decides whether there is such a user
+    with psycopg.connect(database_url) as connection, suppress(UndefinedTable):
+        row = connection.execute(WHO_GOES, {"user_id": user}).fetchone()
+    if row is None:
+        return f"no read model shows a user {user}"
+    username, email, balance_fen = row
+    balance = yuan(to_yuan(balance_fen))
+    return clean(f"username: {username}\ne-mail: {email}\nbalance: {balance}").plain
 
 
 async def _note(opening: Opening, user: UUID) -> int:

@@ -230,6 +230,12 @@ async def test_the_command_erases_whom_it_is_told_and_says_whom_it_does_not_know
     said = await asyncio.to_thread(run_erase, database_url, nats_url, tmp_path, unknown)
     assert said.exit_code == 1
     assert f"no user has the id {unknown}: `owl admin users list`" in said.stderr
+    asked = await asyncio.to_thread(
+        run, database_url, tmp_path, "erase", str(user), "--reason", "wish", nats_url=nats_url
+    )
+    assert asked.exit_code == 1, "nobody answered"
+    for shown in (f"username: {NAME}", f"e-mail: {EMAIL}", "balance: ¥0.00"):
+        assert shown in asked.stderr.partition("for ever?")[0]
     said = await asyncio.to_thread(run_erase, database_url, nats_url, tmp_path, user)
     assert (said.exit_code, said.stdout) == (0, f"{user} is forgotten\n")
     said = await asyncio.to_thread(run_erase, database_url, nats_url, tmp_path, user)
