@@ -30,6 +30,20 @@ R = TypeVar("R")
 Connection: TypeAlias = psycopg.AsyncConnection[Any]
 
 CONNECT_S = 3
+USERS_LISTED = "`owl admin users list` shows the ids of all"
+BARE_DATE = " A bare date is 00:00 UTC."
+
+
+class UserType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has none
+    """The id of a user; no e-mail address, for the log names nobody in the clear."""
+
+    name = "user"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> UUID:
+        try:
+            return UUID(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not the id of a user: {USERS_LISTED}", param, ctx)
 
 
 class EntityType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has none
@@ -41,7 +55,8 @@ class EntityType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has 
         try:
             return Entity.parse(value)
         except NoEntity as error:
-            self.fail(str(error), param, ctx)
+            users = f": {USERS_LISTED}" if value.startswith("user:") else ""
+            self.fail(f"{error}{users}", param, ctx)
 
 
 class MomentType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has none
@@ -105,6 +120,7 @@ def event_named(text: str) -> EventName | None:
 
 EVENT = EventType()
 ENTITY = EntityType()
+USER = UserType()
 MOMENT = MomentType()
 YUAN = YuanType()
 

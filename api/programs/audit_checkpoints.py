@@ -8,13 +8,15 @@ from typing import Any
 import click
 
 from api.audit_shapes import listed_checkpoints
-from api.programs.audit_asking import MOMENT
+from api.programs.audit_asking import BARE_DATE, MOMENT
 from api.programs.audit_log import as_json, opened_log, print_json
 from api.programs.failing import ProgramFailed
 from api.programs.options import with_database
 
 LISTED = 20
-at_moment = click.option("--at", type=MOMENT, help="As it was at this position or time.")
+at_moment = click.option(
+    "--at", type=MOMENT, help=f"As it was at this position or time.{BARE_DATE}"
+)
 
 
 @click.command()

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from api.programs.audit_asking import (
+    BARE_DATE,
     ENTITY,
     MOMENT,
     Connection,
@@ -29,7 +30,10 @@ from projections.audit.entity import Entity
 @as_json
 @with_database
 def history(entity: Entity, as_json: bool, **options: Any) -> None:  # noqa: FBT001
-    """Tell all that happened to ENTITY: who, when, why, and what it changed."""
+    """Tell all that happened to ENTITY: who, when, why, and what it changed.
+
+    ENTITY is user:ID, task:ID, server:ID or code:ID; `owl admin users list` shows users' ids.
+    """
 
     async def read(connection: Connection) -> list[entities.Step]:
         return await entities.history(connection, entity, await story.head(connection))
@@ -48,7 +52,9 @@ def history(entity: Entity, as_json: bool, **options: Any) -> None:  # noqa: FBT
 
 @click.command()
 @click.argument("entity", type=ENTITY)
-@click.option("--at", type=MOMENT, help="After this position, or at this time; else now.")
+@click.option(
+    "--at", type=MOMENT, help=f"After this position, or at this time; else now.{BARE_DATE}"
+)
 @click.option("--whole", is_flag=True, help="From its first event on, by the log alone.")
 @as_json
 @with_database
@@ -60,6 +66,8 @@ def state(
     **options: Any,
 ) -> None:
     """Show what ENTITY was at any moment, folded from its own events.
+
+    ENTITY is user:ID, task:ID, server:ID or code:ID; `owl admin users list` shows users' ids.
 
     From the last state that the platform has kept and sealed; --whole believes none.
     """
@@ -92,7 +100,7 @@ def diff(
     as_json: bool,  # noqa: FBT001
     **options: Any,
 ) -> None:
-    """Show what changed between two positions or times."""
+    """Show what changed between two positions or times. A bare date is 00:00 UTC."""
     kept = None if entity is None else snapshots_of(options)
 
     async def read(connection: Connection) -> Any:

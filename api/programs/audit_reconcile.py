@@ -16,6 +16,7 @@ from rich.table import Table
 
 from api.client.screen import console
 from api.client.wording import yuan
+from api.programs.audit_asking import USER, USERS_LISTED
 from api.programs.audit_log import as_json, log_keys, opened_log, print_json, signing_key
 from api.programs.audit_verify import progress_bar
 from api.programs.options import with_database
@@ -37,7 +38,12 @@ MEANINGS = {
 
 @click.command()
 @click.option("--at", metavar="P", type=click.IntRange(min=0), help="As of this position.")
-@click.option("--account", metavar="USER", type=click.UUID, help="Show this user's account.")
+@click.option(
+    "--account",
+    metavar="USER",
+    type=USER,
+    help=f"Show the account of the user of this id; {USERS_LISTED}.",
+)
 @click.option(
     "--report",
     metavar="FILE",

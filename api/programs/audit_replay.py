@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from datetime import datetime
 from typing import Any
 
 import click
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from api.programs.audit_asking import MOMENT
+from api.programs.audit_asking import BARE_DATE, MOMENT
 from api.programs.audit_log import as_json, print_json
 from api.programs.audit_verify import progress_bar
 from api.programs.failing import ProgramFailed
@@ -19,15 +21,22 @@ from api.programs.projections_open import Opening, opened
 from projections.audit import story
 from projections.catalogue import BUSINESS
 from projections.progress import Progress
-from projections.replay import Replayed, ReplayFailed, SchemaTaken
+from projections.replay import ReplayFailed, SchemaTaken
 from projections.replay import replay as replay_into
 
+OPEN = sql.SQL("SET search_path TO {}")
 DROP = sql.SQL("DROP SCHEMA {} CASCADE")
 NAMES = [model.name for model in BUSINESS]
 
 
 @click.command()
-@click.option("--to", "upto", type=MOMENT, required=True, help="This position, or this time.")
+@click.option(
+    "--to",
+    "upto",
+    type=MOMENT,
+    required=True,
+    help=f"This position, or this time.{BARE_DATE}",
+)
 @click.option(
     "--projection",
     "names",
@@ -48,8 +57,9 @@ def replay(
 ) -> None:
     """Replay read models up to a position into SCHEMA; what is live is never touched.
 
-    Its tables are then asked in SQL. They hold personal fields in the clear, as read models do,
-    and `owl privacy erase` does not know of them: drop the schema when your question is over.
+    Its tables are then asked in SQL; how to open the schema, and how to drop it, is told. They
+    hold personal fields in the clear, as read models do, and `owl privacy erase` does not know
+    of them: drop the schema when your question is over.
     """
     models = [model for model in BUSINESS if not names or model.name in names]
     with opened(options) as opening:
@@ -70,18 +80,23 @@ def replay(
                 )
             except (SchemaTaken, ReplayFailed) as error:
                 raise ProgramFailed(str(error)) from error
+    to_open, to_drop = (each.format(sql.Identifier(into)).as_string() for each in (OPEN, DROP))
     if as_json:
-        print_json({"schema": into, "position": position, "tables": found})
-    else:
-        _print(found, into, position)
-
-
-def _print(found: tuple[Replayed, ...], into: str, position: int) -> None:
+        told = {"schema": into, "position": position, "tables": found}
+        print_json({**told, "to_open": to_open, "to_drop": to_drop})
+        return
     click.echo(f"as of position {position}, in the schema {into}:")
     for each in found:
         click.echo(f"  {each.table:<28}{each.rows:>12} rows")
-    drop = DROP.format(sql.Identifier(into)).as_string()
-    click.echo(f"when the question is answered: {drop}", err=True)
+    psql = f"psql {shlex.quote(_without_password(opening.database_url))}"
+    click.echo(f"to ask it: {psql}, and there {to_open};", err=True)
+    click.echo(f"when the question is answered: {to_drop};", err=True)
+
+
+def _without_password(database_url: str) -> str:
+    told = conninfo_to_dict(database_url)
+    told.pop("password", None)
+    return make_conninfo("", **told)
 
 
 async def _position(opening: Opening, upto: int | datetime) -> int:

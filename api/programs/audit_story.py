@@ -16,9 +16,12 @@ from rich.tree import Tree
 from api.client.screen import console
 from api.client.wording import clean
 from api.programs.audit_asking import (
+    BARE_DATE,
     ENTITY,
     EVENT,
     MOMENT,
+    USER,
+    USERS_LISTED,
     YUAN,
     Connection,
     EventName,
@@ -40,13 +43,20 @@ FOLLOW_EVERY_S = 0.5
 
 
 @click.command()
-@click.option("--from", "since", type=MOMENT, help="From this position, or after this time.")
-@click.option("--to", "until", type=MOMENT, help="Up to this position or time.")
+@click.option(
+    "--from", "since", type=MOMENT, help=f"From this position, or after this time.{BARE_DATE}"
+)
+@click.option("--to", "until", type=MOMENT, help=f"Up to this position or time.{BARE_DATE}")
 @click.option("--type", "tag", metavar="TAG", help="Such as wallet.* or tasks.task_failed/1.")
 @click.option("--entity", type=ENTITY, help="In the streams of user:ID, task:ID, …")
 @click.option("--stream", type=click.UUID, help="In this stream alone.")
 @click.option("--actor", help="Such as admin:* or agent:ID.")
-@click.option("--account", metavar="USER", type=click.UUID, help="About this user, anywhere.")
+@click.option(
+    "--account",
+    metavar="USER",
+    type=USER,
+    help=f"About the user of this id, anywhere; {USERS_LISTED}.",
+)
 @click.option("--correlation", metavar="ID", help="Of this request.")
 @click.option(
     "--min-amount",

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from api.client.answers import Batch, Code, Page, read
 from api.client.show import page_line
-from api.client.wording import clean, clipped, listing, local_minute, status, yuan
+from api.client.wording import clean, clipped, listing, local, status, yuan
 from api.programs.asking import Terminal, asks_the_api
 
 
@@ -81,7 +81,7 @@ async def list_codes(terminal: Terminal, wanted: str | None, page: int, page_siz
             f"{code.used_count}/{code.max_uses}",
             yuan(code.amount),
         )
-        until = f"until {local_minute(code.expires_at)}" if code.expires_at else ""
+        until = f"until {local(code.expires_at)}" if code.expires_at else ""
         if note := "  ".join(filter(None, (until, code.description))):
             table.add_row(clipped(f"  {note}", "dim"))
     terminal.answer(data, Group(table, page_line(found)))

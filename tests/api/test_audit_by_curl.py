@@ -31,6 +31,8 @@ def test_the_first_ten_minutes_are_as_the_page_has_them(
     assert script is not None
     verifier = tmp_path / "docs/verify/owl_verify.py"
     verifier.parent.mkdir(parents=True)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     shutil.copy(ROOT / "docs/verify/owl_verify.py", verifier)
     here = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -38,6 +40,7 @@ def test_the_first_ten_minutes_are_as_the_page_has_them(
         "EMAIL": auditor.email,
         "PASSWORD": PASSWORD,
         "USER_ID": str(user.user_id),
+        "TMPDIR": str(temporary),
     }
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script[1]],
@@ -50,9 +53,9 @@ def test_the_first_ten_minutes_are_as_the_page_has_them(
     )
     assert done.returncode == 0, done.stderr
     assert '"available_fen":1250' in done.stdout
-    *_, last = (tmp_path / "sums.ndjson").read_text(encoding="utf-8").splitlines()
+    assert {each.name for each in tmp_path.iterdir()} == {"docs", "temporary"}
+    (folder,) = temporary.iterdir()
+    *_, last = (folder / "sums.ndjson").read_text(encoding="utf-8").splitlines()
     assert json.loads(last)["report"]["is_right"] is True
-    assert (
-        (tmp_path / "today.checkpoint").read_text(encoding="utf-8").startswith("owl-factory/")
-    )
-    assert (tmp_path / "log.owlb").stat().st_size > 0
+    assert (folder / "today.checkpoint").read_text(encoding="utf-8").startswith("owl-factory/")
+    assert (folder / "log.owlb").stat().st_size > 0

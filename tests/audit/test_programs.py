@@ -121,9 +121,14 @@ def test_an_auditor_asks_a_sandbox_in_sql(owl: Owl, notarised: Notarised) -> Non
     with psycopg.connect(notarised.conninfo) as connection:
         counted = connection.execute("SELECT count(*) FROM q1.tasks").fetchone()
     assert (told["tasks"],) == counted != (0,)
+    assert (found["to_open"], found["to_drop"]) == (
+        'SET search_path TO "q1"',
+        'DROP SCHEMA "q1" CASCADE',
+    )
     again = owl("replay", "--to", "500", "--into", "q1", code=1)
     assert "DROP SCHEMA" in again.stderr
     assert "the log ends at" in owl("replay", "--to", "999999", "--into", "q2", code=1).stderr
     said = owl("replay", "--to", "900", "--into", "q2")
-    assert "DROP SCHEMA" in said.stderr
+    assert 'and there SET search_path TO "q2";' in said.stderr
+    assert 'DROP SCHEMA "q2" CASCADE;' in said.stderr
     assert "small letters" in owl("replay", "--to", "9", "--into", "a,public", code=1).stderr

@@ -1,0 +1,40 @@
+"""The arguments of ``owl audit``: the help says how each is written and found."""
+
+import click
+import pytest
+
+from api.programs.audit import command
+from api.programs.audit_asking import MomentType
+from tests.programs.test_command_line import run
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("audit", "log", "--account", "a@b.cn"),
+        ("audit", "reconcile", "--account", "a@b.cn"),
+        ("audit", "history", "user:a@b.cn"),
+        ("audit", "state", "user:a@b.cn", "--at", "1"),
+    ],
+    ids=" ".join,
+)
+def test_whoever_gives_no_users_id_is_told_where_ids_are_listed(words: tuple[str, ...]) -> None:
+    result = run(*words)
+    assert result.exit_code == 2
+    assert "owl admin users list" in result.output
+    assert "owl admin users list" in " ".join(run(*words[:2], "--help").output.split())
+
+
+def test_what_takes_a_time_says_what_a_bare_date_is() -> None:
+    context, silent, asked = click.Context(command), [], 0
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
+        assert below is not None
+        for each in below.params:
+            if isinstance(each.type, MomentType):
+                asked += 1
+                told = each.help if isinstance(each, click.Option) else below.help
+                if "A bare date is 00:00 UTC." not in (told or ""):
+                    silent.append(f"{name} {each.name}")
+    assert asked > 5
+    assert silent == []
