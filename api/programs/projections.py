@@ -15,7 +15,7 @@ from rich.table import Table
 from api.programs.failing import ProgramFailed
 from api.programs.options import with_database
 from api.programs.projections_act import diff, drop_old, rollback, switch, verify
-from api.programs.projections_open import Opening, as_json, opened, print_table
+from api.programs.projections_open import NAMES, Opening, as_json, opened, print_table
 from api.programs.projections_rebuild import cancel, pause, rebuild, resume
 from projections.jobs import Job
 from projections.status import ReadModelStatus, estimate_s, read_statuses
@@ -33,7 +33,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("names", nargs=-1, metavar="NAME…")
+@click.argument("names", nargs=-1, type=click.Choice(NAMES), metavar="NAME…")
 @click.option(
     "--watch",
     is_flag=True,
@@ -138,7 +138,7 @@ def list_command(*, as_json: bool, **options: Any) -> None:
 
 
 @command.command()
-@click.argument("names", nargs=-1, metavar="NAME…")
+@click.argument("names", nargs=-1, type=click.Choice(NAMES), metavar="NAME…")
 @as_json
 @with_database
 def plan(*, names: tuple[str, ...], as_json: bool, **options: Any) -> None:
@@ -174,10 +174,6 @@ def plan(*, names: tuple[str, ...], as_json: bool, **options: Any) -> None:
 
 
 def _statuses(opening: Opening, names: tuple[str, ...]) -> list[ReadModelStatus]:
-    unknown = set(names) - set(opening.fingerprints)
-    if unknown:
-        known = ", ".join(opening.fingerprints)
-        raise click.UsageError(f"no read model {', '.join(unknown)}; there are {known}")
     found = read_statuses(opening.database_url, opening.heads())
     return [each for each in found if not names or each.read_model in names]
 

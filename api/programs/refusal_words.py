@@ -9,7 +9,7 @@ import click
 
 from api.client.http import ApiRefused
 from api.client.session import Session
-from api.client.wording import clean, local
+from api.client.wording import clean, local, yuan
 from api.messages import Language, Text
 
 NOT_SIGNED_IN: Final = Text("尚未登录 {at}{profile}", "you are not signed in to {at}{profile}")
@@ -25,6 +25,10 @@ IN_PROFILE: Final = Text("（登录档 {name}）", " in profile {name}")
 FOR_ADMINISTRATORS: Final = Text(
     "仅限管理员操作：请用 {login} 以管理员身份登录",
     "this is for administrators: sign in as one with {login}",
+)
+MISSING: Final = Text(
+    "需要 {required}，可用 {available}，还差 {missing}：请用 `{redeem}` 充值",
+    "{required} is needed and {available} available, so {missing} is missing: `{redeem}`",
 )
 TRY_AGAIN: Final = Text("请在 {seconds} 秒后重试", "try again in {seconds} s")
 _SIGNING_IN: Final = frozenset({"login", "register"})
@@ -70,8 +74,21 @@ def sentence(error: ApiRefused, standing: str, profile: str | None, language: La
     if error.retry_after_s:
         seconds = f"{error.retry_after_s:,.0f}"
         lines.append(f"  {TRY_AGAIN.in_language(language, seconds=seconds)}")
-    if isinstance(fields, dict):
+    if error.code == "INSUFFICIENT_BALANCE":
+        lines.append(f"  {_what_is_missing(error, profile, language)}")
+    elif isinstance(fields, dict):
         lines += [f"  {name}: {said}" for name, found in fields.items() for said in found]
     else:
         lines += [f"  {name}: {value}" for name, value in error.details.items()]
     return clean("\n".join(lines)).plain
+
+
+def _what_is_missing(error: ApiRefused, profile: str | None, language: Language) -> str:
+    required, available = error.details["required"], error.details["available"]
+    return MISSING.in_language(
+        language,
+        required=yuan(required),
+        available=yuan(available),
+        missing=yuan(required - available),
+        redeem="owl redeem CODE" + (f" --profile {profile}" if profile else ""),
+    )

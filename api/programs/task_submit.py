@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import click
@@ -18,6 +18,8 @@ from api.client.wording import line
 from api.programs.asking import Terminal, asks_the_api
 from api.programs.local_farm import LocalFarm, farm_here
 from api.settings import is_loopback
+
+VIDEO_ANALYSIS: Final = "video_analysis"
 
 
 @click.command()
@@ -74,6 +76,8 @@ async def submit(
         config["video_url"] = address_of(video_file, terminal.api_url, farm_here())
     elif video_url:
         config["video_url"] = video_url
+    if task_type == VIDEO_ANALYSIS and not config.get("video_url"):
+        raise click.UsageError(f"{VIDEO_ANALYSIS} needs a video: give --file or --video-url")
     order: dict[str, Any] = {
         "title": title or task_type,
         "task_type": task_type,

@@ -107,6 +107,24 @@ def test_every_bad_field_is_named(owl: Owl) -> None:
     assert "  config.video_url: " in refused.stderr
 
 
+def test_an_analysis_without_a_video_names_the_options_that_give_one(owl: Owl) -> None:
+    wrong = owl("tasks", "submit", "video_analysis")
+    assert wrong.exit_code == 2
+    assert "video_analysis needs a video: give --file or --video-url" in wrong.stderr
+
+
+def test_who_has_too_little_is_told_what_is_missing_and_how_to_add_it(owl: Owl) -> None:
+    video = ("--video-url", "https://example.com/a.mp4", "--estimate", "10")
+    refused = owl("tasks", "submit", "video_analysis", *video)
+    assert refused.exit_code == 1
+    assert refused.stderr == (
+        "Error: Insufficient balance: recharge first (INSUFFICIENT_BALANCE)\n"
+        "  ¥10.50 is needed and ¥0.00 available, so ¥10.50 is missing: `owl redeem CODE`\n"
+    )
+    in_chinese = owl("tasks", "submit", "video_analysis", *video, "--language", "zh")
+    assert "还差 ¥10.50：请用 `owl redeem CODE` 充值" in in_chinese.stderr
+
+
 def test_a_failure_is_json_where_json_was_asked_for(owl: Owl) -> None:
     refused = owl("redeem", "OWL-2222-2222-2222", "--json")
     assert refused.exit_code == 1

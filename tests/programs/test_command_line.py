@@ -79,6 +79,8 @@ def test_an_agents_variable_that_nobody_knows_is_a_usage_error() -> None:
     [
         (("migrate",), 3, "the database does not answer"),
         (("migrate", "--database-url", "nonsense"), 2, "that names no database"),
+        (("projections", "status", "nosuch"), 2, "'nosuch' is not one of"),
+        (("projections", "plan", "nosuch"), 2, "'nosuch' is not one of"),
         (("audit", "verify"), 3, "the database"),
         (("audit", "verify", "--database-url", "nonsense"), 2, "that names no database"),
         (("up", "--once", "--data-dir", "/dev/null/x"), 1, "choose another data directory"),
