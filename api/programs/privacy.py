@@ -17,6 +17,7 @@ from api.client.wording import clean, yuan
 from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
+from api.programs.audit_asking import USER, USERS_LISTED
 from api.programs.audit_log import as_json, print_json
 from api.programs.failing import ProgramFailed, in_words
 from api.programs.options import servers_of, settings_from, with_database, with_servers
@@ -40,8 +41,6 @@ WHO_GOES: Final = """
     SELECT username, email, balance_fen FROM read.users WHERE user_id = %(user_id)s
 """
 
-_IDS: Final = "`owl admin users list` shows the ids of all"
-
 
 @click.group()
 def command() -> None:
@@ -49,7 +48,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("user", type=click.UUID)
+@click.argument("user", type=USER)
 @click.option("--reason", required=True, help="Why; it is recorded for ever.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
@@ -62,6 +61,8 @@ def erase(
     **options: Any,
 ) -> None:
     """Destroy the key of USER: nobody can read any more who that was. There is no way back.
+
+    USER is an id; `owl admin users list` shows the ids of all.
 
     E-mail address, names and addresses of logins become unreadable in the log, in the read
     models and in every bundle. Money, tasks and proofs stay. Physical backups and archives of
@@ -77,7 +78,7 @@ def erase(
         try:
             erased = asyncio.run(_erase(settings, user, reason))
         except NotFound as error:
-            raise ProgramFailed(f"no user has the id {user}: {_IDS}") from error
+            raise ProgramFailed(f"no user has the id {user}: {USERS_LISTED}") from error
     if as_json:
         print_json(asdict(erased))
     elif erased.changed:
@@ -87,11 +88,13 @@ def erase(
 
 
 @command.command()
-@click.argument("user", type=click.UUID)
+@click.argument("user", type=USER)
 @as_json
 @with_database
 def report(user: UUID, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Show what is stored about USER, in the clear: in the log, in read models, as a way in.
+
+    USER is an id; `owl admin users list` shows the ids of all.
 
     That it was shown is recorded first, as an event that names them and who asked.
 

@@ -1,4 +1,4 @@
-"""The arguments of ``owl audit``: the help says how each is written and found."""
+"""Arguments of ``owl audit`` and ``owl privacy``: help says how each is written and found."""
 
 import click
 import pytest
@@ -15,6 +15,8 @@ from tests.programs.test_command_line import run
         ("audit", "reconcile", "--account", "a@b.cn"),
         ("audit", "history", "user:a@b.cn"),
         ("audit", "state", "user:a@b.cn", "--at", "1"),
+        ("privacy", "erase", "a@b.cn", "--reason", "wish"),
+        ("privacy", "report", "a@b.cn"),
     ],
     ids=" ".join,
 )
