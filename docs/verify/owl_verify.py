@@ -16,8 +16,6 @@ import tarfile
 import uuid
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 FILES = ("checkpoint.note", "range-proof.json", "events.jsonl", "leaves.bin", "manifest.note")
 FIELDS = "position stream version tag recorded_at_us actor correlation causation command_id".split()
 
@@ -84,6 +82,7 @@ class Tree:  # full subtrees side by side, as (level, root), largest first
 
 
 def signed_text(note, key):  # who signed the note, which must be the key, and what was signed
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     name, key_id, encoded = key.split("+", 2)
     named = sha256(name.encode(), b"\n", public := unbase64(encoded))[:4] + b"\x01"
     need(named.hex() == key_id + public[:1].hex(), "the key is no Ed25519 verifier key")
@@ -181,6 +180,7 @@ def verify_bundle(file, events, key, held):
 
 def main(bundle, key, checkpoint=None):
     try:
+        import cryptography.hazmat.primitives.asymmetric.ed25519  # without it nothing can be told
         key = (Path(key).read_text(encoding="utf-8") if Path(key).exists() else key).strip()
         need(key.count("+") > 1, f"{key[:60]!r} is no verifier key, nor a file that holds one")
         held = None if checkpoint is None else Path(checkpoint).read_text(encoding="utf-8")
@@ -188,7 +188,7 @@ def main(bundle, key, checkpoint=None):
         file, events = open(bundle, "rb"), open(bundle, "rb")
         is_parquet = b"events.parquet\0" in events.read(1 << 16)
         need(not is_parquet, "this is a Parquet bundle: owl audit verify-bundle")
-    except (OSError, ValueError) as why:
+    except (ImportError, OSError, ValueError) as why:
         sys.exit(print(why, file=sys.stderr) or 2)
     try:
         print(verify_bundle(file, events, key, held))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.audit.conftest import Notarised, Owl
-from tests.audit.test_bundle import bundled, script
+from tests.audit.test_bundle import SCRIPT, bundled, script
 
 
 def test_what_the_single_file_cannot_read_is_named_and_accuses_nobody(
@@ -28,6 +31,16 @@ def test_what_the_single_file_cannot_read_is_named_and_accuses_nobody(
         assert words in said.stderr
         assert "WRONG" not in said.stderr
         assert "Traceback" not in said.stderr
+
+
+def test_the_single_file_without_its_library_says_so_and_accuses_nobody(tmp_path: Path) -> None:
+    """Exit code 1 would say that something is not as it was signed."""
+    alone = shutil.copy(SCRIPT, tmp_path / "owl_verify.py")
+    for said in ((tmp_path, "owl.key"), (tmp_path / "nowhere", "a+b+c")):
+        command = [sys.executable, "-I", "-S", str(alone), *map(str, said)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "No module named 'cryptography'\n"
 
 
 def test_an_empty_checkpoint_is_refused_by_both_programs(
