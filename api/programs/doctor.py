@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import platform
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import click
+import httpx
 import msgspec
 import psycopg
 from msgspec import Struct
@@ -34,6 +36,15 @@ _DURABILITY = ("fsync", "synchronous_commit", "full_page_writes")
 
 Verdict = Literal["ok", "note", "bad"]
 _MARKS: dict[Verdict, str] = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "bad": "[red]✗[/]"}
+
+
+_OF_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not listened at
+
+
+class _Alive(Struct):
+    """What `/health/live` answers."""
+
+    data: dict[str, str]
 
 
 class Finding(Struct, frozen=True):
@@ -157,8 +168,22 @@ def _port(settings: Settings) -> Finding:
     try:
         listen(settings.host, settings.port).close()
     except OSError as error:
+        if error.errno == errno.EADDRINUSE and asyncio.run(_is_owl(settings)):
+            return Finding("port", "ok", f"{settings.host}:{settings.port}: Owl itself listens")
         return Finding("port", "note", f"{settings.host}:{settings.port}: {error.strerror}")
     return Finding("port", "ok", f"{settings.host}:{settings.port} is free")
+
+
+async def _is_owl(settings: Settings) -> bool:
+    """Whether what listens at our port answers as our API does."""
+    host = _OF_ALL.get(settings.host, settings.host)
+    url = httpx.URL(scheme="http", host=host, port=settings.port, path="/health/live")
+    try:
+        async with asyncio.timeout(TIMEOUT_S), httpx.AsyncClient(trust_env=False) as client:
+            answer = msgspec.json.decode((await client.get(url)).content, type=_Alive)
+    except (httpx.HTTPError, TimeoutError, msgspec.DecodeError):
+        return False
+    return answer.data.get("status") == "live"
 
 
 def _disk(settings: Settings) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import suppress
 from typing import Any
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from api.client.wording import clean
 from api.programs.failing import ProgramFailed
 from api.programs.options import with_database
 from api.programs.projections_act import diff, drop_old, rollback, switch, verify
@@ -37,7 +39,8 @@ def command() -> None:
 @click.option(
     "--watch",
     is_flag=True,
-    help="Show it again every second, until Ctrl-C; with --json a line whenever it changes.",
+    help="Show it again every second, until Ctrl-C; with --json or into a pipe a line whenever"
+    " something changes.",
 )
 @as_json
 @with_database
@@ -49,8 +52,8 @@ def status(*, names: tuple[str, ...], watch: bool, as_json: bool, **options: Any
     """
     with opened(options) as opening:
         statuses = _statuses(opening, names)
-        if watch and as_json:
-            _watch_as_json(opening, names)
+        if watch and (as_json or not sys.stdout.isatty()):
+            _watch_in_lines(opening, names, as_json=as_json)
             return
         if watch:
             with Live(_table(statuses), console=Console(), auto_refresh=False) as display:
@@ -88,15 +91,32 @@ def _nobody_feeds(unfed: list[str], statuses: list[ReadModelStatus]) -> str:
     return f"{told}, or go back to the rows of the version before: {ways}" if others else told
 
 
-def _watch_as_json(opening: Opening, names: tuple[str, ...]) -> None:
-    told = b""
+def _watch_in_lines(opening: Opening, names: tuple[str, ...], *, as_json: bool) -> None:
+    """For programs and pipes: what is new, and nothing while nothing is."""
+    told: list[str] = []
     with suppress(KeyboardInterrupt):
         while True:
-            now = msgspec.json.encode(_statuses(opening, names))
-            if now != told:
-                click.echo(now.decode())
-                told = now
+            now = _statuses(opening, names)
+            if as_json:
+                lines = [msgspec.json.encode(now).decode()]
+            else:
+                lines = [_line(each) for each in now]
+            for line in lines:
+                if line not in told:
+                    click.echo(line)
+            told = lines
             time.sleep(WATCH_EVERY_S)
+
+
+def _line(status: ReadModelStatus) -> str:
+    stands = status.condition if status.state == "live" else status.state
+    place = f"position {status.position:,}, {status.lag_events:,} behind"
+    line = f"{status.read_model}, generation {status.generation}: {stands}, {place}"
+    if status.error is not None:
+        line += f"; stopped at {status.stopped_at}: {status.error}"
+    if status.job is not None and status.state in {"building", "live"}:
+        line += f"; {_job_text(status.job)}"
+    return clean(line).plain.replace("\n", " ")
 
 
 def _ways_on(outdated: list[ReadModelStatus], statuses: list[ReadModelStatus]) -> str:

@@ -1,10 +1,12 @@
 """Several people at one terminal, or one person in several roles: a login for each profile."""
 
+import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -175,6 +177,27 @@ def test_another_program_at_the_address_is_told_from_ours(
     assert asked.exit_code == 3
     assert f"another program answers at {stranger}" in asked.stderr
     assert "--api" in asked.stderr
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(True, "ok"), (False, "note")])
+def test_the_doctor_tells_owl_itself_at_its_port_from_another_program(
+    api: LiveApi,
+    stranger: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    ours: bool,
+    verdict: str,
+) -> None:
+    port = urlsplit(api.url if ours else stranger).port
+    monkeypatch.setenv("OWL_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("OWL_HOST", "127.0.0.1")
+    monkeypatch.setenv("OWL_PORT", str(port))
+    said = json.loads(Owl(api.url, tmp_path)("doctor", "--json").stdout)
+    (found,) = (each for each in said if each["about"] == "port")
+    assert found["verdict"] == verdict
+    assert found["says"].startswith(f"127.0.0.1:{port}")
+    assert ("Owl itself" in found["says"]) is ours
 
 
 def test_a_hint_to_sign_in_names_the_profile_in_use(owl: Owl, user: Person) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from api.cli import main
 from api.keys import make_keys
 from api.programs import projections
 from api.programs.projections_open import Opening
+from projections.status import ReadModelStatus
 from tests.api.live import SECRETS, LiveApi, ok
 
 OTHER_ROWS = """
@@ -102,12 +104,15 @@ def test_an_operator_sees_what_other_folds_change_before_queries_move_to_it(
         assert f"nothing to {act}" in owl(act, "gpu_servers", code=1).output
 
 
-def test_who_watches_as_json_gets_a_line_whenever_something_changes(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("as_json", [True, False])
+def test_who_watches_through_a_pipe_gets_a_line_whenever_something_changes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, as_json: bool
 ) -> None:
-    seen = iter([(1,), (1,), (2,), (2,)])
+    users, servers = (standing(name, position=7) for name in ("users", "gpu_servers"))
+    on = standing("users", position=9)
+    seen = iter([[users, servers], [users, servers], [on, servers], [on, servers]])
 
-    def look(_opening: object, _names: object) -> tuple[int, ...]:
+    def look(_opening: object, _names: object) -> list[ReadModelStatus]:
         try:
             return next(seen)
         except StopIteration:
@@ -115,5 +120,37 @@ def test_who_watches_as_json_gets_a_line_whenever_something_changes(
 
     monkeypatch.setattr(projections, "_statuses", look)
     monkeypatch.setattr(projections, "WATCH_EVERY_S", 0.0)
-    projections._watch_as_json(cast("Opening", None), ())
-    assert capsys.readouterr().out == "[1]\n[2]\n"
+    projections._watch_in_lines(cast("Opening", None), (), as_json=as_json)
+    lines = capsys.readouterr().out.splitlines()
+    if as_json:
+        told = [[each["position"] for each in json.loads(line)] for line in lines]
+        assert told == [[7, 7], [9, 7]]
+    else:
+        assert lines == [
+            "users, generation 1: following, position 7, 0 behind",
+            "gpu_servers, generation 1: following, position 7, 0 behind",
+            "users, generation 1: following, position 9, 0 behind",
+        ]
+
+
+def standing(name: str, *, position: int) -> ReadModelStatus:
+    return ReadModelStatus(
+        read_model=name,
+        generation=1,
+        source="business",
+        fingerprint="-",
+        is_current=True,
+        state="live",
+        condition="following",
+        position=position,
+        lag_events=0,
+        lag_s=0.0,
+        stopped_at=None,
+        error=None,
+        rows=1,
+        rows_are_exact=True,
+        size_bytes=8192,
+        updated_at=datetime(2026, 3, 1, tzinfo=UTC),
+        job=None,
+        compared=None,
+    )
