@@ -111,7 +111,12 @@ FIELDS: Final[dict[str, FieldText]] = {
     "description": F("描述", "Free text.", "分析视频内容"),
     "task_type": F("任务类型", "The type of task, one of those enabled.", "video_analysis"),
     "priority": F("优先级 1 到 5，越大越先运行", "1 to 5; higher goes first.", 2),
-    "estimated_duration": F("预计时长，单位分钟", "Minutes, an estimate.", 30),
+    "estimated_duration": F(
+        "预计时长，单位分钟；按其冻结费用，未填按平台默认值（10），结束后退还未用部分",
+        "Minutes, an estimate. Its price is held (without it, that of the platform's default,"
+        " 10), and what is unused comes back at the end.",
+        30,
+    ),
     "config": F(
         "任务配置，随任务类型而定",
         "What the type of task takes.",

@@ -71,7 +71,12 @@ ERRORS: Final[dict[str, Text]] = {
         "请求参数验证失败",
         "The request is not valid: correct the fields in details.field_errors",
     ),
-    "INSUFFICIENT_BALANCE": Text("余额不足，请先充值", "Insufficient balance: recharge first"),
+    "INSUFFICIENT_BALANCE": Text(
+        "余额不足，请先充值，或填写更短的 estimated_duration："
+        "任务按其冻结费用，结束后退还未用部分",
+        "Insufficient balance: recharge, or give a shorter estimated_duration; its price is"
+        " held, and what is unused comes back",
+    ),
     "TASK_LIMIT_EXCEEDED": Text(
         "任务数量超限，请等待已有任务结束", "Too many open tasks: wait for one to end"
     ),

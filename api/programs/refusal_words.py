@@ -27,8 +27,10 @@ FOR_ADMINISTRATORS: Final = Text(
     "this is for administrators: sign in as one with {login}",
 )
 MISSING: Final = Text(
-    "需要 {required}，可用 {available}，还差 {missing}：请用 `{redeem}` 充值",
-    "{required} is needed and {available} available, so {missing} is missing: `{redeem}`",
+    "须冻结 {required}，可用 {available}，还差 {missing}：请用 `{redeem}` 充值，"
+    "或以更短的 `--estimate 分钟` 提交",
+    "{required} is to be held and {available} available, so {missing} is missing: `{redeem}`,"
+    " or submit with fewer `--estimate MINUTES`",
 )
 TRY_AGAIN: Final = Text("请在 {seconds} 秒后重试", "try again in {seconds} s")
 _SIGNING_IN: Final = frozenset({"login", "register"})

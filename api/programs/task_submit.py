@@ -31,7 +31,9 @@ VIDEO_ANALYSIS: Final = "video_analysis"
     "--estimate",
     type=click.IntRange(1, 1440),
     metavar="MINUTES",
-    help="Your guess; it decides how much is set aside, and never ends the task.",
+    help="How long you think it runs. The price of so long (without it, of 10 minutes unless"
+    " an administrator says otherwise) is held; what is unused comes back. It never ends the"
+    " task.",
 )
 @click.option(
     "--config",

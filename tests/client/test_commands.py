@@ -118,11 +118,15 @@ def test_who_has_too_little_is_told_what_is_missing_and_how_to_add_it(owl: Owl) 
     refused = owl("tasks", "submit", "video_analysis", *video)
     assert refused.exit_code == 1
     assert refused.stderr == (
-        "Error: Insufficient balance: recharge first (INSUFFICIENT_BALANCE)\n"
-        "  ¥10.50 is needed and ¥0.00 available, so ¥10.50 is missing: `owl redeem CODE`\n"
+        "Error: Insufficient balance: recharge, or give a shorter estimated_duration; its price"
+        " is held, and what is unused comes back (INSUFFICIENT_BALANCE)\n"
+        "  ¥10.50 is to be held and ¥0.00 available, so ¥10.50 is missing: `owl redeem CODE`,"
+        " or submit with fewer `--estimate MINUTES`\n"
     )
     in_chinese = owl("tasks", "submit", "video_analysis", *video, "--language", "zh")
-    assert "还差 ¥10.50：请用 `owl redeem CODE` 充值" in in_chinese.stderr
+    assert "还差 ¥10.50：请用 `owl redeem CODE` 充值，或以更短的" in in_chinese.stderr
+    help_text = " ".join(owl.ok("tasks", "submit", "--help").split())
+    assert "what is unused comes back" in help_text
 
 
 def test_a_failure_is_json_where_json_was_asked_for(owl: Owl) -> None:

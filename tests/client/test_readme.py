@@ -9,7 +9,9 @@ import subprocess
 import httpx
 import pytest
 
+from api.demo.main_job import TOP_UP_YUAN
 from api.programs.up import DEMO
+from domain.system.configuration import Configuration
 from tests.api.live import LiveApi
 from tests.house.tree import ROOT
 
@@ -38,6 +40,15 @@ def test_the_python_example_runs(api: LiveApi, capsys: pytest.CaptureFixture[str
     assert code.count(ORIGIN) == 1
     exec(code.replace(ORIGIN, api.url), {})
     assert capsys.readouterr().out == "pending\n"
+
+
+def test_the_video_of_the_first_minutes_can_be_paid_by_what_the_demonstration_leaves() -> None:
+    """Its hold, that is: the price of all the minutes that are estimated."""
+    (line,) = re.findall(r"^owl tasks submit video_analysis .*$", README, re.MULTILINE)
+    (minutes,) = re.findall(r"--estimate (\d+)", line) or ["10"]
+    held_fen = int(minutes) * Configuration().prices_fen_per_minute["video_analysis"]
+    assert held_fen <= 100 * TOP_UP_YUAN / 2
+    assert "gives back" in README, "that it is a hold"
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="this machine has no curl")

@@ -161,3 +161,20 @@ def test_a_key_is_its_users_own(api: LiveApi, admin: Person) -> None:
             assert ok(again)["new_balance"] == 100
             assert again.headers["idempotent-replay"] == "true"
             assert person.balance() == 100
+
+
+def test_who_has_too_little_for_the_hold_hears_that_it_comes_back_and_what_lowers_it(
+    admin: Person, user: Person
+) -> None:
+    ok(admin.client.put(f"/api/admin/users/{user.user_id}", json={"balance": 9.97}))
+    config = {"video_url": "https://example.com/video.mp4"}
+    video = {"title": "视频", "task_type": "video_analysis", "config": config}
+    answer = user.client.post("/api/tasks", json=video)
+    assert refused(answer, 400, "INSUFFICIENT_BALANCE")["required"] == 10.5
+    for word in ("冻结", "退还", "estimated_duration"):
+        assert word in answer.json()["message"]
+    english = {"Accept-Language": "en"}
+    answer = user.client.post("/api/tasks", json=video, headers=english)
+    for word in ("held", "unused", "estimated_duration"):
+        assert word in answer.json()["message"]
+    ok(user.client.post("/api/tasks", json=video | {"estimated_duration": 9}))

@@ -250,7 +250,7 @@ def test_what_one_cannot_pay_for_is_refused(user: Person) -> None:
     answer = user.client.post("/api/tasks", json=SAMPLE)
     details = refused(answer, 400, "INSUFFICIENT_BALANCE")
     assert details == {"required": 31.5, "available": 0}
-    assert answer.json()["message"] == "余额不足，请先充值"
+    assert answer.json()["message"].startswith("余额不足，请先充值")
 
 
 def test_one_task_too_many_is_refused(api: LiveApi) -> None:
