@@ -16,6 +16,7 @@ from uuid import UUID
 from api.messages import Fault
 from api.names import username_form
 from api.platform import HttpConfig, Platform
+from api.security import Tokens
 from commands.accounts import RegisterUser, register_user
 from domain.accounts.claim import EmailTaken
 from domain.accounts.events import Role
@@ -24,6 +25,12 @@ from domain.ids import uuid8
 
 DEV_ADMIN_EMAIL: Final = "admin@example.com"
 DEV_ADMIN_PASSWORD: Final = "admin123"  # noqa: S105 - printed in the published contract
+OPERATOR: Final = """
+SELECT user_id, token_version FROM owl_private.credentials
+WHERE is_active AND role IN ('admin', 'super_admin')
+ORDER BY email_claim = %(email_claim)s DESC, user_id
+LIMIT 1
+"""
 _SUBJECT_KEY_BYTES: Final = 32
 _OPERATOR: Final = Actor("system", "owl")
 
@@ -115,3 +122,25 @@ async def ensure_dev_admin(platform: Platform) -> bool:
     except EmailTaken:
         return False
     return True
+
+
+async def operator_token(platform: Platform) -> str:
+    """A token for what ``owl up`` does itself; who starts it holds the keys.
+
+    That of the ``dev`` profile's admin, who is made if nobody administers yet and may have
+    changed the password since; of another admin where that one may not any more.
+    """
+    row = await _operator(platform)
+    if row is None:
+        await ensure_dev_admin(platform)
+        row = await _operator(platform)
+    assert row is not None, "the last active admin stays"
+    config = platform.config
+    tokens = Tokens(config.token_keys, lifetime_s=config.token_lifetime_s)
+    return tokens.issue(*row, now=platform.clock(), token_id=platform.ids())
+
+
+async def _operator(platform: Platform) -> tuple[UUID, int] | None:
+    known = {"email_claim": platform.secrets.claim_id("email", DEV_ADMIN_EMAIL)}
+    async with platform.pool.connection() as connection:
+        return await (await connection.execute(OPERATOR, known)).fetchone()

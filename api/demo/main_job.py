@@ -1,7 +1,7 @@
 """The main job, from money to result, over HTTP alone: what any client can do as well.
 
 An administrator makes a recharge code; a user redeems it, orders the analysis of a video, sees
-it advance, and gets what was found and what it cost.
+it advance, and gets what was found and what it cost. Who has enough left needs no other code.
 """
 
 from __future__ import annotations
@@ -48,28 +48,35 @@ class MainJobOutcome(Struct, frozen=True, kw_only=True):
     files: tuple[Path, ...] = ()
 
 
+class CannotShow(Exception):
+    """The demonstration's account was changed; the message says how, and the way back."""
+
+
 async def run_main_job(
     api_url: str,
     *,
     media_file: Path,
     results_dir: Path,
     console: Console,
-    admin: Credentials,
+    operator: str,
     demo: Credentials,
     stays: bool = True,
 ) -> MainJobOutcome:
-    """Run it and show it; on the same data again it does the same again.
+    """Run it and show it; on the same data again it does the same with what is left.
 
     ``media_file`` lies in a media directory of an agent; its pictures are written below
-    ``results_dir``, in a directory named by the task. What to try next is told if the platform
-    ``stays``.
+    ``results_dir``, in a directory named by the task. ``operator`` is the token of who makes
+    the code. What to try next is told if the platform ``stays``.
     """
     try:
         async with ApiClient(api_url) as client:
-            code = await _code_from_admin(client, admin, console)
             await _sign_in(client, demo, console)
-            await _top_up(client, code, console)
-            outcome = await _analyse(client, media_file, results_dir, console)
+            task_id, before = await _ordered(client, operator, media_file, console)
+            outcome = await _watched(client, task_id, before, results_dir, console)
+    except CannotShow as error:
+        left_out = f"{error}. All else works; --no-demo starts it without."
+        console.print(Text.assemble(("no demonstration: ", "bold red"), clean(left_out)))
+        return MainJobOutcome(exit_code=1)
     except (ApiRefused, ApiUnreachable, WatchedTooLong, ArtifactDamaged) as error:
         console.print(Text.assemble(("failed: ", "bold red"), clean(str(error))))
         return MainJobOutcome(exit_code=1)
@@ -78,23 +85,15 @@ async def run_main_job(
     return outcome
 
 
-async def _code_from_admin(client: ApiClient, admin: Credentials, console: Console) -> str:
-    await client.log_in(admin.email, admin.password)
-    batch = read(
-        Batch,
-        await client.post(
-            "/recharge/codes", {"amount": TOP_UP_YUAN, "description": "demonstration"}
-        ),
-    )
-    code = batch.codes[0]
-    _say(console, f"{admin.email} made the recharge code {code.code}, {yuan(code.amount)}")
-    return code.code
-
-
 async def _sign_in(client: ApiClient, demo: Credentials, console: Console) -> None:
-    """As the demonstration's user, who is registered the first time."""
+    """As the demonstration's user, who is registered the first time.
+
+    Raises:
+        CannotShow: the account is not any more what it was made as.
+    """
+    update = f"`owl admin users update {demo.email}"
     try:
-        await client.log_in(demo.email, demo.password)
+        data = await client.log_in(demo.email, demo.password)
     except ApiRefused as refused:
         if refused.status != HTTPStatus.UNAUTHORIZED:
             raise
@@ -104,32 +103,62 @@ async def _sign_in(client: ApiClient, demo: Credentials, console: Console) -> No
             "password": demo.password,
             "full_name": "Demo 演示用户",
         }
-        await client.post("/auth/register", account)
+        try:
+            await client.post("/auth/register", account)
+        except ApiRefused as taken:
+            if taken.code != "EMAIL_TAKEN":
+                raise
+            raise CannotShow(
+                f"{demo.email} has another password than {demo.password}, or is inactive:"
+                f" {update} --active` lets it in again"
+            ) from taken
         _say(console, f"{demo.email} is registered")
-        await client.log_in(demo.email, demo.password)
+        data = await client.log_in(demo.email, demo.password)
+    if data["user"]["role"] == "auditor":
+        raise CannotShow(
+            f"{demo.email} is an auditor now, who orders nothing: {update} --role user` lets it"
+        )
 
 
-async def _top_up(client: ApiClient, code: str, console: Console) -> None:
-    redeemed = await client.post("/recharge/redeem", {"code": code})
-    _say(console, f"redeemed: the balance is {yuan(redeemed['new_balance'])} now")
-
-
-async def _analyse(
-    client: ApiClient, media_file: Path, results_dir: Path, console: Console
-) -> MainJobOutcome:
+async def _ordered(
+    client: ApiClient, operator: str, media_file: Path, console: Console
+) -> tuple[str, float]:
+    """The task and the balance before it; a code is made only if that was too little."""
+    order = {
+        "title": TITLE,
+        "task_type": "video_analysis",
+        "priority": 2,
+        "estimated_duration": ESTIMATE_MIN,
+        "config": {"video_url": _address_of(media_file)},
+    }
     before = read(Me, await client.get("/users/me")).balance
-    submitted = await client.post(
-        "/tasks",
-        {
-            "title": TITLE,
-            "task_type": "video_analysis",
-            "priority": 2,
-            "estimated_duration": ESTIMATE_MIN,
-            "config": {"video_url": _address_of(media_file)},
-        },
-    )
+    try:
+        submitted = await client.post("/tasks", order)
+    except ApiRefused as refused:
+        if refused.code != "INSUFFICIENT_BALANCE":
+            raise
+        before = await _top_up(client, operator, console)
+        submitted = await client.post("/tasks", order)
     task_id = str(submitted["id"])
     _say(console, f"submitted video_analysis of {media_file.name} as {task_id}")
+    return task_id, before
+
+
+async def _top_up(client: ApiClient, operator: str, console: Console) -> float:
+    """An administrator's code, redeemed: the balance after it."""
+    async with ApiClient(client.api_url, token=operator) as admin:
+        wanted = {"amount": TOP_UP_YUAN, "description": "demonstration"}
+        (code,) = read(Batch, await admin.post("/recharge/codes", wanted)).codes
+        who = read(Me, await admin.get("/users/me")).email
+    _say(console, f"{who} made the recharge code {code.code}, {yuan(code.amount)}")
+    redeemed = await client.post("/recharge/redeem", {"code": code.code})
+    _say(console, f"redeemed: the balance is {yuan(redeemed['new_balance'])} now")
+    return float(redeemed["new_balance"])
+
+
+async def _watched(
+    client: ApiClient, task_id: str, before: float, results_dir: Path, console: Console
+) -> MainJobOutcome:
     task = await watch(client, task_id, console, limit_s=LIMIT_S)
     files = await save_artifacts(client, task_id, task.artifacts, results_dir / task_id)
     bill = Bill(before=before, after=read(Me, await client.get("/users/me")).balance)

@@ -17,7 +17,6 @@ import msgspec
 from msgspec import Struct
 
 from api.client.http import ApiClient, ApiRefused, ApiUnreachable
-from api.demo.main_job import Credentials
 from api.embedded.child import Child, Launch, stop_orphans
 from api.programs.local_farm import farm_told
 from api.settings import environment_for_agent
@@ -52,10 +51,11 @@ class AgentNotOnline(Exception):
 
 
 class LocalAgent:
-    """``enrol`` once, then ``run`` until cancelled."""
+    """``enrol`` once, then ``run`` until cancelled; ``operator`` gives an operator's token."""
 
-    def __init__(self, plan: AgentPlan) -> None:
+    def __init__(self, plan: AgentPlan, operator: Callable[[], Awaitable[str]]) -> None:
         self._plan = plan
+        self.operator = operator
         self._token: str | None = None
 
     @property
@@ -63,11 +63,13 @@ class LocalAgent:
         """What the agent writes."""
         return self._plan.directory / "agent.log"
 
-    async def enrol(self, admin: Credentials) -> None:
+    async def _client(self) -> ApiClient:
+        return ApiClient(self._plan.api_url, token=await self.operator())
+
+    async def enrol(self) -> None:
         """Make room for this machine, unless an earlier start has on the same database."""
         self._plan.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        async with ApiClient(self._plan.api_url) as client:
-            await client.log_in(admin.email, admin.password)
+        async with await self._client() as client:
             if await self._is_known(client):
                 return
             answer = await self._room(client)
@@ -121,14 +123,13 @@ class LocalAgent:
             report(f"the agent ended with {child.exit_code()} and is started again")
             await asyncio.sleep(RESTART_PAUSE_S)
 
-    async def online(self, viewer: Credentials) -> None:
+    async def online(self) -> None:
         """Return when the platform sees it.
 
         Raises:
             AgentNotOnline: it took too long.
         """
-        async with ApiClient(self._plan.api_url) as client:
-            await client.log_in(viewer.email, viewer.password)
+        async with await self._client() as client:
             if await self._is_online(client):
                 return
             # its rows may be those that are being built: only then is it too late
@@ -147,17 +148,15 @@ class LocalAgent:
             await asyncio.sleep(POLL_S / 5)
         return False
 
-    async def current(self, viewer: Credentials) -> None:
+    async def current(self) -> None:
         """Return when no read model has to be built any more."""
-        async with ApiClient(self._plan.api_url) as client:
-            await client.log_in(viewer.email, viewer.password)
+        async with await self._client() as client:
             await _patient(lambda: client.get("/gpu/servers"))
 
-    async def last_words(self, viewer: Credentials) -> str:
+    async def last_words(self) -> str:
         """What is said before it is stopped: what becomes of the tasks that run."""
         try:
-            async with asyncio.timeout(ASKED_WITHIN_S), ApiClient(self._plan.api_url) as client:
-                await client.log_in(viewer.email, viewer.password)
+            async with asyncio.timeout(ASKED_WITHIN_S), await self._client() as client:
                 overview = await client.get("/gpu/cluster/overview")
         except (ApiRefused, ApiUnreachable, TimeoutError):
             return "stopping"  # it is stopped all the same

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,11 @@ from api.programs.long_running import run_long
 from api.programs.serve import serve
 from api.programs.stopping import stop_event
 from api.programs.work import work
-from api.registration import DEV_ADMIN_EMAIL, DEV_ADMIN_PASSWORD
+from api.registration import DEV_ADMIN_EMAIL, DEV_ADMIN_PASSWORD, operator_token
 from api.settings import Settings, load
 from api.wiring import open_core, open_platform, without_credentials
 
 CLIP = Path(__file__).parents[1] / "demo" / "media" / "bigbuckbunny.mp4"
-ADMIN = Credentials(email=DEV_ADMIN_EMAIL, password=DEV_ADMIN_PASSWORD)
 DEMO = Credentials(email="demo@example.com", password="demo-password")  # noqa: S106 - shown to everybody
 
 
@@ -166,41 +166,35 @@ class _Up:
                 )
             )
             told = settings.public_nats_url or without_credentials(nats_url)
-            platform = await opened.enter_async_context(
-                open_platform(core, agent_nats_url=told)
-            )
+            opening = open_platform(core, agent_nats_url=told)
+            platform = await opened.enter_async_context(opening)
+            agent = LocalAgent(self._agent_plan(), partial(operator_token, platform))
             works = [
                 asyncio.create_task(serve(core, platform, self._listener, stop)),
                 asyncio.create_task(work(core, stop)),
                 asyncio.create_task(self._stack.watch(self._tell)),
             ]
             try:
-                return await self._use(works, asked)
+                return await self._use(works, asked, agent)
             finally:
                 stop.set()
                 await asyncio.gather(*works[:2], return_exceptions=True)
                 works[2].cancel()
 
-    async def _use(self, works: list[asyncio.Task[None]], asked: asyncio.Event) -> int:
+    async def _use(
+        self, works: list[asyncio.Task[None]], asked: asyncio.Event, agent: LocalAgent
+    ) -> int:
         """Enrol an agent, show the main job, stay until somebody asks to stop.
 
         The agent goes first, while there is a platform to hear how its tasks ended.
         """
-        agent = LocalAgent(
-            AgentPlan(
-                api_url=self._api_url,
-                directory=self._directory / "agent",
-                media_dirs=(CLIP.parent, *self._wanted.media_dirs),
-                simulated_gpus=self._wanted.simulated_gpus,
-            )
-        )
         main = asyncio.create_task(self._main(agent))
         asking = asyncio.create_task(asked.wait())
         try:
             ending: list[asyncio.Task[Any]] = [*works, main, asking]
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
             if asked.is_set():
-                self._say(await agent.last_words(ADMIN))
+                self._say(await agent.last_words())
         finally:
             main.cancel()
             asking.cancel()
@@ -211,16 +205,24 @@ class _Up:
                 raise ProgramFailed(f"a part ended by itself: see {self._directory}/logs")
         return main.result() if not main.cancelled() else 0
 
+    def _agent_plan(self) -> AgentPlan:
+        return AgentPlan(
+            api_url=self._api_url,
+            directory=self._directory / "agent",
+            media_dirs=(CLIP.parent, *self._wanted.media_dirs),
+            simulated_gpus=self._wanted.simulated_gpus,
+        )
+
     async def _main(self, agent: LocalAgent) -> int:
         with _step(self._console, f"API at {self._api_url}"):
-            await agent.enrol(ADMIN)
+            await agent.enrol()
         running = asyncio.ensure_future(agent.run(self._say))
         try:
             with _step(self._console, "agent"):
-                await agent.online(ADMIN)
+                await agent.online()
             if self._wanted.demo and not self._outdated.left_alone:
-                await agent.current(ADMIN)
-                outcome = await self._show()
+                await agent.current()
+                outcome = await self._show(agent)
                 if self._wanted.once:
                     return outcome.exit_code
             elif self._wanted.once:
@@ -234,20 +236,20 @@ class _Up:
             await asyncio.gather(running, return_exceptions=True)
         return 0
 
-    async def _show(self) -> MainJobOutcome:
+    async def _show(self, agent: LocalAgent) -> MainJobOutcome:
         return await run_main_job(
             self._api_url,
             media_file=CLIP,
             results_dir=self._directory / "results",
             console=self._console,
-            admin=ADMIN,
+            operator=await agent.operator(),
             demo=DEMO,
             stays=not self._wanted.once,
         )
 
     def _say_where(self) -> None:
         self._console.print(f"\nAPI      {self._api_url}   (docs at /docs)")
-        self._console.print(f"admin    {ADMIN.email} / {ADMIN.password}")
+        self._console.print(f"admin    {DEV_ADMIN_EMAIL} / {DEV_ADMIN_PASSWORD} until changed")
         self._console.print(f"data     {self._directory}")
         self._console.print("Ctrl-C stops everything.", style="dim")
 

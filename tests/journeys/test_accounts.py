@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from api.registration import DEV_ADMIN_EMAIL, DEV_ADMIN_PASSWORD, ensure_dev_admin
+from api.registration import (
+    DEV_ADMIN_EMAIL,
+    DEV_ADMIN_PASSWORD,
+    ensure_dev_admin,
+    operator_token,
+)
 from tests.api.live import PASSWORD, LiveApi, ok, refused
 
 NEW = {
@@ -148,6 +153,31 @@ def test_the_known_admin_of_the_dev_profile_is_made_once(fresh_api: LiveApi) -> 
     login = {"email": DEV_ADMIN_EMAIL, "password": DEV_ADMIN_PASSWORD}
     with fresh_api.client() as anonymous:
         assert ok(anonymous.post("/api/auth/login", json=login))["user"]["role"] == "admin"
+
+
+def test_what_starts_the_platform_may_act_whatever_became_of_the_known_admin(
+    fresh_api: LiveApi,
+) -> None:
+    def acts_as() -> str:
+        with fresh_api.client(fresh_api.call(operator_token(fresh_api.platform))) as client:
+            assert ok(client.get("/api/admin/stats"))
+            return str(ok(client.get("/api/users/me"))["email"])
+
+    assert acts_as() == DEV_ADMIN_EMAIL, "made as nobody was there"
+    login = {"email": DEV_ADMIN_EMAIL, "password": DEV_ADMIN_PASSWORD}
+    changed = {"current_password": DEV_ADMIN_PASSWORD, "new_password": "another-password"}
+    with fresh_api.client() as anonymous:
+        token = ok(anonymous.post("/api/auth/login", json=login))["access_token"]
+    with fresh_api.client(token) as known, fresh_api.someone("super_admin") as other:
+        ok(known.post("/api/users/change-password", json=changed))
+        assert acts_as() == DEV_ADMIN_EMAIL
+        (known_id,) = (
+            user["id"]
+            for user in ok(other.client.get("/api/admin/users"))["items"]
+            if user["email"] == DEV_ADMIN_EMAIL
+        )
+        ok(other.client.put(f"/api/admin/users/{known_id}", json={"is_active": False}))
+        assert acts_as() == other.email
 
 
 def test_no_password_is_ever_in_the_log(fresh_api: LiveApi) -> None:

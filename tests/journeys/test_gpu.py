@@ -5,11 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-from api.demo.main_job import Credentials
 from api.programs.local_agent import SERVER_NAME, AgentPlan, LocalAgent
 from commands.fleet import NoteServerSilent, note_server_silent
 from domain.fleet.messages import RunningTask
-from tests.api.live import PASSWORD, LiveApi, Person, new_id, now, ok, refused
+from tests.api.live import LiveApi, Person, new_id, now, ok, refused
 from tests.journeys.farm import Server, public_key
 
 FREE = {"title": "x", "task_type": "test"}
@@ -201,11 +200,13 @@ def test_a_start_that_ended_before_its_agent_came_leaves_its_room_to_the_next(
     api: LiveApi, admin: Person, tmp_path: Path
 ) -> None:
     plan = AgentPlan(api_url=f"{api.url}/api", directory=tmp_path, media_dirs=())
-    operator = Credentials(email=admin.email, password=PASSWORD)
+
+    async def operator() -> str:
+        return admin.token
 
     def started() -> str:
-        agent = LocalAgent(plan)
-        asyncio.run(agent.enrol(operator))
+        agent = LocalAgent(plan, operator)
+        asyncio.run(agent.enrol())
         assert agent._token is not None
         return agent._token
 

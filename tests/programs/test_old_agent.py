@@ -22,6 +22,10 @@ WITHIN_S = 15
 NOBODYS_ADDRESS = "nats://127.0.0.1:9"
 
 
+async def nobody() -> str:
+    raise AssertionError("it runs, and asks the API nothing")
+
+
 async def owner_of(directory: Path, *, other_than: int) -> int:
     """The process that the agent's lock names, once it is another."""
     lock = directory / "agent.lock"
@@ -58,7 +62,7 @@ async def test_an_old_agent_that_does_not_stop_is_killed_before_another_starts(
             plan = AgentPlan(
                 api_url="http://127.0.0.1:9/api", directory=directory, media_dirs=()
             )
-            new = asyncio.create_task(LocalAgent(plan).run(said.append))
+            new = asyncio.create_task(LocalAgent(plan, nobody).run(said.append))
             try:
                 new_pid = await owner_of(directory, other_than=old.pid)
             finally:

@@ -9,14 +9,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from api.demo.main_job import Credentials
 from api.outdated_rows import OutdatedRows, outdated_rows
 from api.programs.local_agent import AgentPlan, LocalAgent
+from api.registration import operator_token
 from projections.catalogue import READ_MODELS
 from projections.fingerprint import fingerprint
 from projections.migrate import prepare
 from projections.versions import see, want
-from tests.api.live import PASSWORD, LiveApi, ok
+from tests.api.live import LiveApi, ok
 
 OTHER_FOLDS = """
     UPDATE owl_read.checkpoints SET fingerprint = 'other' WHERE read_model IN ('tasks', 'users')
@@ -60,7 +60,7 @@ def test_rows_that_nobody_builds_by_itself_are_said_with_the_order_that_does(
 async def test_readiness_names_outdated_rows_and_an_agent_enrols_all_the_same(
     database_url: str, tmp_path: Path
 ) -> None:
-    def outdate(api: LiveApi) -> Credentials:
+    def outdate(api: LiveApi) -> None:
         """A server is known; then the rows of tasks stand still, and the log goes on."""
         with api.someone("admin") as admin:
             wanted = {"name": "gpu-1", "max_concurrent_tasks": 1}
@@ -75,13 +75,16 @@ async def test_readiness_names_outdated_rows_and_an_agent_enrols_all_the_same(
             assert ready["outdated_read_models"] == ["tasks"]
             assert "owl_outdated_read_models 1.0" in admin.client.get("/metrics").text
             api.until(lambda: _stands_still(api))
-            return Credentials(email=admin.email, password=PASSWORD)
 
     with LiveApi(database_url) as api:
-        admin = await asyncio.to_thread(outdate, api)
+
+        async def operator() -> str:
+            return await asyncio.to_thread(api.call, operator_token(api.platform))
+
+        await asyncio.to_thread(outdate, api)
         plan = AgentPlan(api_url=f"{api.url}/api", directory=tmp_path, media_dirs=())
         async with asyncio.timeout(20):
-            await LocalAgent(plan).enrol(admin)
+            await LocalAgent(plan, operator).enrol()
     assert (tmp_path / "identity.json").exists()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from api.programs.up import DEMO
+from api.registration import DEV_ADMIN_EMAIL, DEV_ADMIN_PASSWORD
 from tests.stack import data_directory
 
 WITHIN_S = 90
@@ -82,6 +83,14 @@ def test_stopping_says_what_becomes_of_a_task_and_the_next_start_runs_it_again()
             assert second.returncode == 1
             assert f"already runs here: process {program.pid} owns" in second.stderr
             assert "port" not in second.stdout + second.stderr
+            known = {"email": DEV_ADMIN_EMAIL, "password": DEV_ADMIN_PASSWORD}
+            token = client.post("/auth/login", json=known).json()["data"]["access_token"]
+            changed = client.post(
+                "/users/change-password",
+                json={"current_password": DEV_ADMIN_PASSWORD, "new_password": "another-one"},
+                headers={"Authorization": f"Bearer {token}"},
+            )
+            assert changed.is_success, "and the next start asks nobody for it"
         assert program.returncode == 0
         said = page.read_text()
         assert "tasks that run (1) have 10 s to end" in said
