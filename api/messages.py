@@ -1,7 +1,8 @@
 """Every sentence a client can be told, in Chinese and English. Codes are never translated.
 
-One table per kind: ``ERRORS`` by error code, ``REASONS`` by a refusal's own reason, ``FAULTS``
-by what is wrong with a field. Source: the published contract, chapter 错误处理.
+One table per kind: ``ERRORS`` by error code, ``DENIED`` by the policy of a route, ``REASONS``
+by a refusal's own reason, ``FAULTS`` by what is wrong with a field. Source: the published
+contract, chapter 错误处理.
 Long because a table: all that is said stands in one place, to be read in one voice.
 """
 
@@ -141,6 +142,27 @@ ERRORS: Final[dict[str, Text]] = {
         "The request cannot be understood: check that it is well-formed HTTP",
     ),
 }
+
+DENIED: Final[dict[str, Text]] = {
+    "MEMBER": Text(
+        "访问被拒绝：此操作仅限用户和管理员，审计员只能查看，请换用其他身份登录",
+        "Access denied: this is for users and administrators, and an auditor only reads:"
+        " log in as another",
+    ),
+    "READER": Text(
+        "访问被拒绝：此操作仅限管理员和审计员，请联系管理员",
+        "Access denied: this is for administrators and auditors, so ask one",
+    ),
+    "ADMIN": Text(
+        "访问被拒绝：此操作仅限管理员，请联系管理员",
+        "Access denied: this is for administrators, so ask one",
+    ),
+    "SUPER_ADMIN": Text(
+        "访问被拒绝：此操作仅限超级管理员，请联系超级管理员",
+        "Access denied: this is for super administrators, so ask one",
+    ),
+}
+"""By the policy that refused, whose it is."""
 
 REASONS: Final[dict[str, Text]] = {
     "the user is inactive": Text(

@@ -16,6 +16,7 @@ from litestar.handlers import BaseRouteHandler
 from api.credentials import Standing
 from api.crowding import at_once_of
 from api.exchange import Exchange
+from api.messages import DENIED
 from api.query import check_path, check_query, faults_of_query
 from api.rejection import InvalidRequest, Rejection, Unauthenticated
 from api.security import Principal, bearer
@@ -89,7 +90,7 @@ async def gate(
         may_repeat = bool(handler.opt.get(_REPEATABLE) and exchange.header("idempotency-key"))
         standing = await standing_of(exchange, void_too=may_repeat)
         if standing.role not in policy.value:
-            raise Rejection("ACCESS_DENIED")
+            raise Rejection("ACCESS_DENIED", message=DENIED[policy.name])
         exchange.principal = principal = Principal(
             user_id=standing.user_id,
             role=standing.role,

@@ -22,9 +22,8 @@ ENDED: Final = Text(
     "your login as {email} to {at}{profile} ended at {then}",
 )
 IN_PROFILE: Final = Text("（登录档 {name}）", " in profile {name}")
-FOR_ADMINISTRATORS: Final = Text(
-    "仅限管理员操作：请用 {login} 以管理员身份登录",
-    "this is for administrators: sign in as one with {login}",
+SIGN_IN_AS_ANOTHER: Final = Text(
+    "请用 {login} 以有此权限的身份登录", "sign in as one who may with {login}"
 )
 MISSING: Final = Text(
     "须冻结 {required}，可用 {available}，还差 {missing}：请用 `{redeem}` 充值，"
@@ -70,7 +69,7 @@ def sentence(error: ApiRefused, standing: str, profile: str | None, language: La
     lines = [f"{head} ({error.code})"]
     if error.code == "ACCESS_DENIED":
         login = login_command(profile)
-        lines.append(f"  {FOR_ADMINISTRATORS.in_language(language, login=login)}")
+        lines.append(f"  {SIGN_IN_AS_ANOTHER.in_language(language, login=login)}")
         if standing:
             lines.append(f"  {standing}")
     if error.retry_after_s:

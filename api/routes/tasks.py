@@ -17,7 +17,7 @@ from api.envelope import Envelope, shown
 from api.exchange import Exchange
 from api.fields import Description
 from api.judging import judge_order
-from api.messages import Fault, Text
+from api.messages import DENIED, Fault, Text
 from api.names import blank_fault
 from api.pagination import Page, PageNumber, PageSize, page_of
 from api.platform import HttpConfig
@@ -260,7 +260,7 @@ def _whose(exchange: Exchange, wanted: str | None) -> UUID | None:
     if user_id is None and wanted != "all":
         raise InvalidRequest({"user_id": [Fault("user_or_all")]})
     if user_id != own and exchange.user.may_read_of is not None:
-        raise Rejection("ACCESS_DENIED")
+        raise Rejection("ACCESS_DENIED", message=DENIED["READER"])
     return user_id
 
 

@@ -16,6 +16,7 @@ from api.failure_texts import FAILURES, failure
 from api.log_texts import TEXTS
 from api.messages import (
     COMPRESSED,
+    DENIED,
     ERRORS,
     FAULTS,
     LABELS,
@@ -27,9 +28,10 @@ from api.messages import (
     language_of,
     sentence,
 )
-from api.policy import policy_of
+from api.policy import Policy, policy_of
 from api.refusals import codes_of
 from api.routes import auth, users
+from domain.accounts.events import Role
 from domain.errors import Refused
 from domain.facts import tag_of
 from domain.tasks.events import Reason
@@ -138,7 +140,7 @@ ACTS_IN_ENGLISH = re.compile(
 SAID: dict[str, Text] = {
     **{
         kind: text
-        for table in (ERRORS, REASONS, FAULTS, FAILURES)
+        for table in (ERRORS, DENIED, REASONS, FAULTS, FAILURES)
         for kind, text in table.items()
     },
     "login": auth.WRONG,
@@ -165,6 +167,12 @@ def test_what_went_wrong_is_one_sentence_that_says_what_to_do(kind: str) -> None
     if kind not in AS_PRINTED:
         assert ACTS.search(zh), zh
         assert ACTS_IN_ENGLISH.search(en), en
+
+
+def test_whoever_a_policy_refuses_is_told_whose_it_is() -> None:
+    """Nobody signed in is refused by ``ANYONE``, and ``PUBLIC`` asks for no role."""
+    assert DENIED.keys() == set(Policy.__members__) - {"PUBLIC", "ANYONE"}
+    assert Policy.ANYONE.value == set(get_args(Role))
 
 
 def test_every_error_code_of_the_description_is_said() -> None:

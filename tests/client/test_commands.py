@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from domain.accounts.events import Role
 from tests.api.live import LiveApi, Person
 from tests.client.owl import Owl
 from tests.client.played_farm import PlayedFarm
@@ -92,12 +93,27 @@ def test_an_administrator_lists_reveals_and_revokes_codes(owl: Owl, boss: Owl) -
     assert "(CODE_REVOKED)" in owl("redeem", code["code"]).stderr
 
 
-def test_what_a_role_may_not_do_is_refused_in_words(owl: Owl) -> None:
-    for command in (["codes", "create", "5"], ["gpu", "enroll", "rack-1"]):
-        refused = owl(*command)
-        assert refused.exit_code == 1
-        assert "(ACCESS_DENIED)" in refused.stderr
-        assert "for administrators: sign in as one with `owl login`" in refused.stderr
+@pytest.mark.parametrize(
+    ("role", "command", "who_may"),
+    [
+        ("user", ("codes", "create", "5"), "administrators"),
+        ("user", ("gpu", "enroll", "rack-1"), "administrators"),
+        ("user", ("codes", "list"), "administrators and auditors"),
+        ("user", ("tasks", "list", "--user", "all"), "administrators and auditors"),
+        ("auditor", ("codes", "create", "5"), "administrators"),
+        ("auditor", ("tasks", "submit", "test"), "users and administrators"),
+    ],
+)
+def test_who_is_refused_by_their_role_is_told_whose_it_is(
+    api: LiveApi, tmp_path: Path, role: Role, command: tuple[str, ...], who_may: str
+) -> None:
+    with api.someone(role) as person:
+        refused = Owl(api.url, tmp_path).log_in(person)(*command)
+    assert refused.exit_code == 1
+    said, to_do, standing = refused.stderr.splitlines()
+    assert said.startswith(f"Error: Access denied: this is for {who_may}, ")
+    assert to_do == "  sign in as one who may with `owl login`"
+    assert standing.startswith(f"  you are signed in as {person.email} ({role})")
 
 
 def test_every_bad_field_is_named(owl: Owl) -> None:
@@ -146,7 +162,8 @@ def test_sentences_come_in_chinese_to_who_wants_them(owl: Owl) -> None:
 
 def test_what_helps_after_a_refusal_is_in_the_language_of_its_sentence(owl: Owl) -> None:
     refused = owl("gpu", "enroll", "rack-1", "--language", "zh").stderr
-    assert "  仅限管理员操作：请用 `owl login` 以管理员身份登录\n  当前以 " in refused
+    assert "仅限管理员" in refused
+    assert "\n  请用 `owl login` 以有此权限的身份登录\n  当前以 " in refused
     nobody = owl("me", "--profile", "nobody", "--language", "zh").stderr
     assert re.search(r"\n  尚未登录 http\S+（登录档 nobody）\n", nobody)
 

@@ -206,7 +206,7 @@ def test_a_hint_to_sign_in_names_the_profile_in_use(owl: Owl, user: Person) -> N
     assert "`owl login --profile boss`" in outside.stderr
     log_in(owl, user, "--profile", "plain")
     refused = owl("codes", "list", "--profile", "plain")
-    assert "sign in as one with `owl login --profile plain`" in refused.stderr
+    assert "sign in as one who may with `owl login --profile plain`" in refused.stderr
 
 
 def test_the_profiles_are_listed_and_no_token_with_them(
