@@ -13,9 +13,11 @@ import psycopg
 
 from api.programs.audit_log import (
     as_json,
+    force,
     given_key,
     held_checkpoint,
     log_keys,
+    may_write,
     opened_log,
     print_json,
     signing_key,
@@ -48,6 +50,7 @@ KEY_HELP = "A verifier key of the log, new or old, as text or a file: of `owl au
     show_default=True,
 )
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False))
+@force
 @as_json
 @with_database
 def export(
@@ -56,6 +59,7 @@ def export(
     withhold: tuple[str, ...],
     form: Literal["jsonl", "parquet"],
     output: Path,
+    force: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     **options: Any,
 ) -> None:
@@ -65,6 +69,7 @@ def export(
     """
     if last is not None and last < first:
         raise click.UsageError(f"--to {last} is before --from {first}")
+    may_write(output, force=force)
     unfinished = output.with_name(output.name + ".part")
     with opened_log(options) as (settings, log), in_bundle_words():
         keys = log_keys(settings, log)

@@ -24,6 +24,7 @@ from projections.audit.stored import StoredLog
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+force = click.option("--force", is_flag=True, help="Overwrite the file if it is there.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one answer.")
 pub = click.option(
     "--pub",
@@ -31,6 +32,14 @@ pub = click.option(
     help="The log's verifier key, as text or a file; by default that of the key in"
     " OWL_SECRETS_DIR. Take it from elsewhere to be sure of it.",
 )
+
+
+def may_write(output: Path | None, *, force: bool) -> None:
+    """Refuse to overwrite what an auditor keeps, before anything is asked."""
+    if output is not None and output.is_file() and not force:
+        raise CalledWrongly(
+            f"{output} is there already: name another file, or overwrite it with --force"
+        )
 
 
 @contextmanager

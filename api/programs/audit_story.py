@@ -29,7 +29,7 @@ from api.programs.audit_asking import (
     event_named,
     print_line,
 )
-from api.programs.audit_log import as_json, opened_log, print_json
+from api.programs.audit_log import as_json, force, may_write, opened_log, print_json
 from api.programs.failing import ProgramFailed
 from api.programs.options import with_database
 from projections.audit import story
@@ -180,12 +180,19 @@ def show(
 @click.command()
 @click.argument("event", type=EVENT)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False))
+@force
 @with_database
-def receipt(event: EventName, output: Path | None, **options: Any) -> None:
+def receipt(
+    event: EventName,
+    output: Path | None,
+    force: bool,  # noqa: FBT001
+    **options: Any,
+) -> None:
     """Write down that an event is in the log: a C2SP tlog-proof, which stands alone.
 
     It holds the signed checkpoint, the path to it and the envelope, not what the event says.
     """
+    may_write(output, force=force)
     with opened_log(options) as (_, stored):
         text = _proof(stored, event)
     if output is None:
@@ -216,6 +223,7 @@ def trace(what: str, form: str, **options: Any) -> None:
         if event is None:
             return await trace_correlation(connection, what)
         if isinstance(event, int):
+            _must_be_there(event, await story.head(connection))
             return await trace_position(connection, event)
         found = await story.entry_of(connection, event.stream, event.version)
         if found is None:
@@ -256,9 +264,15 @@ def _print_dot(found: list[Traced]) -> None:
     click.echo("}")
 
 
+def _must_be_there(position: int, head: int) -> None:
+    if position > head:
+        raise ProgramFailed(f"there is no event {position}: the log ends at event {head}")
+
+
 def _found(options: dict[str, Any], event: EventName) -> story.Entry:
     async def read(connection: Connection) -> story.Entry | None:
         if isinstance(event, int):
+            _must_be_there(event, await story.head(connection))
             return await story.entry_at(connection, event)
         return await story.entry_of(connection, event.stream, event.version)
 
@@ -270,6 +284,7 @@ def _found(options: dict[str, Any], event: EventName) -> story.Entry:
 
 def _proof(stored: StoredLog, event: EventName) -> str:
     if isinstance(event, int):
+        _must_be_there(event, stored.head())
         position: int | None = event
     else:
         position = stored.position_of(event.stream, event.version)

@@ -64,3 +64,15 @@ def test_a_stretch_that_cannot_be_is_wrong_usage(owl: Owl, tmp_path: Path) -> No
         said = owl("export", *stretch, "-o", str(output), code=2)
         assert words in said.stderr
     assert list(tmp_path.glob("b.owlb*")) == []
+
+
+def test_a_file_that_is_there_is_overwritten_only_by_force(owl: Owl, tmp_path: Path) -> None:
+    for words in (("export", "--to", "300"), ("receipt", "300")):
+        kept = tmp_path / words[0]
+        kept.write_text("an older one")
+        said = owl(*words, "-o", str(kept), code=2)
+        assert f"{kept} is there already" in " ".join(said.stderr.split())
+        assert "--force" in said.stderr
+        assert kept.read_text() == "an older one"
+        owl(*words, "-o", str(kept), "--force")
+        assert kept.read_bytes() != b"an older one"

@@ -132,3 +132,10 @@ def test_an_auditor_asks_a_sandbox_in_sql(owl: Owl, notarised: Notarised) -> Non
     assert 'and there SET search_path TO "q2";' in said.stderr
     assert 'DROP SCHEMA "q2" CASCADE;' in said.stderr
     assert "small letters" in owl("replay", "--to", "9", "--into", "a,public", code=1).stderr
+
+
+def test_who_asks_beyond_the_log_is_told_where_it_ends(owl: Owl) -> None:
+    beyond = ("999999",)
+    for words in (("show",), ("show", "--raw"), ("show", "--proof"), ("receipt",), ("trace",)):
+        said = owl(*words, *beyond, code=1).stderr
+        assert "event 999999: the log ends at event 1000" in said, words

@@ -246,7 +246,7 @@ def test_one_event_is_shown_whole_raw_and_with_a_proof(owl: Owl, notarised: Nota
         root=checkpoint.root,
     )
     assert "no event" in owl("show", "99999", code=1).stderr
-    assert "no checkpoint" in owl("show", "99999", "--proof", code=1).stderr
+    assert "the log ends at" in owl("show", "99999", "--proof", code=1).stderr
 
 
 def test_an_entity_is_told_through_time(owl: Owl) -> None:
