@@ -30,6 +30,12 @@ class Session(Struct, frozen=True, kw_only=True):
     expires_at: datetime
     email: str
     role: str
+    is_void: bool = False
+    """The API has said that it takes the token no longer."""
+
+    def is_good(self, now: datetime) -> bool:
+        """Whether the token is worth sending."""
+        return not self.is_void and self.expires_at > now
 
     @classmethod
     def of(cls, answer: dict[str, Any], *, now: datetime) -> Session:
@@ -51,6 +57,13 @@ class Sessions(Struct, frozen=True, kw_only=True):
     def opened(self, api_url: str, session: Session) -> Sessions:
         """With a new login, which is the current one now."""
         return Sessions(current=api_url, by_url={**self.by_url, api_url: session})
+
+    def voided(self, api_url: str, token: str) -> Sessions:
+        """With the login of this token at ``api_url``, if it is still there, known as void."""
+        session = self.by_url.get(api_url)
+        if session is None or session.token != token:
+            return self
+        return replace(self, by_url={**self.by_url, api_url: replace(session, is_void=True)})
 
     def closed(self, api_url: str) -> Sessions:
         """Without the login at ``api_url``."""

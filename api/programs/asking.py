@@ -12,6 +12,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Concatenate, Final, ParamSpec
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.console import Console, Group, RenderableType
 
 from api.client.files import ArtifactDamaged
@@ -28,7 +30,7 @@ from api.client.session import PROFILE, Session, SessionFile
 from api.client.wording import clean
 from api.messages import Language
 from api.programs.local_farm import farm_here
-from api.programs.refusal_words import sentence, standing
+from api.programs.refusal_words import is_signing_in, sentence, standing
 from api.settings import SettingsInvalid, check_names, is_loopback
 
 P = ParamSpec("P")
@@ -110,6 +112,17 @@ class UnavailableApi(RefusedByApi):
     exit_code = OUT_OF_REACH
 
 
+language_option: Final = click.option(
+    "--language",
+    envvar="OWL_API_LANGUAGE",
+    type=click.Choice(["en", "zh"]),
+    default="en",
+    show_default=True,
+    is_eager=True,  # known to whatever is wrong with another option
+    help="Of the API's sentences and refusals.",
+)
+
+
 def asks_the_api(
     command: Callable[Concatenate[Terminal, P], Coroutine[Any, Any, int | None]],
 ) -> Callable[P, None]:
@@ -128,14 +141,7 @@ def asks_the_api(
         metavar="NAME",
         help="Which login, where you keep several; `owl profiles` lists them.",
     )
-    @click.option(
-        "--language",
-        envvar="OWL_API_LANGUAGE",
-        type=click.Choice(["en", "zh"]),
-        default="en",
-        show_default=True,
-        help="Of the API's sentences and refusals.",
-    )
+    @language_option
     @click.option("--json", "as_json", is_flag=True, help="Print the API's data as JSON.")
     @functools.wraps(command)
     def run(*args: P.args, **options: P.kwargs) -> None:
@@ -151,6 +157,8 @@ def asks_the_api(
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)  # whoever pressed it knows
         except ApiRefused as error:
+            if error.code == "INVALID_CREDENTIALS" and not is_signing_in():
+                terminal = _signed_out(terminal)
             is_away = error.code == "SERVER_UNAVAILABLE"
             failure = UnavailableApi if is_away else RefusedByApi
             raise failure(error, terminal) from error
@@ -185,7 +193,7 @@ def _terminal(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--api") from error
     session = sessions.by_url.get(address)
-    if not token and session is not None and session.expires_at > datetime.now(UTC):
+    if not token and session is not None and session.is_good(datetime.now(UTC)):
         token = session.token
     return Terminal(
         api_url=address,
@@ -196,6 +204,17 @@ def _terminal(
         sessions=file,
         session=session,
     )
+
+
+def _signed_out(terminal: Terminal) -> Terminal:
+    """With the login known as void, if it was its token that the API did not take."""
+    session = terminal.session
+    if session is None or terminal.token != session.token:
+        return terminal
+    with suppress(OSError):  # to be told why is worth more than to have it kept
+        sessions = terminal.sessions.load().voided(terminal.api_url, session.token)
+        terminal.sessions.save(sessions)
+    return replace(terminal, token="", session=replace(session, is_void=True))
 
 
 def _known_address(last: str | None) -> str | None:

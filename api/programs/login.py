@@ -5,13 +5,22 @@ from __future__ import annotations
 import signal
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from api.client.session import Session
 from api.client.wording import line, local
+from api.messages import Text
 from api.programs.asking import Terminal, asks_the_api
+
+NO_TERMINAL: Final = Text(
+    "标准输入不是终端：请给出 {option}", "standard input is no terminal: give {option}"
+)
+NO_PASSWORD: Final = Text(
+    "标准输入中没有密码：请通过管道传入，或在终端中输入",
+    "no password on standard input: pipe it in, or use a terminal",
+)
 
 
 class Typed(click.Option):
@@ -20,7 +29,8 @@ class Typed(click.Option):
     def prompt_for_value(self, ctx: click.Context) -> Any:
         """Ask at a terminal; elsewhere say which option is missing."""
         if not sys.stdin.isatty():
-            raise click.UsageError(f"standard input is no terminal: give {self.opts[0]}", ctx)
+            said = NO_TERMINAL.in_language(ctx.params["language"], option=self.opts[0])
+            raise click.UsageError(said, ctx)
         return super().prompt_for_value(ctx)
 
 
@@ -71,9 +81,8 @@ def given_password(*, from_stdin: bool, again: bool = False) -> str:
     """
     if from_stdin or not sys.stdin.isatty():
         if not (piped := sys.stdin.readline().rstrip("\r\n")):
-            raise click.UsageError(
-                "no password on standard input: pipe it in, or use a terminal"
-            )
+            language = click.get_current_context().params["language"]
+            raise click.UsageError(NO_PASSWORD.in_language(language))
         return piped
     # the event loop would keep the first Ctrl-C to itself until the prompt has returned
     loops = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -21,6 +21,11 @@ ENDED: Final = Text(
     "{email} 在 {at}{profile} 的登录已于 {then} 到期",
     "your login as {email} to {at}{profile} ended at {then}",
 )
+VOID: Final = Text(
+    "{email} 在 {at}{profile} 的登录已失效：密码或角色已更改，或帐户已停用",
+    "your login as {email} to {at}{profile} is no longer taken: the password or the role was"
+    " changed, or the account deactivated",
+)
 IN_PROFILE: Final = Text("（登录档 {name}）", " in profile {name}")
 SIGN_IN_AS_ANOTHER: Final = Text(
     "请用 {login} 以有此权限的身份登录", "sign in as one who may with {login}"
@@ -35,9 +40,15 @@ TRY_AGAIN: Final = Text("请在 {seconds} 秒后重试", "try again in {seconds}
 _SIGNING_IN: Final = frozenset({"login", "register"})
 
 
-def login_command(profile: str | None) -> str:
-    """What to call to sign in, in the profile in use."""
-    return f"`owl login --profile {profile}`" if profile else "`owl login`"
+def login_command(profile: str | None, api_url: str = "") -> str:
+    """What to call to sign in, in this profile, at ``api_url`` if it has to be named."""
+    where = f" --api {api_url}" if api_url else ""
+    return f"`owl login --profile {profile}{where}`" if profile else f"`owl login{where}`"
+
+
+def is_signing_in() -> bool:
+    """Whether the command at work asks for a login: a refusal is of what it was given."""
+    return click.get_current_context().info_name in _SIGNING_IN
 
 
 def standing(
@@ -50,6 +61,8 @@ def standing(
     if session is None:
         return "" if token else NOT_SIGNED_IN.in_language(language, **where)
     about = {**where, "email": session.email}
+    if session.is_void:
+        return "" if token else VOID.in_language(language, **about)
     if token != session.token:
         then = local(session.expires_at)
         return "" if token else ENDED.in_language(language, **about, then=then)
@@ -58,10 +71,7 @@ def standing(
 
 def sentence(error: ApiRefused, standing: str, profile: str | None, language: Language) -> str:
     """The refusal, what it is about, and what may help."""
-    if (
-        error.code == "INVALID_CREDENTIALS"
-        and click.get_current_context().info_name not in _SIGNING_IN
-    ):
+    if error.code == "INVALID_CREDENTIALS" and not is_signing_in():
         return f"{error}: {login_command(profile)}" + (f"\n  {standing}" if standing else "")
     fields = error.details.get("field_errors")
     # that the fields are named is said to programs: here they follow

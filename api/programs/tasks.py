@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 import click
@@ -15,10 +16,15 @@ from api.client.files import save_artifacts
 from api.client.show import task_table, task_view
 from api.client.watch import watch as watch_task
 from api.client.wording import clean, line
+from api.messages import Text
 from api.programs.asking import Terminal, asks_the_api
 from api.programs.task_logs import logs
 from api.programs.task_submit import ended_well, submit
 
+NOBODY_TO_ASK: Final = Text(
+    "删除后无法恢复，而这里无人可问：请加 --yes",
+    "this is for good, and nobody can be asked here: give --yes",
+)
 _STATUSES = ("pending", "running", "completed", "failed", "cancelled")
 _TASK = click.argument("task_id", metavar="ID", type=click.UUID)
 
@@ -115,7 +121,7 @@ async def delete(terminal: Terminal, task_id: UUID, *, yes: bool) -> None:
     """Delete a task that does not run; what it cost stays in your totals."""
     if not yes:
         if not sys.stdin.isatty():
-            raise click.UsageError("this is for good, and nobody can be asked here: give --yes")
+            raise click.UsageError(NOBODY_TO_ASK.in_language(terminal.language))
         click.confirm("Delete the task from your lists for good?", abort=True, err=True)
     async with terminal.client() as client:
         data = await client.call("DELETE", f"/tasks/{task_id}")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from api.programs.local_farm import farm_told
-from tests.api.live import PASSWORD, LiveApi, Person
+from tests.api.live import PASSWORD, LiveApi, Person, ok
 from tests.client.owl import Owl
 
 
@@ -222,3 +222,71 @@ def test_the_profiles_are_listed_and_no_token_with_them(
     shown = owl.ok("profiles")
     assert user.email in shown
     assert "boss" in shown
+
+
+def change_password(person: Person) -> None:
+    body = {"current_password": PASSWORD, "new_password": f"{PASSWORD}!"}
+    ok(person.client.post("/api/users/change-password", json=body))
+
+
+def test_a_login_that_the_api_takes_no_longer_is_said_to_be_over(
+    api: LiveApi, owl: Owl
+) -> None:
+    with api.someone() as person:
+        log_in(owl, person)
+        change_password(person)
+        for _ in range(2):
+            refused = owl("me")
+            assert refused.exit_code == 1
+            assert "Invalid credentials: log in again" in refused.stderr
+            assert f"your login as {person.email} to http://127.0.0.1:" in refused.stderr
+            assert "is no longer taken" in refused.stderr
+            assert "you are signed in" not in refused.stderr
+        in_chinese = owl("me", "--language", "zh").stderr
+        assert f"{person.email} 在 http://127.0.0.1:" in in_chinese
+        assert "已失效" in in_chinese
+
+
+def test_the_profiles_say_which_logins_are_over_and_how_to_get_a_new_one(
+    api: LiveApi, owl: Owl, user: Person
+) -> None:
+    log_in(owl, user)
+    with api.someone() as person:
+        log_in(owl, person, "--profile", "old")
+        change_password(person)
+        owl("me", "--profile", "old")
+    mine, theirs = owl.json("profiles")
+    assert (mine["signed_in"], theirs["signed_in"]) == (True, False)
+    assert "over: `owl login --profile old`" in owl.ok("profiles")
+    assert "已失效：`owl login --profile old`" in owl.ok("profiles", "--language", "zh")
+
+
+def test_a_wrong_password_leaves_the_login_that_there_is(owl: Owl, user: Person) -> None:
+    log_in(owl, user)
+    wrong = owl("login", "--email", user.email, "--password-stdin", typed="wrong-one")
+    assert wrong.exit_code == 1
+    assert owl.json("me")["email"] == user.email
+
+
+def test_that_nobody_is_signed_in_is_said_in_ones_language(
+    owl: Owl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert owl.ok("profiles") == "nobody is signed in here: `owl login`\n"
+    monkeypatch.setenv("OWL_API_LANGUAGE", "zh")
+    assert owl.ok("profiles") == "这里没有登录：请用 `owl login` 登录\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("login",), "标准输入不是终端：请给出 --email"),
+        (("login", "--email", "a@example.com"), "标准输入中没有密码"),
+        (("tasks", "delete", "01a20370-b0be-7122-8728-d9e4135c8227"), "请加 --yes"),
+    ],
+)
+def test_what_needs_a_terminal_says_so_in_ones_language(
+    owl: Owl, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
+    assert said in owl(*arguments, "--language", "zh").stderr
+    monkeypatch.setenv("OWL_API_LANGUAGE", "zh")
+    assert said in owl(*arguments).stderr
