@@ -81,11 +81,6 @@ def personal_fields(fact: type[Fact]) -> tuple[str, ...]:
     )
 
 
-def category_of(tag: str) -> str:
-    """``recharge`` of ``recharge.code_redeemed/1``."""
-    return tag.partition(".")[0]
-
-
 def subject_of(tag: str) -> str:
     """The NATS subject under which an event with this tag is published."""
     name, _, version = tag.partition("/")

@@ -39,11 +39,6 @@ class Found(Struct, Generic[T], frozen=True, kw_only=True):
     total: int
 
 
-async def in_utc(connection: AsyncConnection[Any]) -> None:
-    """Let the connection tell times in UTC whatever the server's zone; the pool calls this."""
-    await connection.execute("SET timezone = 'UTC'")
-
-
 async def one(
     connection: AsyncConnection[Any],
     shape: type[T],

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool
 
 from commands import fleet, recharge
 from domain.fleet.messages import RunningTask
@@ -26,7 +25,6 @@ from projections import (
     users,
 )
 from projections.catalogue import TELEMETRY
-from projections.page import in_utc
 from tests.projections.asking import Ask
 from tests.projections.farm import Farm
 from tests.projections.feed import NOON, recorded
@@ -265,19 +263,3 @@ def test_a_users_recharge_records_name_the_code_by_its_hint(farm: Farm, ask: Ask
     assert page.items[0].hint == "OWL-ABCD-****-****"
     nobody = ask(recharge_records.record_page, UUID(int=1), page=1, page_size=9)
     assert (nobody.items, nobody.total) == ((), 0)
-
-
-def test_a_pool_tells_times_in_utc_whatever_the_servers_zone(farm: Farm, ask: Ask) -> None:
-    ask(users.user_by_id, farm.users[0])
-
-    async def asked() -> users.UserRow | None:
-        options = {"autocommit": True, "options": "-c timezone=Asia/Shanghai"}
-        pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-            ask.url, min_size=1, max_size=1, open=False, kwargs=options, configure=in_utc
-        )
-        async with pool, pool.connection() as connection:
-            return await users.user_by_id(connection, farm.users[0])
-
-    me = asyncio.run(asked())
-    assert me is not None
-    assert me.created_at.tzinfo is UTC
