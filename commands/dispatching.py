@@ -28,6 +28,12 @@ from domain.tasks.task import TASK, Task
 from domain.wallet.wallet import extend
 
 
+class Applied(Struct, frozen=True):
+    """``done`` is false when the command did not apply any more, and nothing was appended."""
+
+    done: bool
+
+
 class AssignTask(Struct, frozen=True, kw_only=True):
     """Give a waiting attempt to a server; ``why`` keeps the scheduler's reasons."""
 
@@ -43,18 +49,12 @@ class AssignTask(Struct, frozen=True, kw_only=True):
         return (self.task_id, self.server_id)
 
 
-class Assigned(Struct, frozen=True):
-    """``done`` is false when the attempt no longer waits or the server takes no work now."""
-
-    done: bool
-
-
-def assign_task(command: AssignTask, work: UnitOfWork) -> Assigned:
-    """Assign, unless something changed since the scheduler looked."""
+def assign_task(command: AssignTask, work: UnitOfWork) -> Applied:
+    """Assign; not where the attempt no longer waits, or the server takes no work now."""
     task = work.load(TASK, command.task_id)
     server = work.load(SERVER, command.server_id)
     if not _takes(server.state, command.gpu_uuids) or _lacks_files(server.state, task.state):
-        return Assigned(done=False)
+        return Applied(done=False)
     assigned = assign(
         task.state,
         attempt=command.attempt,
@@ -64,9 +64,9 @@ def assign_task(command: AssignTask, work: UnitOfWork) -> Assigned:
         now=command.at,
     )
     if assigned is None:
-        return Assigned(done=False)
+        return Applied(done=False)
     task.append(assigned)
-    return Assigned(done=True)
+    return Applied(done=True)
 
 
 def _takes(server: Server | None, gpu_uuids: tuple[str, ...]) -> bool:
@@ -97,22 +97,19 @@ class LoseAttempt(Struct, frozen=True, kw_only=True):
         return (CONFIGURATION_STREAM, self.task_id)
 
 
-class Lost(Struct, frozen=True):
-    """``done`` is false when the attempt was over already, or began after all."""
+def lose_attempt(command: LoseAttempt, work: UnitOfWork) -> Applied:
+    """Requeue the task for free; or end it, when too often lost or being cancelled.
 
-    done: bool
-
-
-def lose_attempt(command: LoseAttempt, work: UnitOfWork) -> Lost:
-    """Requeue the task for free; or end it, when too often lost or being cancelled."""
+    Not where the attempt was over already, or began after all.
+    """
     task = work.load(TASK, command.task_id)
     state = task.state
     if state is None or not is_current(
         state, attempt=command.attempt, server_id=command.server_id
     ):
-        return Lost(done=False)
+        return Applied(done=False)
     if not command.counted and state.started_at is not None:
-        return Lost(done=False)
+        return Applied(done=False)
     outcome = lose(
         state,
         reason=command.reason,
@@ -124,7 +121,7 @@ def lose_attempt(command: LoseAttempt, work: UnitOfWork) -> Lost:
         task.append(outcome)
     else:
         end_task(task, outcome, work)
-    return Lost(done=True)
+    return Applied(done=True)
 
 
 class EndOverdueCancel(Struct, frozen=True, kw_only=True):
@@ -139,21 +136,18 @@ class EndOverdueCancel(Struct, frozen=True, kw_only=True):
         return (self.task_id,)
 
 
-class Ended(Struct, frozen=True):
-    """``done`` is false when the attempt was over, or not being cancelled any more."""
+def end_overdue_cancel(command: EndOverdueCancel, work: UnitOfWork) -> Applied:
+    """End the task without its agent; it pays for what it ran until the wish to stop.
 
-    done: bool
-
-
-def end_overdue_cancel(command: EndOverdueCancel, work: UnitOfWork) -> Ended:
-    """End the task without its agent; it pays for what it ran until the wish to stop."""
+    Not where the attempt was over, or is not being cancelled any more.
+    """
     task = work.load(TASK, command.task_id)
     state = task.state
     if state is None or state.phase != "cancelling" or state.attempt != command.attempt:
-        return Ended(done=False)
+        return Applied(done=False)
     limit_fen = wallet_of(state, work).state.holds[state.task_id]
     end_task(task, overdue(state, now=command.at, limit_fen=limit_fen), work)
-    return Ended(done=True)
+    return Applied(done=True)
 
 
 class EndOverrun(Struct, frozen=True, kw_only=True):
@@ -169,8 +163,8 @@ class EndOverrun(Struct, frozen=True, kw_only=True):
         return (self.task_id,)
 
 
-def end_overrun(command: EndOverrun, work: UnitOfWork) -> Ended:
-    """End the task without its agent; it pays until its timeout at most.
+def end_overrun(command: EndOverrun, work: UnitOfWork) -> Applied:
+    """End the task without its agent, unless it ends or ended; it pays until its timeout at most.
 
     The server is told to stop with its next heartbeat, and gets no other work in that place
     while it says that the attempt still runs (``commands.board``).
@@ -182,10 +176,10 @@ def end_overrun(command: EndOverrun, work: UnitOfWork) -> Ended:
         or state.phase != "running"
         or not is_current(state, attempt=command.attempt, server_id=command.server_id)
     ):
-        return Ended(done=False)
+        return Applied(done=False)
     limit_fen = wallet_of(state, work).state.holds[state.task_id]
     end_task(task, overran(state, now=command.at, limit_fen=limit_fen), work)
-    return Ended(done=True)
+    return Applied(done=True)
 
 
 class ExtendHold(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from commands.dispatching import Assigned, AssignTask, assign_task
+from commands.dispatching import Applied, AssignTask, assign_task
 from commands.event_log.log import EventLog
 from commands.event_log.telemetry import TelemetryEntry
 from commands.fleet import (
@@ -121,7 +121,7 @@ class PlayedFarm:
             gpu_uuids=GPUS[:1],
             at=now() - timedelta(seconds=ago_s),
         )
-        assert self.run(assign_task, command) == Assigned(done=True)
+        assert self.run(assign_task, command) == Applied(done=True)
 
     def begin(self, task_id: UUID, attempt: int = 1, *, ago_s: float = 0) -> None:
         """Start it, or have started it a while ago."""
