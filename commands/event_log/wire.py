@@ -47,7 +47,7 @@ Answer = list[PGresult] | LogFailure
 """One result per call, or why there is none."""
 
 
-class Exchange:
+class Unanswered:
     """A request that waits for its answer."""
 
     __slots__ = ("answered", "failure", "results", "timer")
@@ -69,7 +69,7 @@ class Wire:
         self._pgconn: PGconn = connection.pgconn
         self._loop = asyncio.get_running_loop()
         self._socket = self._pgconn.socket
-        self._exchanges: deque[Exchange] = deque()
+        self._unanswered: deque[Unanswered] = deque()
         self._writing = False
         self.closed = False
 
@@ -135,7 +135,7 @@ class Wire:
             self._loop.call_soon(answered, ConnectionLost("the connection is closed"))
             return
         timer = self._loop.call_later(timeout_s, self._lose, "no answer in time")
-        self._exchanges.append(Exchange(answered, timer))
+        self._unanswered.append(Unanswered(answered, timer))
         try:
             for statement, parameters in calls:
                 self._pgconn.send_query_prepared(
@@ -192,9 +192,9 @@ class Wire:
             self._lose(str(error))
 
     def _collect(self) -> None:
-        pgconn, exchanges = self._pgconn, self._exchanges
+        pgconn, unanswered = self._pgconn, self._unanswered
         at_end = False  # of one statement's results; twice in a row means of all
-        while exchanges and not pgconn.is_busy():
+        while unanswered and not pgconn.is_busy():
             result = pgconn.get_result()
             if result is None:
                 if at_end:
@@ -202,16 +202,16 @@ class Wire:
                 at_end = True
                 continue
             at_end = False
-            exchange = exchanges[0]
+            request = unanswered[0]
             match result.status:
                 case ExecStatus.TUPLES_OK | ExecStatus.COMMAND_OK:
-                    exchange.results.append(result)
+                    request.results.append(result)
                 case ExecStatus.PIPELINE_SYNC:
-                    exchanges.popleft()
-                    exchange.timer.cancel()
-                    exchange.answered(exchange.failure or exchange.results)
-                case ExecStatus.FATAL_ERROR if exchange.failure is None:
-                    exchange.failure = failure_of(result)
+                    unanswered.popleft()
+                    request.timer.cancel()
+                    request.answered(request.failure or request.results)
+                case ExecStatus.FATAL_ERROR if request.failure is None:
+                    request.failure = failure_of(result)
         if pgconn.status != ConnStatus.OK:
             self._lose("the server closed the connection")
 
@@ -223,11 +223,11 @@ class Wire:
         if self._writing:
             self._loop.remove_writer(self._socket)
         self._pgconn.finish()
-        while self._exchanges:
-            exchange = self._exchanges.popleft()
-            exchange.timer.cancel()
+        while self._unanswered:
+            request = self._unanswered.popleft()
+            request.timer.cancel()
             # an error that the server named before it went says more than its going
-            exchange.answered(ConnectionLost(str(exchange.failure or why)))
+            request.answered(ConnectionLost(str(request.failure or why)))
 
 
 def rows(result: PGresult | None) -> list[tuple[Any, ...]]:
