@@ -434,8 +434,9 @@ FIELDS: Final[dict[str, FieldText]] = {
     "read_model": F("读模型名称", "The read model's name.", "tasks"),
     "path.read_model": F("读模型名称", "The read model's name.", "tasks"),
     "path.act": F(
-        "操作：pause、resume、cancel、verify、switch、rollback、drop-old",
-        "One of pause, resume, cancel, verify, switch, rollback, drop-old.",
+        "操作：pause、resume、cancel、verify、switch、rollback（再次则切回）、drop-old",
+        "One of pause, resume, cancel, verify, switch, rollback, drop-old. A second rollback"
+        " goes forward again.",
         "verify",
     ),
     "act": F("操作", "What was ordered.", "rebuild"),

@@ -47,6 +47,9 @@ def command() -> None:
 def status(*, names: tuple[str, ...], watch: bool, as_json: bool, **options: Any) -> None:
     """Show each generation: where it stands, how far behind, how large, what is being built.
 
+    Rows are those of all its tables together, less what counts 0 of something; ≈ is the
+    planner's estimate. MiB are with its indexes.
+
     Exit code 1 when one has stopped, was built by other folds than this version's, or lags
     while no worker runs that could feed it.
     """

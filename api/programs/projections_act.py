@@ -118,13 +118,15 @@ def switch(name: str, *, unfed: bool, as_json: bool, **options: Any) -> None:
 def rollback(name: str, *, unfed: bool, as_json: bool, **options: Any) -> None:
     """Let queries see the generation of NAME again that was kept; at once.
 
+    The one that they saw is kept in its place: a second rollback goes forward again.
     Rows by other folds than the live ones need a worker that feeds them.
     """
     with opened(options) as opening:
         done = opening.operated(
             lambda operating: operating.roll_back(model_named(name), unfed=unfed)
         )
-    _tell_shown(done, "the other one is kept", as_json=as_json)
+    kept = f"{done.before_generation} is kept, and another rollback shows it again"
+    _tell_shown(done, kept, as_json=as_json)
 
 
 def _tell_shown(done: Shown | ReadModelSwitched, then: str, *, as_json: bool) -> None:
