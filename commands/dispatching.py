@@ -164,7 +164,7 @@ class EndOverrun(Struct, frozen=True, kw_only=True):
 
 
 def end_overrun(command: EndOverrun, work: UnitOfWork) -> Applied:
-    """End the task without its agent, unless it ends or ended; it pays until its timeout at most.
+    """End the task without its agent, unless it is over; it pays until its timeout at most.
 
     The server is told to stop with its next heartbeat, and gets no other work in that place
     while it says that the attempt still runs (``commands.board``).
