@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import importlib
 import re
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any, Final
 
 import click
 
@@ -18,6 +21,8 @@ _EXIT_CODES: Final = (
 )
 _SENTENCE_END: Final = re.compile(r"[.:;](?:\s|$)|\n\n")
 _EXIT_CODE: Final = re.compile(r"[Ee]xit\s+code")
+_GIVEN: Final = "api.cli.given"
+"""In a context's ``meta``: all that stands behind ``owl``."""
 _PROGRAMS: Final[dict[str, tuple[str, str]]] = {
     "up": ("api.programs.up", "The whole platform on this machine, and one real analysis."),
     "serve": ("api.programs.serve", "The HTTP API, one process."),
@@ -55,9 +60,56 @@ class _Programs(click.Group):
         _explain(command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in _PROGRAMS and (near := get_close_matches(args[0], _PROGRAMS)):
+            names = " or ".join(map(repr, near))
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {names}?", ctx)
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_GIVEN] = list(args)
+        with self._options_placed(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with self._options_placed(ctx):
+            return super().invoke(ctx)
+
+    @contextmanager
+    def _options_placed(self, ctx: click.Context) -> Iterator[None]:
+        """Where an option that a group does not know belongs is shown, if its command does."""
+        try:
+            yield
+        except click.NoSuchOption as error:
+            if error.ctx is None or not isinstance(error.ctx.command, click.Group):
+                raise
+            name = error.option_name
+            if not (usage := _usage_with(name, self, ctx)):
+                raise
+            said = f"No such option {name!r} here: it stands after the command: `{usage}`"
+            raise click.NoSuchOption(name, said, ctx=error.ctx) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _PROGRAMS.items()])
+
+
+def _usage_with(option: str, programs: click.Group, ctx: click.Context) -> str:
+    """How the command that was meant takes the option; without one, how another takes it."""
+    for words in (ctx.meta[_GIVEN], ["me"]):
+        path = ["owl"]
+        command: click.Command = programs
+        for word in words:
+            below = command.get_command(ctx, word) if isinstance(command, click.Group) else None
+            if below is not None:
+                path.append(word)
+                command = below
+        for param in command.params:
+            if option in param.opts and isinstance(param, click.Option):
+                return " ".join((*path, option, *([] if param.is_flag else ["…"])))
+    return ""
 
 
 def _explain(command: click.Command) -> None:

@@ -10,6 +10,7 @@ from api.client.answers import Batch, Code, Page, read
 from api.client.show import page_line
 from api.client.wording import clean, clipped, listing, local, status, yuan
 from api.programs.asking import Terminal, asks_the_api
+from api.programs.ids import CODE_ID
 
 
 @click.group()
@@ -88,7 +89,7 @@ async def list_codes(terminal: Terminal, wanted: str | None, page: int, page_siz
 
 
 @command.command()
-@click.argument("code_id", metavar="ID", type=click.UUID)
+@click.argument("code_id", metavar="ID", type=CODE_ID)
 @asks_the_api
 async def revoke(terminal: Terminal, code_id: object) -> None:
     """End a code by its id. Who redeemed it keeps the money."""
@@ -98,7 +99,7 @@ async def revoke(terminal: Terminal, code_id: object) -> None:
 
 
 @command.command()
-@click.argument("code_id", metavar="ID", type=click.UUID)
+@click.argument("code_id", metavar="ID", type=CODE_ID)
 @asks_the_api
 async def reveal(terminal: Terminal, code_id: object) -> None:
     """Show a code whole. That you looked is recorded."""

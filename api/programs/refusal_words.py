@@ -11,7 +11,11 @@ from api.client.http import ApiRefused
 from api.client.session import Session
 from api.client.wording import clean, local, yuan
 from api.messages import Language, Text
+from api.programs.ids import IdType
 
+SHOWS_THE_PROFILES: Final = Text(
+    "用 `owl profiles` 可查看这里的登录档", "`owl profiles` shows the logins kept here"
+)
 NOT_SIGNED_IN: Final = Text("尚未登录 {at}{profile}", "you are not signed in to {at}{profile}")
 SIGNED_IN: Final = Text(
     "当前以 {email}（{role}）登录 {at}{profile}",
@@ -36,6 +40,7 @@ MISSING: Final = Text(
     "{required} is to be held and {available} available, so {missing} is missing: `{redeem}`,"
     " or submit with fewer `--estimate MINUTES`",
 )
+SHOWS_THE_IDS: Final = Text("用 `{listing}` 可查看编号", "`{listing}` shows the ids")
 TRY_AGAIN: Final = Text("请在 {seconds} 秒后重试", "try again in {seconds} s")
 _SIGNING_IN: Final = frozenset({"login", "register"})
 
@@ -59,7 +64,10 @@ def standing(
     if profile:
         where["profile"] = IN_PROFILE.in_language(language, name=profile)
     if session is None:
-        return "" if token else NOT_SIGNED_IN.in_language(language, **where)
+        if token:
+            return ""
+        said = NOT_SIGNED_IN.in_language(language, **where)
+        return f"{said}\n  {SHOWS_THE_PROFILES.in_language(language)}" if profile else said
     about = {**where, "email": session.email}
     if session.is_void:
         return "" if token else VOID.in_language(language, **about)
@@ -85,6 +93,12 @@ def sentence(error: ApiRefused, standing: str, profile: str | None, language: La
     if error.retry_after_s:
         seconds = f"{error.retry_after_s:,.0f}"
         lines.append(f"  {TRY_AGAIN.in_language(language, seconds=seconds)}")
+    if error.code == "RESOURCE_NOT_FOUND":
+        lines += [
+            f"  {SHOWS_THE_IDS.in_language(language, listing=of.listing)}"
+            for param in click.get_current_context().command.params
+            if isinstance(of := param.type, IdType)
+        ]
     if error.code == "INSUFFICIENT_BALANCE":
         lines.append(f"  {_what_is_missing(error, profile, language)}")
     elif isinstance(fields, dict):

@@ -14,13 +14,14 @@ from api.client.answers import Task, read
 from api.client.log import LogLine, TaskLog
 from api.client.wording import clean, local
 from api.programs.asking import Terminal, asks_the_api
+from api.programs.ids import TASK_ID
 
 _LOOK_EVERY_S = 1.0
 _LEVELS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red", "DEBUG": "dim"}
 
 
 @click.command()
-@click.argument("task_id", metavar="ID", type=click.UUID)
+@click.argument("task_id", metavar="ID", type=TASK_ID)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the task has ended.")
 @asks_the_api
 async def logs(terminal: Terminal, task_id: UUID, *, follow: bool) -> None:

@@ -18,6 +18,7 @@ from api.client.watch import watch as watch_task
 from api.client.wording import clean, line
 from api.messages import Text
 from api.programs.asking import Terminal, asks_the_api
+from api.programs.ids import TASK_ID
 from api.programs.task_logs import logs
 from api.programs.task_submit import ended_well, submit
 
@@ -26,7 +27,7 @@ NOBODY_TO_ASK: Final = Text(
     "this is for good, and nobody can be asked here: give --yes",
 )
 _STATUSES = ("pending", "running", "completed", "failed", "cancelled")
-_TASK = click.argument("task_id", metavar="ID", type=click.UUID)
+_TASK = click.argument("task_id", metavar="ID", type=TASK_ID)
 
 
 @click.group()

@@ -183,6 +183,18 @@ def test_a_wrong_call_is_2(owl: Owl, arguments: tuple[str, ...]) -> None:
     assert owl(*arguments).exit_code == 2
 
 
+@pytest.mark.parametrize("act", ["show", "logs", "cancel", "retry", "artifacts"])
+def test_an_id_that_no_task_has_leads_to_the_list_of_those_that_are(owl: Owl, act: str) -> None:
+    unknown = owl("tasks", act, "01a20370-b0be-7122-8728-d9e4135c8227")
+    assert unknown.exit_code == 1
+    assert "\n  `owl tasks list` shows the ids\n" in unknown.stderr
+    in_chinese = owl("tasks", act, "01a20370-b0be-7122-8728-d9e4135c8227", "--language", "zh")
+    assert "\n  用 `owl tasks list` 可查看编号\n" in in_chinese.stderr
+    no_id = owl("tasks", act, "first")
+    assert no_id.exit_code == 2
+    assert "'first' is no id: `owl tasks list` shows the ids" in no_id.stderr
+
+
 def test_a_task_is_submitted_listed_shown_cancelled_run_again_and_deleted(owl: Owl) -> None:
     order = ("--title", "第一个任务", "--config", "seconds=0.5", "--config", "fail=false")
     task = owl.json("tasks", "submit", "test", *order, "--priority", "3", "--estimate", "5")

@@ -204,6 +204,7 @@ def test_a_hint_to_sign_in_names_the_profile_in_use(owl: Owl, user: Person) -> N
     outside = owl("me", "--profile", "boss")
     assert outside.exit_code == 1
     assert "`owl login --profile boss`" in outside.stderr
+    assert "`owl profiles` shows the logins kept here" in outside.stderr
     log_in(owl, user, "--profile", "plain")
     refused = owl("codes", "list", "--profile", "plain")
     assert "sign in as one who may with `owl login --profile plain`" in refused.stderr

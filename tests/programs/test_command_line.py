@@ -43,6 +43,49 @@ def test_every_program_explains_itself(words: list[str]) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        ("task list", "tasks"),
+        ("profile", "profiles"),
+        ("tasks lst", "list"),
+        ("admin user list", "users"),
+        ("admin users lsit", "list"),
+        ("audit verfy", "verify"),
+        ("projections rebuid", "rebuild"),
+    ],
+)
+def test_a_mistyped_command_is_answered_with_the_near_one(words: str, near: str) -> None:
+    result = run(*words.split())
+    assert result.exit_code == 2
+    assert re.search(rf"Did you mean [^?]*'{near}'", result.output), result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [
+        ("--profile boss me", "owl me --profile …"),
+        ("--profile boss tasks list", "owl tasks list --profile …"),
+        ("tasks --json list", "owl tasks list --json"),
+        ("admin users --language zh list", "owl admin users list --language …"),
+        ("--profile boss", "owl me --profile …"),
+        ("--profile=tasks me", "owl me --profile …"),
+    ],
+)
+def test_an_option_before_its_command_is_shown_where_it_stands(words: str, right: str) -> None:
+    result = run(*words.split())
+    assert result.exit_code == 2
+    assert f"it stands after the command: `{right}`" in result.output
+
+
+@pytest.mark.parametrize("words", ["--nothing me", "tasks --nothing list", "me --profle boss"])
+def test_an_option_that_is_none_is_only_said_to_be_none(words: str) -> None:
+    result = run(*words.split())
+    assert result.exit_code == 2
+    assert "No such option" in result.output
+    assert "stands after" not in result.output
+
+
 def test_a_setting_that_is_unknown_is_a_usage_error() -> None:
     result = run("migrate", OWL_PROT="1")
     assert result.exit_code == 2
