@@ -37,11 +37,11 @@ from commands.artifact_store import open_store
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
 from commands.housekeeping import Housekeeping
-from commands.lease import Lease
 from commands.loop import Loop, Supervised
 from commands.notary import Notary
 from commands.signals import LocalSignal
 from commands.signatures import KeysAtHand, SigningKey
+from commands.team_lease import TeamLease
 from commands.worker import Worker, WorkerConfig, build_loops
 from commands.writer import Writer
 from domain.envelope import Fence
@@ -211,7 +211,7 @@ def open_loops(core: Core) -> list[Supervised]:
     ]
 
     def team(name: str, loops: Sequence[Loop]) -> Supervised:
-        return Supervised(name, loops, Lease(core.database_url, name, holder), clock=now)
+        return Supervised(name, loops, TeamLease(core.database_url, name, holder), clock=now)
 
     return [
         team("projections", projections),

@@ -29,10 +29,10 @@ from msgspec import Struct
 
 from benchmarks.measure import Ratio, measure, options, tell
 from benchmarks.projection import WorkingFarm
-from commands.lease import Lease
 from commands.notary import Notary
 from commands.signals import LocalSignal
 from commands.signatures import SigningKey
+from commands.team_lease import TeamLease
 from tests.stack import live_stack
 
 SATURATED: Final = Ratio(
@@ -124,7 +124,7 @@ def notarise(url: str, orders: Connection) -> None:
 
 
 async def _notarise(url: str, orders: Connection) -> None:
-    fence = await Lease(url, "notary", "benchmark").acquire()
+    fence = await TeamLease(url, "notary", "benchmark").acquire()
     assert fence is not None
     notary = Notary(
         url,

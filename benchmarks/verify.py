@@ -26,9 +26,9 @@ from benchmarks.measure import Ratio, measure, options, tell
 from benchmarks.rebuild import OTHER_FOLDS
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
-from commands.lease import Lease
 from commands.notary import Notary
 from commands.signals import LocalSignal
+from commands.team_lease import TeamLease
 from domain.audit.refold import Refold
 from projections.audit.entity import Entity, state
 from projections.audit.stored import StoredLog
@@ -134,7 +134,7 @@ def _sign(url: str) -> None:
     notary = Notary(
         url, lambda: (KEY,), clock=lambda: datetime.now(UTC), committed=LocalSignal()
     )
-    fence = asyncio.run(Lease(url, "notary", "benchmark").acquire())
+    fence = asyncio.run(TeamLease(url, "notary", "benchmark").acquire())
     assert fence is not None
     with notary.resumed() as session:
         while session.step(fence):

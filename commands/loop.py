@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 import structlog
 from msgspec import Struct
 
-from commands.lease import Lease
+from commands.team_lease import TeamLease
 from domain.envelope import Fence
 from domain.ports import Clock, FencedOff, OutOfReach
 
@@ -82,7 +82,7 @@ class Supervised:
         self,
         name: str,
         loops: Sequence[Loop],
-        lease: Lease | None,
+        lease: TeamLease | None,
         *,
         clock: Clock,
         config: Config | None = None,
@@ -129,7 +129,7 @@ class Supervised:
         # whoever stands by goes first: this team has just failed, or was overtaken
         await asyncio.sleep(jittered(self._config.standby_poll_s * 2))
 
-    async def _lead(self, fence: Fence, lease: Lease | None) -> None:
+    async def _lead(self, fence: Fence, lease: TeamLease | None) -> None:
         """Run all loops until one gives up or the lease is lost; returns then."""
         self._stand("leading", fence)
         LOG.info("team.leads", team=self.name, epoch=fence.epoch)
@@ -146,7 +146,7 @@ class Supervised:
             await end(tasks)
             LOG.info("team.stops", team=self.name, epoch=fence.epoch)
 
-    async def _renew(self, lease: Lease, fence: Fence) -> None:
+    async def _renew(self, lease: TeamLease, fence: Fence) -> None:
         """Return when the lease is no longer ours, or may not be."""
         loop = asyncio.get_running_loop()
         ttl_s = self._config.lease_ttl_s

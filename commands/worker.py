@@ -27,7 +27,6 @@ from commands.ingest_tasks import PREFIX as TASKS
 from commands.ingest_tasks import TaskIngest, tasks_consumer
 from commands.ingest_telemetry import PREFIX as TELEMETRY
 from commands.ingest_telemetry import TelemetryIngest, telemetry_consumer
-from commands.lease import Lease
 from commands.leases import Leases
 from commands.loop import Config, Loop, Supervised
 from commands.metering import Metering
@@ -37,6 +36,7 @@ from commands.receipts import Receipts
 from commands.relay import Relay
 from commands.reports import consumer_name
 from commands.scheduler import Scheduler
+from commands.team_lease import TeamLease
 from commands.topology import Topology
 from domain.ports import Clock, CommandWriter, Ids, Signal
 
@@ -75,9 +75,9 @@ def build_loops(worker: Worker) -> list[Supervised]:
     relay = Relay(worker.log, worker.client, worker.committed, checkpoints)
     supervision = worker.config.supervision
 
-    def lease(name: str) -> Lease:
+    def lease(name: str) -> TeamLease:
         ttl_s = supervision.lease_ttl_s
-        return Lease(worker.log.conninfo, name, worker.holder, ttl_s=ttl_s)
+        return TeamLease(worker.log.conninfo, name, worker.holder, ttl_s=ttl_s)
 
     return [
         Supervised(

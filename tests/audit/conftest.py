@@ -15,10 +15,10 @@ from msgspec import Struct
 
 from api.cli import main
 from api.keys import make_keys
-from commands.lease import Lease
 from commands.notary import Config, Notary
 from commands.signals import LocalSignal
 from commands.signatures import SigningKey
+from commands.team_lease import TeamLease
 from domain.audit.canonical import StoredEvent
 from domain.audit.checkpoint import VerifierKey
 from projections.audit.stored import StoredLog
@@ -61,7 +61,7 @@ def notary_of(
 
 async def sign_all(conninfo: str, *keys: SigningKey, events_max: int = CHECKPOINT_EVERY) -> int:
     """Let the notary sign all that there is; the size of its tree."""
-    lease = Lease(conninfo, "notary-of-tests", "one")
+    lease = TeamLease(conninfo, "notary-of-tests", "one")
     fence = await lease.acquire()
     assert fence is not None
     try:

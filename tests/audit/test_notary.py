@@ -11,9 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from commands.lease import Lease
 from commands.notary import HistoryAltered
 from commands.signatures import SigningKey
+from commands.team_lease import TeamLease
 from domain.audit.canonical import leaves_of
 from domain.audit.checkpoint import checkpoint_in
 from domain.audit.merkle import Frontier
@@ -155,7 +155,7 @@ def test_a_server_that_hangs_is_left_in_time(notarised: Notarised) -> None:
 @pytest.mark.anyio
 async def test_while_it_runs_a_checkpoint_follows_each_commit(database_url: str) -> None:
     events = played(3, 120).stored()
-    lease = Lease(database_url, "work", "one")
+    lease = TeamLease(database_url, "work", "one")
     fence = await lease.acquire()
     assert fence is not None
     running = asyncio.create_task(notary_of(database_url).run(fence))

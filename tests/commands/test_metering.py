@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from commands.board import Board
 from commands.board_reader import BoardReader
 from commands.checkpoints import Checkpoints
-from commands.lease import Lease
 from commands.metering import Config, Metering
 from commands.signals import LocalSignal
+from commands.team_lease import TeamLease
 from commands.writer import Writer
 from domain.ids import account_stream
 from domain.ports import UnitOfWork
@@ -79,7 +79,7 @@ async def test_of_many_holds_that_run_out_each_is_seen_to_and_the_first_to_do_so
         async with Writer(log, lambda: NOON) as writer:
             for run in (late, *unpayable, soon):
                 await writer.run(let_run, run, context())
-            lease = Lease(database_url, "metering", "me")
+            lease = TeamLease(database_url, "metering", "me")
             fence = await lease.acquire()
             assert fence is not None
             feed = log.feed()

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from msgspec import Struct
 
-from commands.lease import Lease
+from commands.team_lease import TeamLease
 from domain.envelope import Context, Fence
 from domain.errors import IdempotencyMismatch
 from domain.ports import FencedOff, UnitOfWork
@@ -139,7 +139,7 @@ async def test_a_refused_command_may_be_repeated_and_is_decided_anew(database_ur
 
 
 async def test_a_commit_under_a_lease_that_is_held_goes_through(database_url: str) -> None:
-    lease = Lease(database_url, "scheduler", "me")
+    lease = TeamLease(database_url, "scheduler", "me")
     fence = await lease.acquire()
     assert fence == Fence("scheduler", 1)
     async with writing(database_url) as writer:
@@ -152,8 +152,8 @@ async def test_a_commit_under_a_lease_that_is_held_goes_through(database_url: st
 async def test_a_commit_under_a_lost_lease_is_fenced_off_and_hurts_no_other(
     database_url: str,
 ) -> None:
-    mine = Lease(database_url, "scheduler", "me", ttl_s=0)
-    theirs = Lease(database_url, "scheduler", "them")
+    mine = TeamLease(database_url, "scheduler", "me", ttl_s=0)
+    theirs = TeamLease(database_url, "scheduler", "them")
     old = await mine.acquire()
     assert old is not None
     new = await theirs.acquire()
@@ -180,7 +180,7 @@ async def test_a_commit_under_a_lost_lease_is_fenced_off_and_hurts_no_other(
 async def test_a_lease_has_one_holder_until_it_is_released_or_overdue(
     database_url: str,
 ) -> None:
-    one, two = (Lease(database_url, "leader", name, ttl_s=30) for name in ("one", "two"))
+    one, two = (TeamLease(database_url, "leader", name, ttl_s=30) for name in ("one", "two"))
     fence = await one.acquire()
     assert fence is not None
     assert await two.acquire() is None
@@ -196,7 +196,7 @@ async def test_a_lease_has_one_holder_until_it_is_released_or_overdue(
 async def test_a_holder_that_was_restarted_leaves_nothing_to_what_it_was_before(
     database_url: str,
 ) -> None:
-    before, after = (Lease(database_url, "leader", "me", ttl_s=30) for _ in range(2))
+    before, after = (TeamLease(database_url, "leader", "me", ttl_s=30) for _ in range(2))
     old = await before.acquire()
     assert old is not None
     new = await after.acquire()

@@ -11,7 +11,7 @@ from api.feeding_aside import FeedingAside
 from api.rebuilding import Operating, Orders
 from api.refreshing import Refreshing
 from commands.event_log.log import EventLog
-from commands.lease import Lease
+from commands.team_lease import TeamLease
 from commands.writer import Writer
 from domain.envelope import Actor
 from domain.ids import READ_MODELS_STREAM
@@ -123,7 +123,7 @@ async def test_queries_are_not_switched_to_rows_that_no_worker_would_feed(
 
 async def lead(log: EventLog, holder: str) -> None:
     for name in TEAMS:
-        lease = Lease(log.conninfo, name, holder, 600)
+        lease = TeamLease(log.conninfo, name, holder, 600)
         assert await lease.acquire()
         await lease.close()
 
@@ -151,7 +151,7 @@ async def test_what_only_this_version_can_feed_goes_on_while_another_leads(
     with psycopg.connect(database_url) as connection:
         connection.execute(A_WHILE_AGO)
     assert not new.step(), "nobody leads: whoever will feeds it"
-    lease = Lease(database_url, "projections", "old", 600)
+    lease = TeamLease(database_url, "projections", "old", 600)
     fence = await lease.acquire()
     assert fence is not None
     assert not old.step(), "who leads feeds it as it is"
@@ -159,7 +159,7 @@ async def test_what_only_this_version_can_feed_goes_on_while_another_leads(
     assert positions() == {"kept": 0, "live": head}
     # once the new one leads, the old one keeps the way back open
     await lease.release(fence)
-    lease = Lease(database_url, "projections", "new", 600)
+    lease = TeamLease(database_url, "projections", "new", 600)
     assert await lease.acquire()
     await lease.close()
     assert not new.step()

@@ -1,4 +1,4 @@
-"""A lease in PostgreSQL: one holder at a time, by the server's clock, and a fence to prove it.
+"""A team's lease, in PostgreSQL: one holder at a time, by the server's clock, and a fence.
 
 The epoch grows at each change of holder. Who was paused and overtaken finds out at its next
 renewal; what it still tries to commit under its old fence is refused by the log.
@@ -44,8 +44,8 @@ RELEASE = """
 """
 
 
-class Lease:
-    """One would-be holder of lease ``name``. ``holder`` is unique to this process."""
+class TeamLease:
+    """A would-be holder of the lease of team ``name``; ``holder`` is unique to this process."""
 
     def __init__(self, conninfo: str, name: str, holder: str, ttl_s: float = 5) -> None:
         self._conninfo = conninfo
