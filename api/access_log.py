@@ -19,7 +19,7 @@ from api.redaction import redacted
 ACCESS: Final = "api.access"
 
 _LOGGER: Final = logging.getLogger(ACCESS)
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PLAIN = re.compile(r"(?:(?!owl)[/a-z0-9_-])*")
 """What no pattern of ``redaction`` can be found in."""
 
@@ -70,7 +70,7 @@ def event_of(request: Request, record: logging.LogRecord, program: str) -> dict[
 def _line(request: Request, record: logging.LogRecord, program: str) -> _Line:
     return _Line(
         event="request",
-        method=request.method if request.method in _METHODS else redacted(request.method),
+        method=request.method if request.method in METHODS else redacted(request.method),
         path=_clean(request.path),
         status=request.status,
         duration_ms=request.duration_ms,

@@ -6,6 +6,7 @@ The forms leave no room for a name or an e-mail address, since what is asked is 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -16,6 +17,7 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 from psycopg import AsyncConnection
 
+from api.fields import YEARS
 from api.messages import Fault
 from api.rejection import InvalidRequest
 from domain.money import FEN_PER_YUAN
@@ -30,7 +32,7 @@ MOMENT: Final = (
     r"^(?:[0-9]{1,18}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
     r"(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2}))$"
 )
-YEARS: Final = range(2000, 2101)
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 From: TypeAlias = Annotated[
     str | None,
@@ -168,6 +170,11 @@ def entity_named(text: str) -> Entity:
         return Entity.parse(text)
     except NoEntity:
         raise InvalidRequest({"entity": [Fault("uuid")]}) from None
+
+
+def number_in(text: str) -> int | None:
+    """The position or the version that a path names; ``None`` where it names none."""
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def moment(name: str, text: str | None) -> int | datetime | None:

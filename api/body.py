@@ -60,6 +60,17 @@ class RequestBody(Struct, forbid_unknown_fields=True, kw_only=True, omit_default
         yield from ()
 
 
+class ChangeBody(RequestBody):
+    """The base of bodies that name what changes: at least one field."""
+
+    @classmethod
+    def cross_check(
+        cls, given: Mapping[str, Any], config: HttpConfig
+    ) -> Iterator[tuple[str, Fault]]:
+        if all(value is None for value in given.values()):
+            yield "body", Fault("nothing")
+
+
 class BodyReader:
     """Reads one type of body."""
 

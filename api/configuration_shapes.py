@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, TypeAlias
@@ -14,10 +14,10 @@ from typing import Annotated, Any, Final, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from api.body import RequestBody
+from api.body import ChangeBody
 from api.fields import fen_of, money_schema, yuan_between, yuan_text
+from api.judging import by_configuration
 from api.messages import Fault
-from api.platform import HttpConfig
 from api.validation import Faults, checked
 from domain.errors import InvalidInput
 from domain.money import to_yuan
@@ -118,6 +118,7 @@ _STEPS = "等待最多提升几级优先级。By how many steps waiting may rais
 _SYSTEM_LOG = "系统日志保留天数。For how many days lines of the system log are kept."
 
 
+@by_configuration
 def _judge(given: Mapping[str, Any], configuration: Configuration, _now: datetime) -> Faults:
     """That the times of a lease stand in order, as far as they are, and a price is left."""
     try:
@@ -127,7 +128,7 @@ def _judge(given: Mapping[str, Any], configuration: Configuration, _now: datetim
     return {}
 
 
-class ConfigurationRequest(RequestBody):
+class ConfigurationRequest(ChangeBody):
     """The keys to change; at least one."""
 
     judge = _judge
@@ -194,14 +195,6 @@ class ConfigurationRequest(RequestBody):
     system_log_retention_days: (
         Annotated[int, Meta(ge=1, le=3_650, description=_SYSTEM_LOG, examples=[30])] | None
     ) = None
-
-    @classmethod
-    def cross_check(
-        cls, given: Mapping[str, Any], _config: HttpConfig
-    ) -> Iterator[tuple[str, Fault]]:
-        """Something changes."""
-        if all(value is None for value in given.values()):
-            yield "body", Fault("nothing")
 
 
 class ConfigurationItem(Struct, kw_only=True):

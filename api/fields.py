@@ -23,7 +23,8 @@ EMAIL_FAULT: Final = Fault("format")
 _NO_MAIL = re.compile(r"[\s\"(),:;<>\[\]\\]")
 _YUAN_DIGITS: Final = 7
 """Before the point, in the contract's form; more where the largest amount has more."""
-_YEARS: Final = range(2000, 2101)
+YEARS: Final = range(2000, 2101)
+"""Of every time and day that is asked for: another one is a slip of the finger."""
 _CENTS: Final = -2
 
 
@@ -58,7 +59,7 @@ def _new_username_fault(text: str) -> Fault | None:
 
 
 def _year(at: datetime) -> Fault | None:
-    return None if at.year in _YEARS else Fault("year")
+    return None if at.year in YEARS else Fault("year")
 
 
 def yuan_between(least: str, most: str) -> Check:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator, Iterable
-from datetime import date, timedelta
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from api.exchange import Exchange
+from api.fields import YEARS
 from api.log_shapes import (
     ActionLine,
     DayTaskLine,
@@ -27,7 +28,6 @@ from api.log_shapes import (
 )
 from api.messages import Fault
 from api.reading import reading
-from api.rejection import InvalidRequest
 from api.system_log_lines import Level
 from api.system_log_pages import LineCursor, LogFilter, system_log_after
 from api.validation import Faults
@@ -41,7 +41,6 @@ Part = AsyncIterator[list[Any]]
 
 LINES_AT_ONCE: Final = 1_000
 DAYS_MAX: Final = 92
-YEARS: Final = range(2000, 2101)
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _BOM: Final = "\ufeff"
 """Without it a spreadsheet takes Chinese for another encoding."""
@@ -80,17 +79,36 @@ class Download(Struct, frozen=True, kw_only=True):
         return f"owl-{self.log_type}-{'-to-'.join(days)}"
 
 
-def check_days(start_date: date | None, end_date: date | None) -> None:
-    """Refuse days that are none of this century, or stand in the wrong order.
-
-    Raises:
-        InvalidRequest: naming each.
-    """
-    if faults := faults_of_days(start_date, end_date):
-        raise InvalidRequest(faults)
+def faults_of_list(given: Mapping[str, Any], _now: datetime) -> Faults:
+    """Days of a list that are none of this century, or stand in the wrong order."""
+    return _faults_of_days(given.get("start_date"), given.get("end_date"))
 
 
-def faults_of_days(
+def faults_of_download(given: Mapping[str, Any], now: datetime) -> Faults:
+    """The same of a file; and filters of another log, a day beside a span, too long a span."""
+    log_type = given.get("log_type")
+    faults: Faults = {
+        name: [Fault("other_log", {"log_type": of})]
+        for name, of in ONLY_FOR.items()
+        if log_type is not None and given.get(name) is not None and of != log_type
+    }
+    day, start, end = (given.get(name) for name in ("date", "start_date", "end_date"))
+    if day is not None and (start or end):
+        return {"date": [Fault("date_or_span")]} | faults
+    if day is not None:
+        return faults if day.year in YEARS else {"date": [Fault("year")]} | faults
+    return _faults_of_days(*days_of(None, start, end, now.date()), days_max=DAYS_MAX) | faults
+
+
+def days_of(
+    day: date | None, start: date | None, end: date | None, today: date
+) -> tuple[date, date]:
+    """The first and the last day of a file, of what was asked for."""
+    first = day or start or (_as_far_back_as_may_be(end) if end else today)
+    return first, day or end or max(first, today)
+
+
+def _faults_of_days(
     start_date: date | None, end_date: date | None, *, days_max: int | None = None
 ) -> Faults:
     """What is wrong with a span of days, of which both ends may be open."""
@@ -108,7 +126,7 @@ def faults_of_days(
     return {}
 
 
-def as_far_back_as_may_be(end_date: date) -> date:
+def _as_far_back_as_may_be(end_date: date) -> date:
     """The first day of the longest span that ends on this one."""
     first = date(YEARS[0], 1, 1)
     if end_date - first < timedelta(days=DAYS_MAX):

@@ -21,13 +21,13 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from api.access_log import METHODS
 from commands.counts import WriterCounts
 
 MEDIA_TYPE: Final = CONTENT_TYPE_LATEST.partition("; charset")[0]
 """The framework names the charset of every text."""
 NO_ROUTE: Final = "-"
 BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Picture(NamedTuple):

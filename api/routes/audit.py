@@ -6,7 +6,6 @@ the event of the request itself; personal fields stay encrypted, as they are sto
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
@@ -31,6 +30,7 @@ from api.audit_asking import (
     StreamId,
     Tag,
     To,
+    number_in,
     soon,
     stretch,
 )
@@ -39,7 +39,7 @@ from api.crowding import at_once
 from api.envelope import Envelope
 from api.exchange import Exchange
 from api.last_event_id import last_event_id
-from api.messages import Text
+from api.long_looks import NOT_SIGNED
 from api.policy import READER
 from api.refusals import refuses
 from api.rejection import Rejection
@@ -50,12 +50,8 @@ from projections.audit import story
 from projections.audit.proving import NotSigned, prove_event
 from projections.audit.story import Entry
 
-NOT_SIGNED: Final = Text(
-    "该位置尚未被签名，请稍后再试", "No checkpoint covers it yet: try again in a moment"
-)
 TAILS_AT_ONCE: Final = 4
 """So many tails one person may have in a process; ``api.tails`` bounds them all."""
-_POSITION: Final = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 Proof = Annotated[
     bool,
     QueryParameter(description="With a proof that the event is in the signed log. 附带证明"),
@@ -183,9 +179,9 @@ async def read_event(
     proof: FromQuery[Proof] = False,
 ) -> Envelope[ProvenEvent]:
     """查看一个事件: the event at a position, on request with its proof of inclusion."""
-    if not _POSITION.fullmatch(event):
+    position = number_in(event)
+    if position is None:
         raise NotFound
-    position = int(event)
     access = await accessed(exchange, after=position - 1, until=position)
     async with exchange.reading() as connection:
         found = await story.entry_at(connection, access.upto(position))
@@ -203,11 +199,12 @@ async def read_event_by_id(
     proof: FromQuery[Proof] = False,
 ) -> Envelope[ProvenEvent]:
     """按编号查看一个事件: the event with this id, which is its stream and its version in it."""
-    if not _POSITION.fullmatch(version):
+    number = number_in(version)
+    if number is None:
         raise NotFound
     await accessed(exchange)
     async with exchange.reading() as connection:
-        found = await story.entry_of(connection, stream_id, int(version))
+        found = await story.entry_of(connection, stream_id, number)
     if found is None:
         raise NotFound
     return exchange.reply(await _shown(exchange, found, proof=proof))

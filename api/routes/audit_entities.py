@@ -25,6 +25,7 @@ from api.audit_asking import (
     To,
     entity_named,
     moment,
+    number_in,
     soon,
 )
 from api.audit_shapes import Difference, EntityState, HistoryPage, TraceAnswer
@@ -43,7 +44,6 @@ from projections.audit.trace import Trace, trace_correlation, trace_position
 
 STRETCH_MAX: Final = 100_000
 """How many events a difference without an entity may span."""
-_POSITION: Final = re.compile(r"[1-9][0-9]{0,17}")
 _CORRELATION: Final = re.compile(r"[A-Za-z0-9_:.-]{1,100}")
 Since = Annotated[
     str,
@@ -147,7 +147,7 @@ async def read_trace(
     """
     if not _CORRELATION.fullmatch(cause):
         raise NotFound
-    position = int(cause) if _POSITION.fullmatch(cause) else None
+    position = number_in(cause)
     access = await accessed(exchange)
     upto = access.upto(None)
     async with exchange.reading() as connection:
@@ -165,12 +165,13 @@ async def read_trace_by_id(
     stream_id: FromPath[UUID], version: FromPath[str], exchange: NamedDependency[Exchange]
 ) -> Envelope[TraceAnswer]:
     """按事件编号追溯因果: the same for the event with this id."""
-    if not _POSITION.fullmatch(version):
+    number = number_in(version)
+    if number is None:
         raise NotFound
     access = await accessed(exchange)
     upto = access.upto(None)
     async with exchange.reading() as connection:
-        event: Entry | None = await story.entry_of(connection, stream_id, int(version))
+        event: Entry | None = await story.entry_of(connection, stream_id, number)
         if event is None or event.position > upto:
             raise NotFound
         found = await trace_position(connection, event.position, until=upto, enough=soon())

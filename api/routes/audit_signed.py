@@ -6,7 +6,6 @@ Sources of the texts: C2SP signed-note, tlog-checkpoint and tlog-proof.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Final, TypeAlias
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from api.accesses import accessed
-from api.audit_asking import MOMENT, Limit, moment
+from api.audit_asking import MOMENT, Limit, moment, number_in
 from api.audit_shapes import CheckpointPage, ListedKey, listed_checkpoints, listed_keys
 from api.envelope import Envelope
 from api.exchange import Exchange
@@ -28,7 +27,6 @@ from projections.audit.proving import NotSigned, prove_event
 
 TEXT: Final = "text/plain"
 LISTED: Final = 20
-_NUMBER: Final = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 
 At: TypeAlias = Annotated[
     str | None,
@@ -77,9 +75,9 @@ async def read_receipt(
     It stands alone: it holds the signed checkpoint, the path to it and the envelope, and not
     what the event says.
     """
-    if not _NUMBER.fullmatch(event):
+    position = number_in(event)
+    if position is None:
         raise NotFound
-    position = int(event)
     access = await accessed(exchange, after=position - 1, until=position)
     if access.upto(position) != position:
         raise NotFound
@@ -94,11 +92,12 @@ async def read_receipt_by_id(
     stream_id: FromPath[UUID], version: FromPath[str], exchange: NamedDependency[Exchange]
 ) -> Response[bytes]:
     """按编号获取事件凭据: the same by the event's id: its stream, its version in it."""
-    if not _NUMBER.fullmatch(version):
+    number = number_in(version)
+    if number is None:
         raise NotFound
     await accessed(exchange)
     position = await exchange.desk.stored.ask(
-        lambda log: log.position_of(stream_id, int(version)), within_s=exchange.deadline_s
+        lambda log: log.position_of(stream_id, number), within_s=exchange.deadline_s
     )
     if position is None:
         raise NotFound

@@ -9,9 +9,8 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from litestar import Router, delete, post, put
@@ -19,12 +18,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
-from api.body import RequestBody
+from api.body import ChangeBody, RequestBody
 from api.envelope import Envelope, shown
 from api.exchange import Exchange
-from api.messages import Fault, Text
+from api.messages import Text
 from api.names import blank_fault
-from api.platform import HttpConfig
 from api.policy import ADMIN, OPEN_IN_MAINTENANCE, PUBLIC
 from api.refusals import refuses
 from api.validation import checked
@@ -72,19 +70,11 @@ class ServerRequest(RequestBody):
     max_concurrent_tasks: Concurrency = 1
 
 
-class ChangeRequest(RequestBody):
+class ChangeRequest(ChangeBody):
     """What changes of a server; at least one field."""
 
     name: ServerName | None = None
     max_concurrent_tasks: Concurrency | None = None
-
-    @classmethod
-    def cross_check(
-        cls, given: Mapping[str, Any], _config: HttpConfig
-    ) -> Iterator[tuple[str, Fault]]:
-        """Something changes."""
-        if all(value is None for value in given.values()):
-            yield "body", Fault("nothing")
 
 
 class EnrolRequest(RequestBody):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import date
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 from uuid import UUID
 
 from litestar import Router, get
@@ -17,16 +17,13 @@ from api.crowding import at_once
 from api.envelope import Envelope
 from api.exchange import Exchange
 from api.log_download import (
-    DAYS_MAX,
     MEDIA_TYPES,
-    ONLY_FOR,
-    YEARS,
     Download,
     Format,
     LogType,
-    as_far_back_as_may_be,
-    check_days,
-    faults_of_days,
+    days_of,
+    faults_of_download,
+    faults_of_list,
     file_of,
 )
 from api.log_shapes import (
@@ -37,13 +34,11 @@ from api.log_shapes import (
     system_line,
     task_line,
 )
-from api.messages import Fault
 from api.pagination import LogPageSize, Page, PageNumber, page_of
 from api.policy import ANYONE, READER
-from api.rejection import InvalidRequest
+from api.query import between
 from api.system_log_lines import Level
 from api.system_log_pages import LogFilter, system_log_page
-from api.validation import Faults
 from domain.errors import NotFound
 from projections.task_lists import task_by_id
 from projections.task_logs import log_page
@@ -70,7 +65,7 @@ Search: TypeAlias = Annotated[
 ]
 
 
-@get("/system", opt=READER | at_once(LOGS_AT_ONCE))
+@get("/system", opt=READER | at_once(LOGS_AT_ONCE) | between(faults_of_list))
 async def read_system_log(
     exchange: NamedDependency[Exchange],
     page: FromQuery[PageNumber] = 1,
@@ -81,7 +76,6 @@ async def read_system_log(
     search: FromQuery[Search] = None,
 ) -> Envelope[Page[SystemLine]]:
     """获取系统日志: what the processes of the platform say, the newest first."""
-    check_days(start_date, end_date)
     await log_read(exchange, search)
     wanted = LogFilter(level=level, start_date=start_date, end_date=end_date, search=search)
     async with exchange.reading() as connection:
@@ -89,7 +83,7 @@ async def read_system_log(
     return exchange.reply(page_of(found, system_line))
 
 
-@get("/user-actions", opt=READER | at_once(LOGS_AT_ONCE))
+@get("/user-actions", opt=READER | at_once(LOGS_AT_ONCE) | between(faults_of_list))
 async def read_user_actions(
     exchange: NamedDependency[Exchange],
     page: FromQuery[PageNumber] = 1,
@@ -101,7 +95,6 @@ async def read_user_actions(
     end_date: FromQuery[LastDay] = None,
 ) -> Envelope[Page[ActionLine]]:
     """获取用户操作日志: what people did, and what was done to their accounts, newest first."""
-    check_days(start_date, end_date)
     await log_read(exchange)
     async with exchange.reading() as connection:
         found = await user_action_page(
@@ -134,7 +127,10 @@ async def read_task_log(
 
 @get(
     "/download",
-    opt=READER | at_once(LOGS_AT_ONCE) | {"media_types": tuple(MEDIA_TYPES.values())},
+    opt=READER
+    | at_once(LOGS_AT_ONCE)
+    | between(faults_of_download)
+    | {"media_types": tuple(MEDIA_TYPES.values())},
 )
 async def download(
     exchange: NamedDependency[Exchange],
@@ -170,20 +166,8 @@ async def download(
 
     Without a day it is today's; with `end_date` alone the 92 days that end with it.
     """
-    filters = {"level": level, "search": search, "user_id": user_id, "task_id": task_id}
-    faults = _faults_of_filters(log_type, filters)
-    if date is not None:
-        if start_date or end_date:
-            faults["date"] = [Fault("date_or_span")]
-        elif date.year not in YEARS:
-            faults["date"] = [Fault("year")]
     today = exchange.platform.clock().date()
-    first = date or start_date or (as_far_back_as_may_be(end_date) if end_date else today)
-    last = date or end_date or max(first, today)
-    if "date" not in faults:
-        faults |= faults_of_days(first, last, days_max=DAYS_MAX)
-    if faults:
-        raise InvalidRequest(faults)
+    first, last = days_of(date, start_date, end_date, today)
     wanted = Download(
         log_type=log_type,
         start_date=first,
@@ -201,14 +185,6 @@ async def download(
         media_type=MEDIA_TYPES[format],
         headers={"Content-Disposition": f'attachment; filename="{wanted.name}.{format}"'},
     )
-
-
-def _faults_of_filters(log_type: LogType, filters: Mapping[str, Any]) -> Faults:
-    return {
-        name: [Fault("other_log", {"log_type": ONLY_FOR[name]})]
-        for name, value in filters.items()
-        if value is not None and ONLY_FOR[name] != log_type
-    }
 
 
 async def _whole(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

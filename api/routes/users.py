@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Struct
 
-from api.body import RequestBody
+from api.body import ChangeBody, RequestBody
 from api.credentials import Credential
 from api.crowding import at_once
 from api.envelope import Envelope, shown
@@ -27,6 +27,7 @@ from api.refused_logins import note_refused
 from api.registration import password_faults
 from api.rejection import InvalidRequest, Unauthenticated
 from api.user_shapes import Me, me_of
+from api.validation import Faults
 from commands.profile import (
     ChangePassword,
     ChangeProfile,
@@ -52,19 +53,24 @@ WRONG: Final = Text(
 )
 
 
-class ProfileRequest(RequestBody):
+async def _judge_name(given: Mapping[str, Any], exchange: Exchange) -> Faults:
+    """Whoever was given an office's name may repeat it; nobody may take one."""
+    wanted = given.get("username")
+    username = None if wanted is None else username_form(wanted)
+    if username is None or not is_reserved(username):
+        return {}
+    present = _found(await exchange.desk.profiles.get(exchange.user.user_id))
+    if normalised(username) == normalised(present.username):
+        return {}
+    return {"username": [Fault("reserved")]}
+
+
+class ProfileRequest(ChangeBody):
     """What changes; at least one field."""
 
+    judge = _judge_name
     full_name: FullName | None = None
     username: Username | None = None
-
-    @classmethod
-    def cross_check(
-        cls, given: Mapping[str, Any], _config: HttpConfig
-    ) -> Iterator[tuple[str, Fault]]:
-        """Something changes."""
-        if all(value is None for value in given.values()):
-            yield "body", Fault("nothing")
 
 
 class PasswordRequest(RequestBody):
@@ -117,11 +123,8 @@ async def change_me(
     """更新用户信息: change what the signed-in user is called. The username stays unique."""
     user_id = exchange.user.user_id
     username = None if data.username is None else username_form(data.username)
-    if username is not None and is_reserved(username):
-        # whoever was given an office's name may repeat it; nobody may take one
-        present = _found(await exchange.desk.profiles.get(user_id))
-        if normalised(username) != normalised(present.username):
-            raise InvalidRequest({"username": [Fault("reserved")]})
+    if faults := await _judge_name({"username": username}, exchange):
+        raise InvalidRequest(faults)
     claim_id = exchange.platform.secrets.claim_id
     command = ChangeProfile(
         user_id=user_id,
