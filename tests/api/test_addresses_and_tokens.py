@@ -52,19 +52,6 @@ def raw(api: LiveApi, target: str, method: str = "GET", **headers: str) -> httpx
     )
 
 
-@pytest.mark.parametrize(
-    "target",
-    ["//api/users/me", "/api//users/me", "/api/../api/users/me", "/api/./users/me", "/api%00"],
-)
-def test_a_path_that_is_not_canonical(api: LiveApi, user: Person, target: str) -> None:
-    answer = raw(api, target, Authorization=f"Bearer {user.token}")
-    refused(answer, 404, "RESOURCE_NOT_FOUND")
-
-
-def test_a_trailing_slash_changes_nothing(user: Person) -> None:
-    assert ok(user.client.get("/api/users/me/")) == ok(user.client.get("/api/users/me"))
-
-
 @pytest.mark.parametrize("path", ["/api/users/me", "/health/live", "/openapi.json"])
 def test_a_method_that_the_address_does_not_take(user: Person, path: str) -> None:
     answer = user.client.patch(path)
