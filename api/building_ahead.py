@@ -20,11 +20,11 @@ from commands.event_log.log import EventLog
 from domain.envelope import Fence
 from domain.ports import CommandWriter, Ids
 from projections.catalogue import READ_MODELS
-from projections.fingerprint import fingerprint
+from projections.fingerprint import fingerprints
 from projections.jobs import AT_WORK, read_jobs
 from projections.progress import Progress
 from projections.read_model import ReadModel
-from projections.rebuild import RebuildFailed
+from projections.rebuild import NotRebuilt
 from projections.wishes import Stopped
 
 LOG = structlog.get_logger(__name__)
@@ -80,14 +80,14 @@ class BuildingAhead:
         orders = Orders(switching="manual", max_load=MAX_LOAD, by_itself=True)
         try:
             await self._operating.rebuild(models, orders, _not_shown)
-        except (RebuildFailed, Stopped) as why:
+        except (NotRebuilt, Stopped) as why:
             LOG.warning("read_model.not_built_ahead", read_models=names, why=str(why))
             return ()
         LOG.warning("read_model.built_ahead", read_models=names, told="stop the old version")
         return names
 
     def _due(self) -> list[ReadModel]:
-        prints = {model.name: fingerprint(model) for model in self._read_models}
+        prints = fingerprints(self._read_models)
         about = {"names": list(prints), "fingerprints": list(prints.values())}
         leading = {"teams": TEAMS, "holder": self._holder}
         with psycopg.connect(self._log.conninfo) as connection:

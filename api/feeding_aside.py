@@ -23,7 +23,7 @@ from domain.envelope import Fence
 from domain.ports import EventFeed
 from projections.catalogue import READ_MODELS
 from projections.feeders import announce
-from projections.fingerprint import fingerprint
+from projections.fingerprint import fingerprints
 from projections.read_model import ReadModel, Source
 from projections.runner import Runner
 
@@ -64,7 +64,7 @@ class FeedingAside:
         self._log = log
         self._holder = holder
         self._read_models = {model.name: model for model in read_models}
-        self._prints = {model.name: fingerprint(model) for model in read_models}
+        self._prints = fingerprints(read_models)
         self._leader: str | None = None
         self._runners: dict[str, Runner] = {}
         self._looked = 0.0

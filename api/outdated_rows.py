@@ -12,7 +12,7 @@ import psycopg
 from msgspec import Struct
 
 from projections.catalogue import READ_MODELS
-from projections.fingerprint import fingerprint
+from projections.fingerprint import fingerprints
 from projections.migrate import prepare
 from projections.versions import superseded
 
@@ -59,7 +59,7 @@ def outdated_rows(conninfo: str) -> OutdatedRows:
     outdated = prepare(conninfo)
     if not outdated:
         return OutdatedRows()
-    prints = {model.name: fingerprint(model) for model in READ_MODELS}
+    prints = fingerprints(READ_MODELS)
     with psycopg.connect(conninfo) as connection:
         seen = set(connection.execute(SEEN).fetchall())
         kept = set(connection.execute(KEPT).fetchall())

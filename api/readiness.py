@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from functools import cache
 from typing import Any, Final
 
 from msgspec import Struct
 from psycopg import AsyncConnection
 
 from projections.catalogue import READ_MODELS
-from projections.fingerprint import fingerprint
+from projections.fingerprint import fingerprints
 
 STANDING: Final = """
 SELECT
@@ -45,7 +44,7 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 async def read_model_standing(connection: AsyncConnection[Any]) -> Standing:
     """Where the live read models stand; how far behind, those of the business log."""
-    prints = await asyncio.to_thread(_fingerprints)
+    prints = await asyncio.to_thread(fingerprints, READ_MODELS)
     program = {"names": list(prints), "fingerprints": list(prints.values())}
     row = await (await connection.execute(STANDING, program)).fetchone()
     assert row is not None, "an aggregate gives one row"
@@ -53,8 +52,3 @@ async def read_model_standing(connection: AsyncConnection[Any]) -> Standing:
     return Standing(
         behind=behind, stopped=tuple(stopped), outdated=tuple(outdated), unsigned=unsigned
     )
-
-
-@cache
-def _fingerprints() -> dict[str, str]:
-    return {model.name: fingerprint(model) for model in READ_MODELS}

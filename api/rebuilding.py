@@ -27,10 +27,10 @@ from domain.system.read_models import (
     ReadModelResumed,
     ReadModelRolledBack,
     RebuildCancelled,
+    RebuildFailed,
     RebuildPaused,
     RebuildStarted,
 )
-from domain.system.read_models import RebuildFailed as RebuildDidFail
 from projections import jobs, switching
 from projections.exclusive import BeingRebuilt
 from projections.filling import Filling, fill_here
@@ -40,7 +40,7 @@ from projections.not_possible import NotPossible
 from projections.pace import BuildingConfig
 from projections.progress import Progress
 from projections.read_model import ReadModel, Source
-from projections.rebuild import Log, RebuildFailed, rebuild
+from projections.rebuild import Log, NotRebuilt, rebuild
 from projections.rebuilt import Hearing, Rebuilt
 from projections.switching import Shown, require_feeders
 from projections.verified import Verified
@@ -103,7 +103,7 @@ class Operating:
 
         Raises:
             NotPossible: no worker would feed what is to be switched to.
-            RebuildFailed: one at least was not switched to; says why.
+            NotRebuilt: one at least was not switched to; says why.
             Stopped: an operator has paused or cancelled some; the others were done.
         """
         if orders.switching == "auto" and not orders.unfed:
@@ -166,11 +166,11 @@ class Operating:
                 filling=orders.filling,
                 workers=orders.workers,
             )
-        except RebuildFailed as failure:
+        except NotRebuilt as failure:
             if isinstance(failure.__cause__, BeingRebuilt):
                 raise  # somebody else is at it: that is no failure of theirs
             for name, reason in failure.reasons.items():
-                await self._note(RebuildDidFail(read_model=name, reason=reason))
+                await self._note(RebuildFailed(read_model=name, reason=reason))
             raise
 
     async def pause(self, read_model: ReadModel) -> None:

@@ -28,13 +28,13 @@ from projections.beside import NothingBeside
 from projections.catalogue import READ_MODELS
 from projections.exclusive import BeingRebuilt
 from projections.filling import Filling, fill_here
-from projections.fingerprint import fingerprint
+from projections.fingerprint import fingerprints
 from projections.jobs import AT_WORK, Job, Switching, ask, read_jobs
 from projections.migrate import prepare
 from projections.orders import who_asked
 from projections.progress import Progress
 from projections.read_model import ReadModel
-from projections.rebuild import RebuildFailed
+from projections.rebuild import NotRebuilt
 from projections.versions import see, superseded
 from projections.wishes import Stopped
 
@@ -117,7 +117,7 @@ class Refreshing:
             )
             try:
                 await operating.rebuild(due.read_models, due.orders, _not_shown)
-            except RebuildFailed as failure:
+            except NotRebuilt as failure:
                 LOG.exception("read_model.not_rebuilt", read_models=names, why=str(failure))
             except Stopped as stopped:
                 LOG.info("read_model.left", read_models=names, wishes=stopped.wishes)
@@ -128,7 +128,7 @@ class Refreshing:
     def _built(self) -> list[ReadModel]:
         """What was built before this version was deployed: the live rows stand still now."""
         outdated = set(prepare(self._log.conninfo, self._read_models))
-        prints = {model.name: fingerprint(model) for model in self._read_models}
+        prints = fingerprints(self._read_models)
         with psycopg.connect(self._log.conninfo) as connection:
             see(connection, prints)
             old = superseded(connection, prints)
@@ -143,7 +143,7 @@ class Refreshing:
 
     def _due(self) -> list[Due]:
         outdated = set(prepare(self._log.conninfo, self._read_models))
-        prints = {model.name: fingerprint(model) for model in self._read_models}
+        prints = fingerprints(self._read_models)
         asked: defaultdict[_Alike, dict[str, int]] = defaultdict(dict)
         outdated_here = []
         models = {model.name: model for model in self._read_models}

@@ -8,7 +8,7 @@ reach, so that a change elsewhere in the same module rebuilds nothing.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from hashlib import sha256
 from importlib.util import find_spec
@@ -40,6 +40,11 @@ def fingerprint(read_model: ReadModel) -> str:
     under it.
     """
     return _of_program(read_model.ddl)
+
+
+def fingerprints(read_models: Iterable[ReadModel]) -> dict[str, str]:
+    """Those of several, by the read model's name."""
+    return {model.name: fingerprint(model) for model in read_models}
 
 
 def fingerprint_of_files(read_model: ReadModel) -> str:

@@ -40,7 +40,7 @@ from projections.verified import Verified, note_comparison
 from projections.wishes import Leaving, Stopped
 
 
-class RebuildFailed(Exception):
+class NotRebuilt(Exception):
     """The live rows are as they were; says why, for each read model that failed.
 
     ``done`` are those of the same rebuild that were switched to all the same.
@@ -84,7 +84,7 @@ def rebuild(
     is told of ``filling``, for whoever asks how it is done.
 
     Raises:
-        RebuildFailed: one at least was not built, or differs; the others were done.
+        NotRebuilt: one at least was not built, or differs; the others were done.
         Stopped: an operator has paused or cancelled some; the others were done.
     """
     hearing = hearing or Hearing()
@@ -100,10 +100,10 @@ def rebuild(
             failed = job.build(opened, upto, filling)
             return job.conclude_all(opened, lives, failed, force=switch_if_different)
     except BeingRebuilt as error:
-        raise RebuildFailed({error.read_model: "it is being rebuilt already"}) from error
+        raise NotRebuilt({error.read_model: "it is being rebuilt already"}) from error
     except Overtaken as error:
         why = "interrupted, by a worker's end or another builder: ask again, it goes on"
-        raise RebuildFailed({model.name: why for model in read_models}) from error
+        raise NotRebuilt({model.name: why for model in read_models}) from error
     finally:
         job.notes.close()
 
@@ -199,7 +199,7 @@ class _Rebuild:
                 except (Poisoned, Undecodable) as error:
                     failed[name] = f"{error}: {error.__cause__!r}"
                     self.fail(each.generation.read_model, failed[name])
-                except RebuildFailed as failure:
+                except NotRebuilt as failure:
                     failed |= failure.reasons
                 else:
                     self._hearing.concluded(done[-1])
@@ -211,7 +211,7 @@ class _Rebuild:
                     self._hearing.found(found)
                     contrasted[pair.name] = found
         if failed:
-            raise RebuildFailed(failed, done)
+            raise NotRebuilt(failed, done)
         if gone:
             raise Stopped(gone, done)
         return tuple(replace(each, found=contrasted.get(each.read_model)) for each in done)
@@ -248,7 +248,7 @@ class _Rebuild:
             self._note(model, "differs" if differing else "ready", ", ".join(differing))
         if differing and not switches:
             why = f"rows differ from the live ones in {', '.join(differing)}"
-            raise RebuildFailed({model.name: why})
+            raise NotRebuilt({model.name: why})
         self._telling.step("done", position)
         return Rebuilt(
             read_model=model.name,
@@ -296,7 +296,7 @@ class _Rebuild:
         try:
             found = against_live(self._conninfo, follower, generation)
         except LiveLags as error:
-            raise RebuildFailed({generation.read_model.name: str(error)}) from error
+            raise NotRebuilt({generation.read_model.name: str(error)}) from error
         self._keep(found)
         return found
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from psycopg.rows import class_row
 
 from projections.catalogue import READ_MODELS
-from projections.fingerprint import fingerprint
+from projections.fingerprint import fingerprints
 from projections.jobs import JOBS, Job, Step, Switching
 from projections.read_model import Source
 from projections.status import (
@@ -23,7 +23,7 @@ from projections.status import (
     condition_of,
     estimate_s,
 )
-from projections.verified import LAST, Comparison, Verified, last_comparisons
+from projections.verified import LAST, LastComparison, Verified, last_comparisons
 
 HEADS: Final = """
     SELECT (SELECT coalesce(max(notification_id), 0) FROM owl_log.events),
@@ -121,7 +121,7 @@ async def plan_of(
     """What a rebuild of it would do, by this program's folds."""
     checkpoints, jobs, heads = await _found(connection)
     sizes = dict(await (await connection.execute(LIVE_SIZES)).fetchall())
-    prints = {model.name: fingerprint(model) for model in READ_MODELS}
+    prints = fingerprints(READ_MODELS)
     for each in checkpoints:
         if (each.read_model, each.state) == (read_model, "live") and read_model in prints:
             return RebuildPlan(
@@ -159,10 +159,10 @@ def _standings(
     checkpoints: list[Checkpoint],
     jobs: dict[str, Job],
     heads: Mapping[Source, int],
-    compared: Mapping[str, Comparison],
+    compared: Mapping[str, LastComparison],
     tell: Telling,
 ) -> Iterator[ReadModelStanding]:
-    prints = {model.name: fingerprint(model) for model in READ_MODELS}
+    prints = fingerprints(READ_MODELS)
     for name, group in groupby(checkpoints, key=lambda each: each.read_model):
         mine = list(group)
         job, last = jobs.get(name), compared.get(name)
@@ -177,7 +177,7 @@ def _standings(
         )
 
 
-def _comparison(last: Comparison, tell: Telling) -> ComparisonStanding:
+def _comparison(last: LastComparison, tell: Telling) -> ComparisonStanding:
     found = last.found
     return ComparisonStanding(
         live_generation=found.live_generation,

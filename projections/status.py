@@ -15,11 +15,11 @@ from psycopg.rows import class_row
 
 from projections.catalogue import READ_MODELS
 from projections.feeders import FED
-from projections.fingerprint import fingerprint
+from projections.fingerprint import fingerprints
 from projections.jobs import Job, read_jobs
 from projections.read_model import Source
 from projections.statements import schema_of
-from projections.verified import LAST, Comparison, last_comparisons
+from projections.verified import LAST, LastComparison, last_comparisons
 
 Condition = Literal["following", "stopped", "outdated", "unfed", "building"]
 """``outdated``: made by other folds than this program's, so it stands until it is rebuilt.
@@ -92,7 +92,7 @@ class ReadModelStatus(Struct, frozen=True, kw_only=True):
     size_bytes: int
     updated_at: datetime
     job: Job | None
-    compared: Comparison | None
+    compared: LastComparison | None
 
 
 def read_statuses(conninfo: str, heads: Mapping[Source, int]) -> tuple[ReadModelStatus, ...]:
@@ -103,7 +103,7 @@ def read_statuses(conninfo: str, heads: Mapping[Source, int]) -> tuple[ReadModel
         sizes = _sizes(connection)
         jobs = read_jobs(connection)
         compared = last_comparisons(connection.execute(LAST).fetchall())
-    prints = {model.name: fingerprint(model) for model in READ_MODELS}
+    prints = fingerprints(READ_MODELS)
     return tuple(
         _status(
             each,
@@ -155,7 +155,7 @@ def _status(
     *,
     current: str | None,
     job: Job | None,
-    compared: Comparison | None,
+    compared: LastComparison | None,
 ) -> ReadModelStatus:
     schema = schema_of(checkpoint.read_model, checkpoint.generation)
     size = sizes.get(schema, _Size())

@@ -51,8 +51,8 @@ class Verified(Struct, frozen=True, kw_only=True):
         return None if self.differing else 0
 
 
-class Comparison(Struct, frozen=True, kw_only=True):
-    """The last one of a read model."""
+class LastComparison(Struct, frozen=True, kw_only=True):
+    """What the last comparison of a read model found, and when."""
 
     found: Verified
     compared_at: datetime
@@ -64,7 +64,7 @@ def note_comparison(connection: psycopg.Connection[Any], found: Verified) -> Non
     connection.execute(NOTE, {"read_model": found.read_model, "found": kept})
 
 
-def last_comparisons(rows: Iterable[tuple[str, str, datetime]]) -> dict[str, Comparison]:
+def last_comparisons(rows: Iterable[tuple[str, str, datetime]]) -> dict[str, LastComparison]:
     """What ``LAST`` gives, by read model; what another version kept otherwise is left out."""
     last = {}
     for read_model, found, compared_at in rows:
@@ -72,5 +72,5 @@ def last_comparisons(rows: Iterable[tuple[str, str, datetime]]) -> dict[str, Com
             verified = msgspec.json.decode(found, type=Verified)
         except msgspec.ValidationError:
             continue
-        last[read_model] = Comparison(found=verified, compared_at=compared_at)
+        last[read_model] = LastComparison(found=verified, compared_at=compared_at)
     return last

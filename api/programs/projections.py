@@ -21,7 +21,7 @@ from api.programs.projections_open import NAMES, Opening, as_json, opened, print
 from api.programs.projections_rebuild import cancel, pause, rebuild, resume
 from projections.jobs import Job
 from projections.status import ReadModelStatus, estimate_s, read_statuses
-from projections.verified import Comparison
+from projections.verified import LastComparison
 
 WATCH_EVERY_S = 1.0
 
@@ -233,7 +233,7 @@ def _job_text(job: Job) -> str:
     return f"folding {job.percent:.1f} %, {job.events_per_s:,.0f} events/s{eta}"
 
 
-def _compared_text(last: Comparison) -> str:
+def _compared_text(last: LastComparison) -> str:
     found = last.found
     sides = f"{found.live_generation} and {found.other_generation} at {found.at_position:,}"
     if not found.differing:

@@ -31,7 +31,7 @@ from commands.event_log.secrets import Secrets
 from commands.writer import Writer
 from domain.envelope import Actor
 from projections.catalogue import READ_MODELS
-from projections.fingerprint import fingerprint
+from projections.fingerprint import fingerprints
 from projections.not_possible import NotPossible
 from projections.read_model import ReadModel, Source
 
@@ -59,7 +59,7 @@ class Opening:
     @cached_property
     def fingerprints(self) -> dict[str, str]:
         """Of this program's folds, by read model."""
-        return {model.name: fingerprint(model) for model in READ_MODELS}
+        return fingerprints(READ_MODELS)
 
     def heads(self) -> dict[Source, int]:
         """The heads of the two logs."""

@@ -33,7 +33,7 @@ from projections.jobs import Switching, read_jobs
 from projections.not_possible import NotPossible
 from projections.progress import Progress as Rebuilding
 from projections.read_model import ReadModel
-from projections.rebuild import RebuildFailed
+from projections.rebuild import NotRebuilt
 from projections.rebuilt import Rebuilt
 from projections.wishes import Stopped
 
@@ -181,7 +181,7 @@ def _run(opening: Opening, wanted: list[ReadModel], orders: Orders, *, as_json: 
 
         try:
             done = opening.operated(lambda operating: operating.rebuild(wanted, orders, show))
-        except RebuildFailed as failure:
+        except NotRebuilt as failure:
             raise ProgramFailed(f"{failure}; the live rows are as they were") from failure
         except Stopped as stopped:
             _tell(stopped.done, console, as_json=as_json)

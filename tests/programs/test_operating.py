@@ -27,7 +27,7 @@ from domain.system.read_models import (
     RebuildStarted,
 )
 from projections.filling import Filling, fill_here
-from projections.rebuild import RebuildFailed as DidFail
+from projections.rebuild import NotRebuilt
 from projections.recharge_codes import RECHARGE_CODES
 from projections.runner import Runner
 from projections.wishes import Stopped
@@ -65,7 +65,7 @@ async def test_each_act_is_noted_with_who_did_it_and_why(log: EventLog, writer: 
         await rebuild(paused)
     with pytest.raises(Stopped, match="cancel"):
         await rebuild(cancelled)
-    with pytest.raises(DidFail):
+    with pytest.raises(NotRebuilt):
         await rebuild(failing)
     await rebuild()
     feed_rows(log)

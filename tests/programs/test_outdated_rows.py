@@ -13,7 +13,7 @@ from api.outdated_rows import OutdatedRows, outdated_rows
 from api.programs.local_agent import AgentPlan, LocalAgent
 from api.registration import operator_token
 from projections.catalogue import READ_MODELS
-from projections.fingerprint import fingerprint
+from projections.fingerprint import fingerprints
 from projections.migrate import prepare
 from projections.versions import see, want
 from tests.api.live import LiveApi, ok
@@ -26,7 +26,7 @@ KEEP = """
         (read_model, generation, source, fingerprint, state, position)
     VALUES ('users', 9, 'business', %s, 'kept', 0)
 """
-PRINTS = {model.name: fingerprint(model) for model in READ_MODELS}
+PRINTS = fingerprints(READ_MODELS)
 
 
 def test_rows_that_nobody_builds_by_itself_are_said_with_the_order_that_does(

@@ -12,7 +12,7 @@ from commands.event_log.log import EventLog
 from domain.ports import Undecodable
 from domain.tasks.events import TaskStarted
 from projections.catalogue import BUSINESS
-from projections.rebuild import Log, RebuildFailed, rebuild
+from projections.rebuild import Log, NotRebuilt, rebuild
 from projections.runner import Runner
 from projections.status import ReadModelStatus, read_statuses
 from projections.tasks import TASKS
@@ -66,7 +66,7 @@ def test_an_unreadable_event_stops_the_read_models_about_it_and_the_others_go_on
         with pytest.raises(Undecodable):
             log.feed().read(bad - 1, 10)
         door = Log(feed=log.feed(), history=log.history(), append_lock=APPEND_LOCK)
-        with pytest.raises(RebuildFailed, match=f"tasks: position {bad}") as failure:
+        with pytest.raises(NotRebuilt, match=f"tasks: position {bad}") as failure:
             rebuild(read_url, door, [TASKS, USERS], progress=lambda _: None)
         assert list(failure.value.reasons) == ["tasks"]
         assert [each.read_model for each in failure.value.done] == ["users"]
@@ -105,7 +105,7 @@ def test_a_poison_event_fails_its_read_model_and_the_others_of_the_rebuild_are_d
     with psycopg.connect(read_url) as connection:
         connection.execute("UPDATE owl_read.checkpoints SET fingerprint = 'older'")
     door = Log(feed=feed, history=ListHistory(feed), append_lock=(42, 1))
-    with pytest.raises(RebuildFailed) as failure:
+    with pytest.raises(NotRebuilt) as failure:
         rebuild(read_url, door, [TASKS, USERS], progress=lambda _: None)
     assert list(failure.value.reasons) == ["tasks"]
     reason = failure.value.reasons["tasks"]

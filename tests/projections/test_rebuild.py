@@ -21,7 +21,7 @@ from projections.fingerprint import fingerprint, fingerprint_of_files
 from projections.pace import BuildingConfig
 from projections.progress import Progress
 from projections.read_model import ReadModel
-from projections.rebuild import Log, RebuildFailed, rebuild
+from projections.rebuild import Log, NotRebuilt, rebuild
 from projections.rebuilt import Rebuilt
 from projections.runner import Runner, RunnerConfig
 from projections.status import read_statuses
@@ -100,7 +100,7 @@ def test_a_row_that_was_tampered_with_is_found_and_the_live_rows_stay(read_url: 
     feed = ListFeed(RandomFarm(12).happen(60))
     project(read_url, feed.events)
     execute(read_url, "UPDATE read.users SET full_name = 'somebody else'")
-    with pytest.raises(RebuildFailed, match="users"):
+    with pytest.raises(NotRebuilt, match="users"):
         run_rebuild(read_url, feed, USERS)
     assert generations(read_url, USERS) == {1: "live", 2: "building"}
     forced = run_rebuild(read_url, feed, USERS, switch_if_different=True)
@@ -137,7 +137,7 @@ def test_a_poison_event_fails_the_rebuild_and_leaves_no_trace(read_url: str) -> 
         nowhere, TaskStarted(task_id=nowhere, attempt=1, server_id=nowhere, started_at=NOON)
     )
     execute(read_url, "UPDATE owl_read.checkpoints SET fingerprint = 'older'")
-    with pytest.raises(RebuildFailed, match=f"position {feed.head()} cannot be folded"):
+    with pytest.raises(NotRebuilt, match=f"position {feed.head()} cannot be folded"):
         run_rebuild(read_url, feed, TASKS)
     assert generations(read_url, TASKS) == {1: "live"}
     assert schemas(read_url) == {"rm_tasks_g1"}
@@ -149,7 +149,7 @@ def test_two_rebuilds_of_one_read_model_do_not_mix(read_url: str) -> None:
 
     def again(progress: Progress) -> None:
         if progress.stage == "indexing":
-            with pytest.raises(RebuildFailed, match="rebuilt already"):
+            with pytest.raises(NotRebuilt, match="rebuilt already"):
                 run_rebuild(read_url, feed, TASKS)
 
     assert run_rebuild(read_url, feed, TASKS, again).after_generation == 2

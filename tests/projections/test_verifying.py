@@ -17,7 +17,7 @@ from projections.generations import open_building
 from projections.jobs import SETTLED_S, Wish, note_begun, read_jobs, wish_for
 from projections.pace import BuildingConfig
 from projections.progress import Progress
-from projections.rebuild import Log, RebuildFailed, rebuild
+from projections.rebuild import Log, NotRebuilt, rebuild
 from projections.rebuilt import Hearing
 from projections.status import read_statuses
 from projections.switching import roll_back
@@ -100,7 +100,7 @@ def test_a_difference_found_by_a_rebuild_can_be_looked_at(read_url: str) -> None
     feed = ListFeed(RandomFarm(53).happen(80))
     project(read_url, feed.events)
     execute(read_url, "UPDATE read.users SET full_name = 'somebody else'")
-    with pytest.raises(RebuildFailed, match="rows differ"):
+    with pytest.raises(NotRebuilt, match="rows differ"):
         rebuild(read_url, door_to(feed), [USERS], progress=lambda _: None)
     found = verify(read_url, feed, USERS, limit=100)
     assert {each.columns for each in found.differences} == {("full_name",)}
