@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from msgspec import Struct
@@ -23,11 +24,11 @@ from api.client.wording import (
     line,
     listing,
     local,
-    local_minute,
     percent,
     size,
     status,
     yuan,
+    zone_now,
 )
 
 FILES_SHOWN: Final = 24
@@ -98,7 +99,8 @@ def task_view(
 
 
 def task_table(page: Page[Task]) -> RenderableType:
-    """A page of tasks."""
+    """A page of tasks, with the zone of their times."""
+    zone = zone_now()
     table = listing(
         *("id", "title", "status", "done", "cost", "created"),
         right=("done", "cost"),
@@ -111,9 +113,10 @@ def task_table(page: Page[Task]) -> RenderableType:
             status(task.status),
             f"{task.progress:.0f} %",
             yuan(task.cost),
-            local_minute(task.created_at)[5:],
+            f"{task.created_at.astimezone(zone):%m-%d %H:%M}" if task.created_at else NOTHING,
         )
-    return Group(table, page_line(page))
+    times = Text(f", times are {datetime.now(zone):%z}", style="dim")
+    return Group(table, page_line(page).append_text(times))
 
 
 def page_line(page: Page[Any]) -> Text:

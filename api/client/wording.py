@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Container, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Final
 
 from rich.table import Table
@@ -136,9 +136,9 @@ def local(at: datetime | None) -> str:
     return NOTHING if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
 
 
-def local_minute(at: datetime | None) -> str:
-    """As ``local``, for a list: without seconds."""
-    return local(at)[:16]
+def zone_now() -> tzinfo:
+    """The reader's offset from UTC at this moment: one for all times of a list."""
+    return datetime.now(UTC).astimezone().tzinfo or UTC
 
 
 def sparkline(values: Sequence[float], width: int, *, least: float, most: float) -> str:

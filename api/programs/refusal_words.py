@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 import click
+from click.core import ParameterSource
 
 from api.client.http import ApiRefused
 from api.client.session import Session
@@ -42,6 +43,11 @@ MISSING: Final = Text(
 )
 SHOWS_THE_IDS: Final = Text("用 `{listing}` 可查看编号", "`{listing}` shows the ids")
 TRY_AGAIN: Final = Text("请在 {seconds} 秒后重试", "try again in {seconds} s")
+_GIVEN: Final = frozenset(
+    {ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.PROMPT}
+)
+_FIELDS: Final = {"video_file": "config.video_url", "video_url": "config.video_url"}
+"""The API's name of a field, where a command calls the parameter for it otherwise."""
 _SIGNING_IN: Final = frozenset({"login", "register"})
 
 
@@ -102,10 +108,27 @@ def sentence(error: ApiRefused, standing: str, profile: str | None, language: La
     if error.code == "INSUFFICIENT_BALANCE":
         lines.append(f"  {_what_is_missing(error, profile, language)}")
     elif isinstance(fields, dict):
-        lines += [f"  {name}: {said}" for name, found in fields.items() for said in found]
+        given = _as_given()
+        lines += [
+            f"  {given.get(name, name)}: {said}"
+            for name, found in fields.items()
+            for said in found
+        ]
     else:
         lines += [f"  {name}: {value}" for name, value in error.details.items()]
     return clean("\n".join(lines)).plain
+
+
+def _as_given() -> dict[str, str]:
+    """By the API's name of a field, the option or argument that gave it to this command."""
+    context = click.get_current_context()
+    given: dict[str, str] = {}
+    for param in context.command.params:
+        name = str(param.name)
+        if context.get_parameter_source(name) in _GIVEN:
+            shown = param.opts[0] if isinstance(param, click.Option) else name.upper()
+            given[_FIELDS.get(name, name)] = shown
+    return given
 
 
 def _what_is_missing(error: ApiRefused, profile: str | None, language: Language) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -135,8 +136,9 @@ def address_of(video_file: Path, api_url: str, farm: LocalFarm | None) -> str:
     if farm is not None and farm.is_at(api_url) and not farm.may_read(video_file):
         raise click.BadParameter(
             f"{video_file} lies where the farm here does not read: copy it into"
-            f" {' or '.join(farm.media_dirs)}, or start `owl up` with"
-            f" --media-dir {video_file.resolve().parent}",
+            f" {' or '.join(farm.media_dirs)} and submit it from there, or stop `owl up` with"
+            " Ctrl-C and start it again as before, with"
+            f" `--media-dir {shlex.quote(str(video_file.resolve().parent))}` added",
             param_hint="--file",
         )
     return video_file.resolve().as_uri()

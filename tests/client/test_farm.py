@@ -1,8 +1,11 @@
 """The farm at a glance, on a narrow terminal."""
 
+import re
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from api.client.answers import Page, Task
@@ -85,3 +88,36 @@ def test_a_task_list_shows_ids_whole_on_80_columns() -> None:
     row = capture.get().splitlines()[1]
     assert row.startswith(task.id)
     assert "100 % ¥1,234.56 01-01" in row
+
+
+def test_a_task_list_names_the_zone_of_its_times_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of now, for all of them: some zones have another one in winter."""
+    monkeypatch.setenv("TZ", "EST5EDT,M3.2.0,M11.1.0")
+    time.tzset()
+    try:
+        summer, winter = (
+            Task(
+                id="0198c0de-0000-7000-8000-000000000001",
+                title="a task",
+                task_type="test",
+                status="completed",
+                progress=100.0,
+                created_at=datetime(2026, month, 15, 12, tzinfo=UTC),
+            )
+            for month in (7, 1)
+        )
+        page = Page(items=(summer, winter), total=2, page=1, page_size=20, total_pages=1)
+        console = Console(width=100, color_system=None)
+        with console.capture() as capture:
+            console.print(task_table(page))
+        _, *rows, below = capture.get().splitlines()
+        (zone,) = re.findall(r"2 in all, times are (\S+)", below)
+        assert zone in {"-0400", "-0500"}
+        hour = 12 + int(zone) // 100
+        assert [row.split()[-2:] for row in rows] == [
+            ["07-15", f"{hour:02d}:00"],
+            ["01-15", f"{hour:02d}:00"],
+        ]
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -54,7 +54,11 @@ def test_a_video_that_the_farm_here_may_not_read_is_told_where_to_lie(
         wrong = owl(*submit, str(elsewhere / "clip.mp4"))
         well = owl(*submit, str(media / "clip.mp4"))
     assert wrong.exit_code == 2
-    for wanted in (f"copy it into {media}", f"--media-dir {elsewhere}"):
+    for wanted in (
+        f"copy it into {media} and submit it from there",
+        "stop `owl up` with Ctrl-C and start it again as before",
+        f"with `--media-dir {elsewhere}` added",
+    ):
         assert wanted in " ".join(wrong.stderr.split())
     assert not (here / "farm.json").exists()
     with farm_told(here, "http://localhost:1/api", (media,)):
