@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, Final
-from uuid import UUID
 
 import click
 from rich.console import Group
@@ -11,14 +10,12 @@ from rich.text import Text
 
 from api.client.account import account_view
 from api.client.answers import Me, Page, read
-from api.client.http import ApiClient
 from api.client.show import page_line
 from api.client.wording import clean, clipped, listing, yuan
 from api.programs.asking import Terminal, asks_the_api
+from api.programs.people import user_id_of, user_named
 
 ROLES: Final = ("user", "admin", "super_admin", "auditor")
-_LOOKED_THROUGH: Final = 100
-"""Pages of a hundred: the API finds users by their id alone."""
 _USER = click.argument("user", metavar="USER")
 _ACTIVITY = click.option(
     "--active/--inactive", "is_active", default=None, help="Whether they may log in."
@@ -68,7 +65,7 @@ async def list_users(
 async def show(terminal: Terminal, user: str) -> None:
     """Show a user: role, activity, balance, and what is held of it."""
     async with terminal.client() as client:
-        data = await _found(client, user)
+        data = await user_named(client, user)
     terminal.answer(data, account_view(read(Me, data)))
 
 
@@ -101,37 +98,6 @@ async def update(
     if reason:
         body["reason"] = reason
     async with terminal.client() as client:
-        user_id = (await _found(client, user))["id"] if _id_of(user) is None else user
+        user_id = await user_id_of(client, user)
         data = await client.call("PUT", f"/admin/users/{user_id}", json=body)
     terminal.answer(data, account_view(read(Me, data)))
-
-
-async def _found(client: ApiClient, named: str) -> dict[str, Any]:
-    """The user with this id, e-mail address or username.
-
-    Raises:
-        ClickException: there is none, or it is too far back.
-    """
-    wanted = named.casefold()
-    # a username may have the form of an id: what has it is an id, whoever is called so
-    known_by = ("id",) if _id_of(named) is not None else ("email", "username")
-    for number in range(1, _LOOKED_THROUGH + 1):
-        page = await client.get("/admin/users", page=number, page_size=100)
-        for user in page["items"]:
-            if any(user[name].casefold() == wanted for name in known_by):
-                found: dict[str, Any] = user
-                return found
-        if number >= page["total_pages"]:
-            raise click.ClickException(f"no user is called {named}: `owl admin users list`")
-    raise click.ClickException(
-        f"{named} is not among the newest {100 * _LOOKED_THROUGH:,} users: look through"
-        " `owl admin users list --page …`"
-    )
-
-
-def _id_of(named: str) -> UUID | None:
-    try:
-        found = UUID(named)
-    except ValueError:
-        return None
-    return found if str(found) == named.casefold() else None

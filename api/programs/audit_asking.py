@@ -46,6 +46,15 @@ class UserType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has no
             self.fail(f"{value!r} is not the id of a user: {USERS_LISTED}", param, ctx)
 
 
+class PersonType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has none
+    """The id of a user, or the e-mail address with which they log in."""
+
+    name = "user"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> UUID | str:
+        return str(value) if "@" in str(value) else USER.convert(value, param, ctx)
+
+
 class EntityType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has none
     """``user:ID``, ``task:ID``, ``server:ID``, ``code:ID``."""
 
@@ -121,6 +130,7 @@ def event_named(text: str) -> EventName | None:
 EVENT = EventType()
 ENTITY = EntityType()
 USER = UserType()
+PERSON = PersonType()
 MOMENT = MomentType()
 YUAN = YuanType()
 

@@ -17,7 +17,7 @@ from api.client.wording import clean, yuan
 from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
-from api.programs.audit_asking import USER, USERS_LISTED
+from api.programs.audit_asking import PERSON, USERS_LISTED
 from api.programs.audit_log import as_json, print_json
 from api.programs.failing import ProgramFailed, in_words
 from api.programs.options import servers_of, settings_from, with_database, with_servers
@@ -25,6 +25,7 @@ from api.programs.projections_open import Opening, opened
 from api.settings import Settings
 from api.wiring import new_id, now, open_core
 from commands.accesses import NoteAccess, note_access
+from commands.event_log.secrets import Secrets
 from commands.privacy import Erased, EraseUser, erase_user
 from commands.writer import Writer
 from domain.envelope import Actor, Context
@@ -34,6 +35,9 @@ from domain.system.accesses import PersonReported
 from projections.audit.person import Person
 from projections.audit.person import report as person_report
 
+WHO_LOGS_IN: Final = """
+    SELECT user_id FROM owl_private.credentials WHERE email_claim = %(email_claim)s
+"""
 EMAIL_CLAIM: Final = """
     SELECT email_claim FROM owl_private.credentials WHERE user_id = %(user_id)s
 """
@@ -48,13 +52,13 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("user", type=USER)
+@click.argument("named", metavar="USER", type=PERSON)
 @click.option("--reason", required=True, help="Why; it is recorded for ever.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
 @with_servers
 def erase(
-    user: UUID,
+    named: UUID | str,
     reason: str,
     yes: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
@@ -62,7 +66,7 @@ def erase(
 ) -> None:
     """Destroy the key of USER: nobody can read any more who that was. There is no way back.
 
-    USER is an id; `owl admin users list` shows the ids of all.
+    USER is an id or an e-mail address; `owl admin users list` shows those of all.
 
     E-mail address, names and addresses of logins become unreadable in the log, in the read
     models and in every bundle. Money, tasks and proofs stay. Physical backups and archives of
@@ -71,9 +75,11 @@ def erase(
     with in_words():
         settings = settings_from(**options)
         set_up_logging(replace(settings, log_level="WARNING"), program="privacy")
-        if not yes:
-            database_url, _ = servers_of(settings)
+        database_url, _ = servers_of(settings)
+        user = _user_named(settings, database_url, named)
+        if not yes or user != named:
             click.echo(_who_goes(database_url, user), err=True)
+        if not yes:
             click.confirm(f"forget user {user} for ever?", abort=True, err=True)
         try:
             erased = asyncio.run(_erase(settings, user, reason))
@@ -88,13 +94,13 @@ def erase(
 
 
 @command.command()
-@click.argument("user", type=USER)
+@click.argument("named", metavar="USER", type=PERSON)
 @as_json
 @with_database
-def report(user: UUID, as_json: bool, **options: Any) -> None:  # noqa: FBT001
+def report(named: UUID | str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Show what is stored about USER, in the clear: in the log, in read models, as a way in.
 
-    USER is an id; `owl admin users list` shows the ids of all.
+    USER is an id or an e-mail address; `owl admin users list` shows those of all.
 
     That it was shown is recorded first, as an event that names them and who asked.
 
@@ -102,6 +108,7 @@ def report(user: UUID, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     in the events of the tasks, which `owl audit history task:ID` shows.
     """
     with opened(options) as opening:
+        user = _user_named(opening.settings, opening.database_url, named)
         before = asyncio.run(_note(opening, user)) - 1
         history = opening.log.history()
         found = person_report(opening.database_url, history, user, upto=before)
@@ -130,6 +137,26 @@ def _print(found: Person) -> None:
         click.echo(f"{count:>10}  rows of {name}")
     if found.kept_states:
         click.echo(f"{found.kept_states:>10}  states kept for auditors' questions")
+
+
+def _user_named(settings: Settings, database_url: str, named: UUID | str) -> UUID:
+    """The id of whoever logs in with this e-mail address, told apart as a login tells it.
+
+    Raises:
+        ProgramFailed: nobody does, or not any more.
+    """
+    if isinstance(named, UUID):
+        return named
+    keys = load_keys(settings.secrets_path, make=False)
+    secrets = Secrets(pepper=keys.pepper, sealing_key=keys.sealing)
+    row = None
+    with psycopg.connect(database_url) as connection, suppress(UndefinedTable):
+        about = {"email_claim": secrets.claim_id("email", named)}
+        row = connection.execute(WHO_LOGS_IN, about).fetchone()
+    if row is None:
+        raise ProgramFailed(f"nobody logs in as {clean(named).plain}: {USERS_LISTED}")
+    user: UUID = row[0]
+    return user
 
 
 def _who_goes(database_url: str, user: UUID) -> str:

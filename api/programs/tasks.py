@@ -19,6 +19,7 @@ from api.client.wording import clean, line
 from api.messages import Text
 from api.programs.asking import Terminal, asks_the_api
 from api.programs.ids import TASK_ID
+from api.programs.people import user_id_of
 from api.programs.task_logs import logs
 from api.programs.task_submit import ended_well, submit
 
@@ -49,7 +50,11 @@ command.add_command(logs)
     show_default=True,
 )
 @click.option("--ascending", is_flag=True, help="The oldest or least first.")
-@click.option("--user", "user_id", help="Administrators: a user's id, or `all`.")
+@click.option(
+    "--user",
+    metavar="USER",
+    help="Operators: whose; an id, an e-mail address, a username, or `all`.",
+)
 @click.option("--page", type=click.IntRange(1, 10_000), default=1, show_default=True)
 @click.option("--page-size", type=click.IntRange(1, 100), default=20, show_default=True)
 @asks_the_api
@@ -58,7 +63,7 @@ async def list_tasks(
     status: str | None,
     task_type: str | None,
     sort_by: str,
-    user_id: str | None,
+    user: str | None,
     page: int,
     page_size: int,
     *,
@@ -72,7 +77,7 @@ async def list_tasks(
             task_type=task_type,
             sort_by=sort_by,
             sort_order="asc" if ascending else "desc",
-            user_id=user_id,
+            user_id=await user_id_of(client, user) if user and user != "all" else user,
             page=page,
             page_size=page_size,
         )

@@ -181,7 +181,7 @@ async def test_a_person_is_told_all_that_is_stored_about_them_and_nothing_of_oth
             said = await asyncio.to_thread(run_report, database_url, tmp_path, user)
             assert all(word in said.stdout for word in WORDS)
             assert "system.person_reported/1" not in said.stdout
-            again = await asyncio.to_thread(run_report, database_url, tmp_path, user)
+            again = await asyncio.to_thread(run_report, database_url, tmp_path, EMAIL.upper())
             assert "1  system.person_reported/1" in again.stdout
             with psycopg.connect(database_url) as connection:
                 shown = connection.execute(SHOWN, (f"%{user}%",)).fetchall()
@@ -196,11 +196,11 @@ async def test_a_person_is_told_all_that_is_stored_about_them_and_nothing_of_oth
     assert "nothing is stored" in said.stderr
 
 
-def run_report(url: str, secrets: Path, user: UUID) -> Result:
+def run_report(url: str, secrets: Path, user: UUID | str) -> Result:
     return run(url, secrets, "report", str(user))
 
 
-def run_erase(url: str, nats_url: str, secrets: Path, user: UUID) -> Result:
+def run_erase(url: str, nats_url: str, secrets: Path, user: UUID | str) -> Result:
     arguments = (str(user), "--reason", "wish", "--yes")
     return run(url, secrets, "erase", *arguments, nats_url=nats_url)
 
@@ -236,8 +236,13 @@ async def test_the_command_erases_whom_it_is_told_and_says_whom_it_does_not_know
     assert asked.exit_code == 1, "nobody answered"
     for shown in (f"username: {NAME}", f"e-mail: {EMAIL}", "balance: ¥0.00"):
         assert shown in asked.stderr.partition("for ever?")[0]
-    said = await asyncio.to_thread(run_erase, database_url, nats_url, tmp_path, user)
+    named = EMAIL.upper().replace("MEI", "mei")
+    said = await asyncio.to_thread(run_erase, database_url, nats_url, tmp_path, named)
     assert (said.exit_code, said.stdout) == (0, f"{user} is forgotten\n")
+    assert f"username: {NAME}" in said.stderr
+    said = await asyncio.to_thread(run_erase, database_url, nats_url, tmp_path, EMAIL)
+    assert f"nobody logs in as {EMAIL}: `owl admin users list`" in said.stderr
+    assert said.exit_code == 1
     said = await asyncio.to_thread(run_erase, database_url, nats_url, tmp_path, user)
     assert "was forgotten before" in said.stdout
     with opened(database_url) as log:

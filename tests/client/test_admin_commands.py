@@ -50,6 +50,21 @@ def test_who_is_called_as_the_id_of_another_is_not_taken_for_them(
         assert boss.json(*USERS, "show", str(user.user_id))["email"] == user.email
 
 
+def test_an_operator_lists_the_tasks_of_whoever_they_name(
+    boss: Owl, owl: Owl, user: Person
+) -> None:
+    task = owl.json("tasks", "submit", "test")["id"]
+    for named in (user.email.upper(), str(user.user_id), user.email.partition("@")[0], "all"):
+        listed = boss.json("tasks", "list", "--user", named)["items"]
+        assert task in {found["id"] for found in listed}
+    assert "no user is called mei" in boss("tasks", "list", "--user", "mei").stderr
+    assert owl.json("tasks", "list", "--user", str(user.user_id))["items"][0]["id"] == task
+
+
+def test_what_was_erased_names_nobody(boss: Owl) -> None:
+    assert "[erased] may be several: give an id" in boss(*USERS, "show", "[erased]").stderr
+
+
 def test_a_user_that_is_not_there_is_said_to_be_so(boss: Owl) -> None:
     for act in (("show",), ("update", "--active")):
         unknown = boss(*USERS, *act, "nobody@example.com")

@@ -15,8 +15,8 @@ from tests.programs.test_command_line import run
         ("audit", "reconcile", "--account", "a@b.cn"),
         ("audit", "history", "user:a@b.cn"),
         ("audit", "state", "user:a@b.cn", "--at", "1"),
-        ("privacy", "erase", "a@b.cn", "--reason", "wish"),
-        ("privacy", "report", "a@b.cn"),
+        ("privacy", "erase", "mei", "--reason", "wish"),
+        ("privacy", "report", "mei"),
     ],
     ids=" ".join,
 )
