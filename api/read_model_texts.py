@@ -48,10 +48,11 @@ WHY_NOT: Final[dict[Why, Text]] = {
     ),
     "nobody_feeds": Text(
         "运行中的程序都没有本版本的算法，{name} 切换后将无人更新、停在原处："
-        "请先启动本版本的 owl work；若仍要切换，加 --unfed",
+        "请先启动本版本的 owl work；若仍要如此，可执行 owl projections switch {name} --unfed"
+        " 或 owl projections rebuild {name} --unfed",
         "no program that runs has this version's folds of {name}, so its rows would stand still"
-        " once queries see them: start owl work of this version first; --unfed switches all the"
-        " same",
+        " once queries see them: start owl work of this version first; owl projections switch"
+        " {name} --unfed, or owl projections rebuild {name} --unfed, does it all the same",
     ),
     "live_lags": Text(
         "{name} 的在用数据落后于新建的一代；请看 owl projections status {name}，赶上后再核对",
@@ -89,10 +90,11 @@ WHY_NOT: Final[dict[Why, Text]] = {
     ),
     "kept_is_unfed": Text(
         "{name} 保留的第 {kept} 代由另一版本的程序所建，运行中的程序都没有其算法，"
-        "退回后将无人更新、停在原处：请先启动那一版本的 owl work；若仍要退回，加 --unfed",
+        "退回后将无人更新、停在原处：请先启动那一版本的 owl work；若仍要退回，可执行"
+        " owl projections rollback {name} --unfed",
         "generation {kept} of {name} was made by other folds and no program that runs has them,"
         " so its rows would stand still once queries see them: start owl work of the version"
-        " that has them first; --unfed goes back all the same",
+        " that has them first; owl projections rollback {name} --unfed goes back all the same",
     ),
     "kept_is_read": Text(
         "{name} 保留的一代正被长时间读取（如 verify、diff 或重建后的比较），没有删除；"

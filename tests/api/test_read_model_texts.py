@@ -23,3 +23,12 @@ def test_each_reason_has_its_sentence_in_both_languages(why: Why) -> None:
     assert "tasks" in told.zh
     assert "tasks" in told.en
     assert "{" not in told.zh + told.en
+
+
+def test_an_option_is_told_with_its_whole_command_for_the_api_says_it_too() -> None:
+    for text in WHY_NOT.values():
+        for said in text:
+            options = re.findall(r"--[a-z]+", said)
+            assert len(re.findall(r"owl projections \w+ \{name\} --[a-z]+", said)) == len(
+                options
+            )

@@ -77,7 +77,7 @@ def test_an_operator_sees_what_other_folds_change_before_queries_move_to_it(
     assert "3 of 3 rows differ" in shown
     for act in ("switch", "rebuild"):
         refused = owl(act, "gpu_servers", code=1).output
-        assert "start owl work of this version first; --unfed" in refused
+        assert f"owl projections {act} gpu_servers --unfed" in refused
     assert said("switch", "--unfed")["after_generation"] == 2
     kept = owl("verify", "gpu_servers", code=1).output
     assert "generations 2 (live) and 1 (kept, other folds)" in kept
