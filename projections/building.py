@@ -104,7 +104,8 @@ class Builder:
                     for generation in together:
                         self._gathered[generation].batch_ends()
                     self._pace.rest()
-                    self._tell(events[-1].position)
+                    with self._pace.waiting():
+                        self._tell(events[-1].position)
                     if self._pace.chunk_is_full(len(events)):
                         self._submit(together, events[-1].position)
                     if not together:

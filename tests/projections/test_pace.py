@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Generator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.envelope import Told
 from domain.facts import Fact
+from projections import building
+from projections.filling import fill_here
+from projections.generations import open_building
 from projections.pace import (
     BESIDE_WRITERS,
     LOOK_EVERY_S,
@@ -180,3 +185,23 @@ def test_a_rebuild_beside_writers_rests_and_its_rows_are_those_of_any(read_url: 
     assert done.seconds >= 2 * LOOK_FIRST_S / 0.2
     assert (done.compared, done.differing) == (True, ())
     assert stored(read_url, TASKS) == naive(TASKS, feed.events)
+
+
+def test_whoever_is_told_how_far_it_is_takes_their_own_time(
+    read_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(building, "Pace", partial(Pace, clock=clock, sleep=clock.sleep))
+    feed = ListFeed(RandomFarm(16).happen(60))
+    opened = open_building(read_url, [TASKS])["tasks"].generation
+    told = list[int]()
+
+    def tell(position: int) -> None:
+        told.append(position)
+        clock.now += 10.0
+
+    half = BuildingConfig(max_load=0.5)
+    history = ListHistory(feed, batch_events=1)
+    assert not fill_here(read_url, history, [opened], feed.head(), half, tell)
+    assert len(told) > 1
+    assert max(clock.slept) <= PERIOD_S, "to be told was no work to rest from"
