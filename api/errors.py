@@ -23,11 +23,6 @@ from api.passwords import PasswordsBusy
 from api.query import faults_of_query, handler_of
 from api.rejection import Further, InvalidRequest, Rejection
 from api.validation import Faults
-from commands.configuration import (
-    ConfigurationNow,
-    ReadConfiguration,
-    read_configuration,
-)
 from domain.errors import InvalidInput, RateLimited, Refused
 from domain.ports import OutOfReach
 
@@ -131,13 +126,11 @@ class _Judged(Response[Failure]):
         return _Later(whole)
 
     async def _all(self) -> Faults:
-        """What is known to be wrong, if the log is out of reach; else all."""
-        exchange = self._exchange
+        """What is known to be wrong, if a store is out of reach; else all."""
         try:
-            now = await exchange.ask(read_configuration, ReadConfiguration(), ConfigurationNow)
+            return await self._further(self._exchange) | self._faults
         except OutOfReach:
             return self._faults
-        return self._further(now.configuration, exchange.platform.clock()) | self._faults
 
 
 class _Later(ASGIResponse):

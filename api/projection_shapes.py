@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
 from api.body import RequestBody
+from api.messages import Fault
+from api.validation import checked
 from domain.system.read_models import Act
+from projections.catalogue import READ_MODELS
 from projections.comparing import Difference
 from projections.contrasting import TableContrast
 from projections.orders import Order
 from projections.standing import ReadModelStanding, RebuildPlan
 from projections.verified import Verified
+
+NAMES: Final = tuple(model.name for model in READ_MODELS)
 
 
 class RebuildRequest(RequestBody):
@@ -53,6 +58,11 @@ class RebuildRequest(RequestBody):
     ] = 1
 
 
+def _names_fault(given: list[str]) -> Fault | None:
+    known = set(given) <= set(NAMES)
+    return None if known else Fault("choice", {"choices": ", ".join(NAMES)})
+
+
 class RebuildsRequest(RebuildRequest):
     """How to build several anew, in one pass over the log."""
 
@@ -63,6 +73,7 @@ class RebuildsRequest(RebuildRequest):
             description="读模型名称，不填即全部。Which ones; all of them if none is named.",
             examples=[["tasks", "users"]],
         ),
+        checked(_names_fault),
     ] = []
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, cast
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias, cast
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -11,12 +13,22 @@ import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.params import QueryParameter
+from msgspec import Meta
 
+from api.exchange import Exchange
 from api.messages import Fault
 from api.rejection import InvalidRequest, Rejection
-from api.validation import Faults, faults_of_fields, misread_as, unclean_texts
+from api.validation import Faults, check_of, faults_of_fields, misread_as, unclean_texts
 
+Between: TypeAlias = Callable[[Mapping[str, Any], datetime], Faults]
+"""From the good parameters, and the time, to what is wrong with them beside each other."""
 _PARAMETERS_MAX: Final = 50
+_BETWEEN: Final = "between"
+
+
+def between(rule: Between) -> dict[str, Any]:
+    """Beside the policy of a route: a rule between its query parameters."""
+    return {_BETWEEN: rule}
 
 
 class Parameter(NamedTuple):
@@ -33,11 +45,28 @@ def parameters_of(handler: BaseRouteHandler) -> dict[str, Parameter]:
     annotations = handler.signature_model.__annotations__
     return {
         field.kwarg_definition.name or name: Parameter(
-            annotations[name], field.has_default, field.default if field.has_default else None
+            _with_rule(annotations[name], field.metadata),
+            field.has_default,
+            field.default if field.has_default else None,
         )
         for name, field in handler.parsed_fn_signature.parameters.items()
         if isinstance(field.kwarg_definition, QueryParameter)
     }
+
+
+def _with_rule(annotation: Any, metadata: tuple[Any, ...]) -> Any:
+    """Litestar makes the annotation anew, and a field's own rule is lost on the way."""
+    for item in metadata:
+        if isinstance(item, Meta):
+            annotation = Annotated[annotation, item]
+    return annotation
+
+
+@lru_cache(maxsize=512)
+def _is_ruled(handler: BaseRouteHandler) -> bool:
+    """Whether more is asked of its query than msgspec can tell."""
+    known = parameters_of(handler).values()
+    return _BETWEEN in handler.opt or any(check_of(each.annotation) for each in known)
 
 
 @lru_cache(maxsize=512)
@@ -64,6 +93,7 @@ def check_query(
         and not any(True for value in pairs for _ in unclean_texts(value[1], lines=False))
         and not any(_is_null(value, known[name].annotation) for name, value in pairs)
         and not any(misread_as(value, known[name].annotation) for name, value in pairs)
+        and not (_is_ruled(handler) and faults_of_query(connection, handler))
     ):
         return
     raise InvalidRequest(faults_of_query(connection, handler))
@@ -92,6 +122,14 @@ def faults_of_query(
         if name in seen:
             faults.setdefault(name, []).append(Fault("repeated_parameter"))
         seen.add(name)
+    if rule := handler.opt.get(_BETWEEN):
+        good = {
+            name: msgspec.convert(value, known[name].annotation, strict=False)
+            for name, value in given.items()
+            if name in known and name not in faults
+        }
+        now = Exchange.of(connection.scope).platform.clock()
+        faults = rule(good, now) | faults
     return faults
 
 

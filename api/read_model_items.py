@@ -9,14 +9,12 @@ from psycopg import AsyncConnection
 
 from api.exchange import Exchange
 from api.messages import Text
-from api.projection_shapes import ReadModelItem
+from api.projection_shapes import NAMES, ReadModelItem
 from api.verified_words import verdict
 from domain.errors import NotFound
-from projections.catalogue import READ_MODELS
 from projections.orders import OrderState, orders_of
 from projections.standing import Telling, standings
 
-NAMES: Final = tuple(model.name for model in READ_MODELS)
 UNTOLD: Final[dict[OrderState, Text]] = {
     "expired": Text(
         "十分钟内没有工作进程接手，不再执行：请重新下令",

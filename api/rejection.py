@@ -6,16 +6,14 @@ both in one envelope.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 from api.messages import Text
 from api.validation import Faults
-from domain.system.configuration import Configuration
 
-Further: TypeAlias = Callable[[Configuration, datetime], Faults]
-"""What the domain has to say about the rest of a request, at a moment."""
+Further: TypeAlias = Callable[[Any], Awaitable[Faults]]
+"""What the domain has to say about the rest of a request; it is given the ``Exchange``."""
 
 
 class Rejection(Exception):

@@ -25,7 +25,7 @@ from api.platform import HttpConfig, Platform
 from api.policy import ADMIN, ANYONE, MEMBER, READER
 from api.recharge_shapes import CodeItem, RecordItem, code_of, record_of
 from api.refusals import refuses
-from api.rejection import InvalidRequest
+from api.validation import checked
 from commands.recharge import (
     IssueCodes,
     Issued,
@@ -98,10 +98,16 @@ class IssuedBatch(Struct, kw_only=True):
     total_amount: float
 
 
+def _code_fault(text: str) -> Fault | None:
+    return Fault("code") if read(text) is None else None
+
+
 class RedeemRequest(RequestBody):
     """The code, in any case, with or without dashes."""
 
-    code: Annotated[str, Meta(max_length=64, examples=["OWL-ABCD-1234-EFGH"])]
+    code: Annotated[
+        str, Meta(max_length=64, examples=["OWL-ABCD-1234-EFGH"]), checked(_code_fault)
+    ]
 
 
 class RedeemAnswer(Struct, kw_only=True):
@@ -169,11 +175,8 @@ async def redeem(
     data: JSONBody[RedeemRequest], exchange: NamedDependency[Exchange]
 ) -> Envelope[RedeemAnswer]:
     """使用充值码: turn a code into balance."""
-    symbols = read(data.code)
-    if symbols is None:
-        raise InvalidRequest({"code": [Fault("code")]})
     platform, user_id = exchange.platform, exchange.user.user_id
-    code_id = platform.secrets.code_id(symbols)
+    code_id = platform.secrets.code_id(read(data.code) or "")
     await platform.throttle.judge_code(code_id, user_id, exchange.client_address)
     command = RedeemCode(
         code_id=code_id,

@@ -23,7 +23,7 @@ from api.pagination import Page, PageNumber, PageSize, page_of
 from api.platform import HttpConfig
 from api.policy import ANYONE, MEMBER, OPEN_IN_MAINTENANCE
 from api.refusals import refuses
-from api.rejection import InvalidRequest, Rejection
+from api.rejection import Rejection
 from api.task_configs import config_faults
 from api.task_shapes import TaskDetail, TaskSummary, detail_of, summary_of
 from api.validation import checked, id_of
@@ -142,6 +142,10 @@ async def submit(
     )
 
 
+def _user_fault(text: str) -> Fault | None:
+    return Fault("user_or_all") if text != "all" and id_of(text) is None else None
+
+
 @get("/", opt=ANYONE | refuses("ACCESS_DENIED"))
 async def list_tasks(
     exchange: NamedDependency[Exchange],
@@ -157,6 +161,7 @@ async def list_tasks(
         Annotated[
             str | None,
             QueryParameter(description="Operators only: an id or `all`. 用户编号，仅管理员"),
+            checked(_user_fault),
         ]
     ] = None,
 ) -> Envelope[Page[TaskSummary]]:
@@ -257,8 +262,6 @@ def _whose(exchange: Exchange, wanted: str | None) -> UUID | None:
     if wanted is None:
         return own
     user_id = id_of(wanted)
-    if user_id is None and wanted != "all":
-        raise InvalidRequest({"user_id": [Fault("user_or_all")]})
     if user_id != own and exchange.user.may_read_of is not None:
         raise Rejection("ACCESS_DENIED", message=DENIED["READER"])
     return user_id

@@ -1,5 +1,7 @@
 """Every bad field is named at once: the table is made of the routes, so a new one is in it."""
 
+import ast
+from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 from uuid import uuid4
 
@@ -7,6 +9,7 @@ import pytest
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
+from api import routes
 from api.app import bare_application
 from api.query import parameters_of
 from tests.api.live import Person, field_errors
@@ -28,6 +31,18 @@ WITH_QUERY = [
     for route, handler in ROUTES.items()
     if route.startswith("GET ") and parameters_of(handler)
 ]
+
+
+BACKWARDS = "start_date=2024-02-02&end_date=2024-02-01"
+ASKED_OF_WHAT_IS_STORED = {
+    "users.change_me",  # a name of an office, which its holder may repeat: judged beside all
+    "configuration.change_config",  # what the domain says of the whole: judged beside all
+    "audit_whole.export_bundle",  # how many events are signed
+    "audit_whole._check_positions",  # how long the log is
+    "audit_log.read_inclusion",  # how many events are signed
+    "audit_log._within",
+    "audit_entities._check_stretch",  # where a time stands in the log
+}
 
 
 def fields_of(handler: HTTPRouteHandler) -> dict[str, Any]:
@@ -76,6 +91,50 @@ def test_every_bad_parameter_of_a_query_is_named(admin: Person, route: str) -> N
     headers = {"Owl-Min-Position": "soon"}
     answer = admin.client.get(address_of(route), params=query, headers=headers)
     assert field_errors(answer).keys() == names.keys() | {"strange", "Owl-Min-Position"}
+
+
+HANDLERS_OWN: list[tuple[str, dict[str, Any] | None, set[str]]] = [
+    ("GET /api/tasks?page=0&sort_by=zz&user_id=xyz", None, {"page", "sort_by", "user_id"}),
+    ("POST /api/recharge/redeem", {"code": "bad", "x": 1}, {"code", "x"}),
+    ("PUT /api/users/me", {"username": "admin", "full_name": "a\x00"},
+     {"username", "full_name"}),
+    ("POST /api/admin/projections/rebuilds", {"read_models": ["nope"], "x": 1},
+     {"read_models", "x"}),
+    (f"GET /api/logs/system?page=0&{BACKWARDS}", None, {"page", "end_date"}),
+    ("GET /api/logs/system?page=0&start_date=1999-01-01", None, {"page", "start_date"}),
+    (f"GET /api/logs/user-actions?user_id=zz&{BACKWARDS}", None, {"user_id", "end_date"}),
+    ("GET /api/logs/download?log_type=tasks&date=bad&level=ERROR", None, {"date", "level"}),
+    (f"GET /api/logs/download?log_type=system&format=x&{BACKWARDS}", None,
+     {"format", "end_date"}),
+    ("GET /api/logs/download?log_type=nope&start_date=2020-01-01", None,
+     {"log_type", "end_date"}),
+    ("GET /api/logs/download?date=2020-01-01&end_date=2020-01-02", None, {"log_type", "date"}),
+]  # fmt: skip
+"""A fault that the schema sees, beside one that is a rule of the route's own."""
+
+
+@pytest.mark.parametrize(("asked", "body", "named"), HANDLERS_OWN)
+def test_a_rule_of_the_route_is_named_beside_the_schemas(
+    admin: Person, asked: str, body: dict[str, Any] | None, named: set[str]
+) -> None:
+    """C1.07"""
+    method, address = asked.split(" ")
+    assert field_errors(admin.client.request(method, address, json=body)).keys() == named
+
+
+def test_no_route_judges_a_field_apart_from_the_others() -> None:
+    """C1.07: what is left is said by the log or the read models, after all fields are good."""
+    raising = {
+        f"{path.stem}.{function.name}"
+        for path in Path(routes.__file__).parent.glob("*.py")
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        and any(
+            isinstance(each, ast.Raise) and "InvalidRequest(" in ast.unparse(each)
+            for each in ast.walk(function)
+        )
+    }
+    assert raising == ASKED_OF_WHAT_IS_STORED
 
 
 def test_a_bad_header_is_named_with_what_is_out_of_range_in_the_query(user: Person) -> None:
