@@ -18,7 +18,7 @@ from litestar.types import ExceptionHandlersMap, Receive, Scope, Send
 from api.envelope import Failure
 from api.exchange import Exchange
 from api.logging_setup import logger
-from api.messages import ERRORS, REASONS, Fault, Language, Text, sentence
+from api.messages import ERRORS, NO_SUCH_ADDRESS, REASONS, Fault, Language, Text, sentence
 from api.passwords import PasswordsBusy
 from api.query import faults_of_query, handler_of
 from api.rejection import Further, InvalidRequest, Rejection
@@ -183,7 +183,8 @@ def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[F
     if code is None:
         return on_defect(request, error)
     headers = {name.title(): value for name, value in (error.headers or {}).items()}
-    return failure(exchange, code, headers=headers)
+    text = NO_SUCH_ADDRESS if code == "RESOURCE_NOT_FOUND" else None
+    return failure(exchange, code, text=text, headers=headers)
 
 
 def on_validation(

@@ -42,6 +42,11 @@ COMPRESSED: Final = Text(
     "A compressed body is not taken: send it without Content-Encoding",
 )
 
+NO_SUCH_ADDRESS: Final = Text(
+    "资源不存在，请检查地址或编号；全部接口见 /docs",
+    "Not found: check the address or the id; /docs shows every address",
+)
+
 NOT_ASCII: Final = Text(
     "地址中有未编码的非 ASCII 字符，请按 UTF-8 做百分号编码后重试，"
     "例如 ?search=%E9%98%9F%E5%88%97",

@@ -20,6 +20,7 @@ from api.messages import (
     ERRORS,
     FAULTS,
     LABELS,
+    NO_SUCH_ADDRESS,
     NOT_ASCII,
     REASONS,
     Fault,
@@ -147,6 +148,7 @@ SAID: dict[str, Text] = {
     "change-password": users.WRONG,
     "compressed": COMPRESSED,
     "not_ascii": NOT_ASCII,
+    "no_such_address": NO_SUCH_ADDRESS,
 }
 
 
