@@ -123,7 +123,7 @@ def given_key(text: str) -> VerifierKey:
     try:
         return VerifierKey.parse(_text_of(Path(text)) if "+" not in text else text)
     except NoteInvalid as error:
-        raise CalledWrongly(f"{text}: {error}") from error
+        raise CalledWrongly(f"{text} is no verifier key, nor a file of one: {error}") from error
 
 
 def held_checkpoint(path: Path, keys: KeyChain, *, hint: str = "") -> Checkpoint:

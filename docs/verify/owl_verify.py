@@ -1,16 +1,15 @@
 """Checks a bundle of Owl Factory's event log with the log's public key and nothing else of it.
 
     python owl_verify.py BUNDLE KEY [CHECKPOINT]
-
 KEY is a verifier key of the log (`owl audit key`), new or old, as text or a file; CHECKPOINT one
-that you kept, from which the bundle must go on. Exit code 0: all is as it was signed. 1: something
-is not, and which event. 2: wrong usage. Needs Python 3.9 and `cryptography`; shares no code with
-the program. Sources: RFC 6962 (the tree), C2SP signed-note and tlog-checkpoint (what is signed).
+that you kept, from which the bundle must go on. Exit code 0: all is as it was signed. 1: it is not,
+and where. 2: wrong usage. Needs Python 3.9 and `cryptography`; shares no code with the program.
 """
 
 import base64
 import hashlib
 import json
+import re
 import sys
 import tarfile
 import uuid
@@ -57,7 +56,7 @@ def leaf_of(line, position):  # the leaf of an event, from its line in the bundl
     return sha256(b"\x00\x9b", *map(packed, (1, *map(event.get, FIELDS), state_digest)))
 
 
-class Tree:  # full subtrees side by side, as (level, root), largest first
+class Tree:  # of RFC 6962: full subtrees side by side, as (level, root), largest first
     def __init__(self):
         self.size, self.nodes = 0, []
 
@@ -81,7 +80,7 @@ class Tree:  # full subtrees side by side, as (level, root), largest first
         return root
 
 
-def signed_text(note, key):  # who signed the note, which must be the key, and what was signed
+def signed_text(note, key):  # of a C2SP signed-note: who signed, which must be the key, and what
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     name, key_id, encoded = key.split("+", 2)
     named = sha256(name.encode(), b"\n", public := unbase64(encoded))[:4] + b"\x01"
@@ -110,7 +109,7 @@ def chain(note, key):  # the log's keys, each with the size from which it signs;
     return keys or [(0, key)]
 
 
-def checkpoint_of(note, keys):
+def checkpoint_of(note, keys):  # C2SP tlog-checkpoint
     origin, size, root, *_ = note.split("\n")
     name, _ = signed_text(note, [key for since, key in keys if since <= int(size)][-1])
     need(origin == name and str(int(size)) == size, "the checkpoint is of another log")
@@ -161,8 +160,7 @@ def verify_bundle(file, events, key, held):
     bad = [name for name in FILES[:-1] if not is_whole(file, at[name], manifest["files"][name])]
     need(not set(bad) - {"events.jsonl"}, f"damaged: {bad}")
     tree.add_range(first - 1, (beside := json.loads(read(file, at["range-proof.json"])))["left"])
-    file.seek(at["leaves.bin"][0])
-    events.seek(at["events.jsonl"][0])
+    file.seek(at["leaves.bin"][0]), events.seek(at["events.jsonl"][0])
     for position in range(first, last + 1):
         need(tree.size != met or seen in (None, tree.root()), "the history forked")
         try:
@@ -182,7 +180,9 @@ def main(bundle, key, checkpoint=None):
     try:
         import cryptography.hazmat.primitives.asymmetric.ed25519  # without it nothing can be told
         key = (Path(key).read_text(encoding="utf-8") if Path(key).exists() else key).strip()
-        need(key.count("+") > 1, f"{key[:60]!r} is no verifier key, nor a file that holds one")
+        parts = re.fullmatch(r"(.+?)\+([0-9a-f]{8})\+(A[Q-Za-f][A-Za-z0-9+/]{42})", key) or [""] * 4
+        named = sha256(parts[1].encode(), b"\n", base64.b64decode(parts[3]))[:4].hex() == parts[2]
+        need(named, f"{key[:60]!r} is no verifier key, nor a file that holds one")
         held = None if checkpoint is None else Path(checkpoint).read_text(encoding="utf-8")
         need(held is None or held.count("\n") > 3, f"{checkpoint} is no checkpoint")
         file, events = open(bundle, "rb"), open(bundle, "rb")

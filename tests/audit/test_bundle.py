@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from commands.event_log.migrate import migrate
 from commands.log_import import import_log
@@ -207,7 +208,7 @@ def test_a_bundle_goes_on_from_a_checkpoint_that_was_kept(
 
 def test_another_log_s_key_opens_nothing(log: Notarised, tmp_path: Path) -> None:
     path = bundled(log, tmp_path / "b.owlb", 1, 20)
-    stranger = str(log.key).replace(log.key.name, "owl-factory/another")
+    stranger = str(replace(log.key, name="owl-factory/another"))
     assert script(path, stranger).returncode == 1
 
 

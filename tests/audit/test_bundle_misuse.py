@@ -33,6 +33,36 @@ def test_what_the_single_file_cannot_read_is_named_and_accuses_nobody(
         assert "Traceback" not in said.stderr
 
 
+def mangled(key: str) -> list[str]:
+    """What becomes of a key that is copied by hand."""
+    name, key_id, encoded = key.split("+", 2)
+    other = encoded[:20] + ("A" if encoded[20] != "A" else "B") + encoded[21:]
+    return [
+        f"{name}+{key_id}+{other}",
+        f"{name}+{key_id}+{encoded[:-1]}",
+        f"{name}+{key_id}+{encoded}A",
+        f"{name}+{key_id}+{encoded[:20]}\n{encoded[20:]}",
+        f"{name}+{key_id[::-1]}+{encoded}",
+        f"{name}+{key_id}+密钥",
+        f"x{key}",
+    ]
+
+
+def test_a_key_that_was_mangled_on_its_way_is_wrong_usage_and_accuses_nobody(
+    owl: Owl, notarised: Notarised, tmp_path: Path
+) -> None:
+    path = bundled(notarised, tmp_path / "b.owlb", 301, 320)
+    in_a_file = tmp_path / "owl.key"
+    for key in mangled(str(notarised.key)):
+        in_a_file.write_text(key)
+        for given in (key, str(in_a_file)):
+            said = script(path, given)
+            assert (said.returncode, said.stdout) == (2, ""), key
+            assert "is no verifier key, nor a file that holds one" in said.stderr
+            told = owl("verify-bundle", str(path), "--pub", given, code=2).stderr
+            assert "verifier key" in told, key
+
+
 def test_the_single_file_without_its_library_says_so_and_accuses_nobody(tmp_path: Path) -> None:
     """Exit code 1 would say that something is not as it was signed."""
     alone = shutil.copy(SCRIPT, tmp_path / "owl_verify.py")
