@@ -36,6 +36,13 @@ AS_OWNER = """
 """
 
 
+def change(conninfo: str, statement: str) -> None:
+    """What an administrator of the database may do to it."""
+    with psycopg.connect(conninfo) as connection:
+        connection.execute(AS_OWNER)
+        connection.execute(statement)
+
+
 class Notarised(Struct):
     """A database with a signed log, and what is in it."""
 

@@ -16,13 +16,7 @@ from domain.audit.merkle import leaf_hash
 from domain.audit.proofs import verify_inclusion
 from projections.audit.signature import is_signed
 from projections.migrate import prepare
-from tests.audit.conftest import AS_OWNER, Notarised, Owl, answer
-
-
-def change(conninfo: str, statement: str) -> None:
-    with psycopg.connect(conninfo) as connection:
-        connection.execute(AS_OWNER)
-        connection.execute(statement)
+from tests.audit.conftest import Notarised, Owl, answer, change
 
 
 def test_an_honest_log_is_said_to_be_right(owl: Owl, notarised: Notarised) -> None:

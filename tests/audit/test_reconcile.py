@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from commands.event_log.log import EventLog
@@ -19,7 +18,7 @@ from projections.audit.stored import StoredLog
 from projections.catalogue import BUSINESS
 from projections.migrate import prepare
 from projections.runner import Runner
-from tests.audit.conftest import AS_OWNER, Notarised, Owl, answer
+from tests.audit.conftest import Notarised, Owl, answer, change
 from tests.domain.cast import ALICE, BOB
 
 SECRETS = Secrets(pepper=b"p" * 32, sealing_key=b"s" * 32)
@@ -40,12 +39,6 @@ def projected(notarised: Notarised) -> Notarised:
 def reconciled(conninfo: str, at: int | None = None) -> Reconciled:
     with StoredLog.open(conninfo) as log:
         return reconcile(log, at=at)
-
-
-def change(conninfo: str, statement: str) -> None:
-    with psycopg.connect(conninfo) as connection:
-        connection.execute(AS_OWNER)
-        connection.execute(statement)
 
 
 # the table itself refuses a balance that its own columns do not add up to

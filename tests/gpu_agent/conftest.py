@@ -1,12 +1,13 @@
-"""Children with hostile plugins, and a listener that remembers."""
+"""Children with hostile plugins, a listener that remembers, and a platform to talk to."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from gpu_agent.fetch import Fetcher, FetchPolicy
 from gpu_agent.media import MediaSource
 from gpu_agent.supervisor import Attempt, Job, Limits
 from tests.gpu_agent.hostile_executors import ACTS
+from tests.gpu_agent.platform import Platform, platform_at
 
 LIMITS = Limits(grace_s=0.3)
 
@@ -88,6 +90,12 @@ def open_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenChildr
             await children.close()
 
     return opened
+
+
+@pytest.fixture
+async def platform(nats_url: str) -> AsyncIterator[Platform]:
+    async with platform_at(nats_url, uuid4()) as started:
+        yield started
 
 
 def attempt(

@@ -68,12 +68,6 @@ async def living(
         await asyncio.wait_for(life, 30)
 
 
-@pytest.fixture
-async def platform(nats_url: str) -> AsyncIterator[Platform]:
-    async with platform_at(nats_url, uuid4()) as started:
-        yield started
-
-
 async def test_an_agent_says_that_it_lives_and_how_its_host_fares(
     platform: Platform, tmp_path: Path
 ) -> None:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from domain.fleet.messages import Began, Heartbeat
-from tests.gpu_agent.platform import Platform, platform_at
+from tests.gpu_agent.platform import Platform
 from tests.gpu_agent.test_agent import MEDIA, living
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def platform(nats_url: str) -> AsyncIterator[Platform]:
-    async with platform_at(nats_url, uuid4()) as started:
-        yield started
 
 
 @pytest.mark.parametrize("media", [(), (MEDIA,)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,7 +18,7 @@ from gpu_agent.log_tail import Config, LogTail
 from gpu_agent.logging_setup import set_up_logging
 from gpu_agent.telemetry.simulated import SimulatedSampler
 from tests.commands.loops.plant import now
-from tests.gpu_agent.platform import Platform, platform_at
+from tests.gpu_agent.platform import Platform
 from tests.gpu_agent.test_agent import identity_of, settings_in
 from tests.stack import heard
 
@@ -26,12 +26,6 @@ pytestmark = pytest.mark.anyio
 
 SERVER = UUID(int=1)
 CANARY = "c4n4ry-p4ssw0rd"
-
-
-@pytest.fixture
-async def platform(nats_url: str) -> AsyncIterator[Platform]:
-    async with platform_at(nats_url, uuid4()) as started:
-        yield started
 
 
 @pytest.fixture
