@@ -73,7 +73,9 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 class NatsSignal:
     """A signal shared by all processes on a broker; works within the process without one.
 
-    Many notices in a row become few messages: only the newest position is worth sending.
+    Many notices in a row become few messages: only the newest position is worth sending. And a
+    process in which nobody has ever waited is sent none: each would cost it a tenth of a
+    millisecond.
     """
 
     def __init__(self, client: Client, subject: str) -> None:
@@ -84,11 +86,15 @@ class NatsSignal:
         self._unsent = 0
         self._sent = 0
         self._sender: asyncio.Task[None] | None = None
+        self._connected = False
+        self._wanted = False
         self._subscription: Subscription | None = None
 
     async def open(self) -> None:
-        """Listen to the other processes."""
-        self._subscription = await self._client.subscribe(self._subject, cb=self._hear)
+        """The broker is there: listen to the other processes once somebody here waits."""
+        self._connected = True
+        if self._wanted:
+            await self._listen()
 
     async def close(self) -> None:
         """Stop listening and sending."""
@@ -109,7 +115,15 @@ class NatsSignal:
             self._loop.call_soon_threadsafe(self._send_soon, position)
 
     async def wait(self, after: int, timeout_s: float) -> int:
+        if not self._wanted:
+            self._wanted = True
+            if self._connected:
+                with suppress(NatsError):
+                    await self._listen()
         return await self._local.wait(after, timeout_s)
+
+    async def _listen(self) -> None:
+        self._subscription = await self._client.subscribe(self._subject, cb=self._hear)
 
     def _send_soon(self, position: int) -> None:
         self._unsent = max(self._unsent, position)

@@ -16,8 +16,9 @@ from projections.copying import Copying
 from projections.counting import Counting
 from projections.folding import TableFolding
 from projections.jobs import Wish, note_chunk
+from projections.one_trip import Statement
 from projections.pace import Turns
-from projections.projector import OVERTAKEN, Generation, Overtaken, Statement, advances
+from projections.projector import OVERTAKEN, Generation, Overtaken, advances
 from projections.statements import TableStatements, as_parameter
 
 ROWS_AT_ONCE: Final = 5_000
@@ -131,4 +132,4 @@ class _GatheredTable(Struct, frozen=True):
 
 def _in_parts(statement: str, rows: Sequence[Any]) -> Iterable[Statement]:
     for start in range(0, len(rows), ROWS_AT_ONCE):
-        yield statement, [as_parameter(rows[start : start + ROWS_AT_ONCE])]
+        yield statement, (as_parameter(rows[start : start + ROWS_AT_ONCE]),)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 import psycopg
@@ -21,10 +21,12 @@ from msgspec import Struct
 
 from projections.counting import Counting
 from projections.folding import Event, Folding, Poisoned, TableFolding
+from projections.one_trip import OneTrip, Statement
 from projections.read_model import ReadModel
 from projections.statements import (
     TableStatements,
     add_statement,
+    as_array,
     as_parameter,
     schema_of,
     table_statements,
@@ -56,8 +58,6 @@ UNFIT: Final = (
     psycopg.NotSupportedError,
 )
 """What Postgres says of rows that it will never take; anything else may pass by itself."""
-
-Statement: TypeAlias = tuple[str, Sequence[Any]]
 
 
 class Overtaken(Exception):
@@ -93,7 +93,7 @@ class Generation:
 
     def writes(self) -> list[Statement]:
         """The statements, with their parameter, that write what the batch has changed."""
-        statements: list[Statement] = []
+        statements: list[tuple[str, list[Any]]] = []
         for table in self.tables:
             changes = table.folding.changes()
             statements.append((table.statements.delete, changes.deleted))
@@ -102,7 +102,7 @@ class Generation:
         for tally, add in self.tallies:
             moves = self.folding.of(tally).moves()
             statements.append((add, Counting(tally).of(*moves)))
-        return [(statement, [as_parameter(rows)]) for statement, rows in statements if rows]
+        return [(statement, (as_parameter(rows),)) for statement, rows in statements if rows]
 
 
 class _OpenTable(Struct, frozen=True):
@@ -119,6 +119,7 @@ class Projector:
 
     def __init__(self, connection: psycopg.Connection[Any], *, rows_kept: int) -> None:
         self._connection = connection
+        self._trip = OneTrip(connection)
         self._rows_kept = rows_kept
         self._writer = ThreadPoolExecutor(1, "projections-writer")
         self._under_way: Future[None] | None = None
@@ -237,9 +238,7 @@ class Projector:
 
     def _commit(self, statements: Sequence[Statement]) -> None:
         try:
-            with self._connection.pipeline(), self._connection.transaction():
-                for statement, parameters in statements:
-                    self._connection.execute(statement, parameters, prepare=True)
+            self._trip.commit(statements)
         except psycopg.errors.DeadlockDetected as error:
             raise Overtaken from error
         except psycopg.Error as error:
@@ -290,11 +289,11 @@ def advances(reached: Mapping[Generation, int]) -> list[Statement]:
     for position in sorted(set(reached.values())):
         generations = [each for each in reached if reached[each] == position]
         parameters = (
-            [each.read_model.name for each in generations],
-            [each.generation for each in generations],
-            [each.state for each in generations],
-            generations[0].position,
-            position,
+            as_array(each.read_model.name for each in generations),
+            as_array(str(each.generation) for each in generations),
+            as_array(each.state for each in generations),
+            str(generations[0].position),
+            str(position),
         )
         statements.append((ADVANCE, parameters))
     return statements

@@ -42,12 +42,12 @@ class RunnerConfig(Struct, frozen=True, kw_only=True):
     """``batch_events`` bounds what is folded at once, ``rows_kept`` what each table remembers.
 
     Between the two polls the pause doubles while nothing happens and no signal comes. The first
-    is short: a server under load signals some milliseconds after its commit.
+    leaves a server under load time to signal: that is some milliseconds after its commit.
     """
 
     batch_events: int = BATCH_EVENTS["business"]
     rows_kept: int = 20_000
-    poll_first_s: float = 0.002
+    poll_first_s: float = 0.01
     poll_longest_s: float = 0.5
     look_every_s: float = 1.0
     """For generations that were switched, resumed or dropped meanwhile."""
@@ -103,11 +103,11 @@ class Runner:
         pause_s = config.poll_first_s
         try:
             while True:
-                if await loop.run_in_executor(thread, self.step):
-                    pause_s = config.poll_first_s
-                    continue
-                await wake.wait(self._read_upto, pause_s)
-                pause_s = min(2 * pause_s, config.poll_longest_s)
+                done = await loop.run_in_executor(thread, self.step)
+                longer_s = min(2 * pause_s, config.poll_longest_s)
+                pause_s = config.poll_first_s if done else longer_s
+                if done < config.batch_events:  # behind a full batch there is more
+                    await wake.wait(self._read_upto, pause_s)
         finally:
             # a cancelled step may still be at work: the connection is closed behind it
             thread.submit(self.close)

@@ -8,7 +8,7 @@ for one, and a fifteenth of the client's share of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -122,6 +122,11 @@ def as_parameter(rows: Sequence[Any]) -> str:
     """
     text = _ENCODER.encode(rows).decode()
     return _NUL.sub(r"\1\\ufffd", text) if r"\u0000" in text else text
+
+
+def as_array(words: Iterable[str]) -> str:
+    """Names that need no quotes, or numbers, as the array that a statement takes."""
+    return "{" + ",".join(words) + "}"
 
 
 def _listed(names: Sequence[str]) -> sql.Composed:

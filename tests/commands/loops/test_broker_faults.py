@@ -177,9 +177,41 @@ async def test_another_client_can_be_told_by_hints(nats_url: str) -> None:
     here, there = await connect(nats_url), await connect(nats_url)
     signal, other = NatsSignal(here, COMMITTED), NatsSignal(there, COMMITTED)
     await other.open()
-    await heard(there)
-    waiting = asyncio.create_task(other.wait(6, 30.0))
     try:
+        await other.wait(0, 0.0)
+        await heard(there)
+        waiting = asyncio.create_task(other.wait(6, 30.0))
+        signal.notify(7)
+        assert await waiting == 7
+    finally:
+        await here.close()
+        await there.close()
+
+
+async def test_a_process_in_which_nobody_has_waited_is_sent_no_hints(nats_url: str) -> None:
+    here, there = await connect(nats_url), await connect(nats_url)
+    signal, other = NatsSignal(here, COMMITTED), NatsSignal(there, COMMITTED)
+    try:
+        await other.open()
+        await heard(there)
+        sent = there.stats["in_msgs"]
+        signal.notify(7)
+        await heard(here)
+        await heard(there)
+        assert there.stats["in_msgs"] == sent
+    finally:
+        await here.close()
+        await there.close()
+
+
+async def test_who_waits_before_the_broker_is_there_is_told_once_it_is(nats_url: str) -> None:
+    here, there = await connect(nats_url), await connect(nats_url)
+    signal, other = NatsSignal(here, COMMITTED), NatsSignal(there, COMMITTED)
+    try:
+        waiting = asyncio.create_task(other.wait(6, 30.0))
+        await asyncio.sleep(0)
+        await other.open()
+        await heard(there)
         signal.notify(7)
         assert await waiting == 7
     finally:
