@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from io import SEEK_END
 from typing import IO, Final
 
 from msgspec import Struct
@@ -105,17 +106,17 @@ def members(
     Raises:
         BundleInvalid: it is no such container, to the byte.
     """
-    found = {}
+    found, length = {}, file.seek(0, SEEK_END)
     file.seek(0)
     for allowed, following in zip(names, [*names[1:], ()], strict=True):
         block = file.read(BLOCK)
         try:
             info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
-        except tarfile.HeaderError as error:
+        except (tarfile.HeaderError, ValueError) as error:
             message = f"the bundle is cut off or damaged before {allowed[0]}"
             raise BundleInvalid(message) from error
         name, size = info.name, info.size
-        if name not in allowed or size < 0 or block != header(name, size):
+        if name not in allowed or not 0 <= size <= length or block != header(name, size):
             raise BundleInvalid(f"the bundle is damaged at the head of {allowed[0]}")
         found[name] = Member(file.tell(), size)
         if name == moving and (moved := _moved_by(file, found[name], following[0])):
