@@ -139,6 +139,10 @@ class Outbox:
             changes = self._spool.take_changes()
             try:
                 await asyncio.to_thread(self._spool.write, changes)
+            except asyncio.CancelledError:
+                # begun or not, nobody hears how it ends: closing the spool writes it anew
+                self._spool.give_back(changes)
+                raise
             except OSError as error:
                 self._spool.give_back(changes)
                 _LOG.error("spool_not_written", error=str(error))

@@ -8,6 +8,7 @@ for few of its reports with a disk write; each write is one transaction, synced.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -109,6 +110,8 @@ class Spool:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        # a write whose waiter was cancelled goes on in its thread
+        self._one_at_a_time = threading.RLock()
         reports = {
             UUID(bytes=row[0]): Pending(UUID(bytes=row[0]), row[1], row[2], row[3])
             for row in connection.execute(SELECT_REPORTS)
@@ -182,7 +185,7 @@ class Spool:
             for r in changes.reports.values()
         ]
         try:
-            with self._connection as connection:
+            with self._one_at_a_time, self._connection as connection:
                 connection.executemany(INSERT_REPORT, new)
                 connection.executemany(
                     DELETE_REPORT, [(key.bytes,) for key in changes.confirmed]
@@ -194,10 +197,11 @@ class Spool:
 
     def close(self) -> None:
         """Write what is left and let go."""
-        try:
-            self.write(self.take_changes())
-        finally:
-            self._connection.close()
+        with self._one_at_a_time:
+            try:
+                self.write(self.take_changes())
+            finally:
+                self._connection.close()
 
 
 def open_spool(path: Path) -> Spool:
