@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from gpu_agent.child_output import OutputPipe
 from gpu_agent.child_protocol import (
+    LINE_CHARACTERS_MAX,
     TO_CHILD,
     Done,
     Failure,
@@ -41,7 +42,6 @@ from gpu_agent.child_protocol import (
 from gpu_agent.executors import Executor, Level, TaskFailed, TaskStopped, load_executors
 
 PROGRESS_EVERY_S: Final = 0.1
-LINE_CHARACTERS: Final = 4_096
 
 
 class ChildSession:
@@ -81,7 +81,7 @@ class ChildSession:
     def output(self, text: str, level: Level = "INFO") -> None:
         """Send lines; an over-long one is cut."""
         for part in text.splitlines() or [""]:
-            self._send(Line(text=part[:LINE_CHARACTERS], level=level))
+            self._send(Line(text=part[:LINE_CHARACTERS_MAX], level=level))
 
     def fetch(self, url: str) -> Path:
         """Ask the agent for a file and wait for it."""
@@ -106,9 +106,8 @@ class ChildSession:
         # Before the executor first touches CUDA, which reads it once. Empty hides every device.
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(run.gpu_uuids)
         os.chdir(self.workspace)
-        signal.signal(
-            signal.SIGTERM, self._on_term
-        )  # anew: the task before may have set another
+        # anew: the task before may have set another
+        signal.signal(signal.SIGTERM, self._on_term)
         self._progress_at = 0.0
         try:
             self._running = True
@@ -150,7 +149,7 @@ class ChildSession:
             raise TaskStopped
 
     def _forward(self, text: str) -> None:
-        self._forward_message(Line(text=text[:LINE_CHARACTERS]))
+        self._forward_message(Line(text=text[:LINE_CHARACTERS_MAX]))
 
     def _forward_message(self, message: Struct) -> None:
         encoded = line(message)

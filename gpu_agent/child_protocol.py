@@ -15,6 +15,8 @@ from gpu_agent.executors import FailureReason, Level
 
 LINE_LIMIT: Final = 4 << 20
 """The longest message, in bytes; a result is the longest there is."""
+LINE_CHARACTERS_MAX: Final = 4_096
+"""Of one line of a task's output: the child cuts it, and the agent does not rely on that."""
 
 
 class Run(Struct, frozen=True, kw_only=True, tag="run"):

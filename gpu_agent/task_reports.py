@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from domain.fleet.messages import Advanced, Assigned, Began, Output, OutputLine, RunningTask
+from gpu_agent.child_protocol import LINE_CHARACTERS_MAX
 from gpu_agent.executors import Level
 from gpu_agent.outbox import Outbox
 
@@ -18,7 +19,6 @@ OUTPUT_EVERY_S: Final = 0.25
 CHUNK_LINES: Final = 200
 CHUNK_CHARACTERS: Final = 128 * 1024
 """Under a message's megabyte even when every character is escaped (6 bytes)."""
-LINE_CHARACTERS: Final = 4_096
 
 
 class TaskReports:
@@ -114,7 +114,7 @@ class TaskReports:
 
     def wrote(self, text: str, level: Level) -> None:
         """Gather lines into chunks, sent soon."""
-        cut = text[:LINE_CHARACTERS]
+        cut = text[:LINE_CHARACTERS_MAX]
         self._lines.append(OutputLine(at=self._clock(), level=level, text=cut))
         self._characters += len(cut)
         if len(self._lines) >= CHUNK_LINES or self._characters >= CHUNK_CHARACTERS:
