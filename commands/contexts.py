@@ -17,9 +17,12 @@ def of_policy(
     *,
     correlation_id: str,
     causation_id: int | None = None,
-    fence: Fence | None = None,
+    fence: Fence,
 ) -> Context:
-    """The context of a decision; ``decision`` names it for ever, so a repeat is the same."""
+    """The context of a decision; ``decision`` names it for ever, so a repeat is the same.
+
+    With the fence of the team that leads: who was overtaken commits nothing.
+    """
     return Context(
         command_id=uuid5(_DECISIONS, f"{policy}/{decision}"),
         actor=Actor("policy", policy),

@@ -152,9 +152,9 @@ def receipt_type(handler: Callable[..., Any]) -> Any:
 class States:
     """The states that this process knows, none of them trusted: every commit checks them.
 
-    ``doubted`` streams moved on elsewhere: they are read on from where they were known.
-    ``strange`` ones were asked for as what they are not: what their first fact is says so
-    again, so that a wrong id has a stream read once, however often somebody tries it.
+    Doubted streams moved on elsewhere: they are read on from where they were known. Strange
+    ones were asked for as what they are not: what their first fact is says so again, so that a
+    wrong id has a stream read once, however often somebody tries it.
     """
 
     def __init__(self, limit: int) -> None:

@@ -42,6 +42,9 @@ def server_home(
     """The private directory that holds the servers' files; made on the first start.
 
     It is ``data_dir/servers``; where the account cannot get there, that is a link elsewhere.
+
+    Raises:
+        StackFailed: the account cannot enter it even so.
     """
     home = data_dir / "servers"
     if not home.exists():

@@ -93,9 +93,9 @@ class EmbeddedStack:
         """The same by TCP with the password; None unless a port was asked for."""
         return self._running_postgres.tcp_url()
 
-    def superuser_url(self, database: str = "postgres") -> str:
+    def superuser_url(self) -> str:
         """For an operator's tools; the platform itself never needs it."""
-        return self._running_postgres.url(database, role="postgres")
+        return self._running_postgres.url("postgres", role="postgres")
 
     @property
     def nats_url(self) -> str:

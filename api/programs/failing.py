@@ -44,7 +44,13 @@ class Unreachable(ProgramFailed):
 
 @contextmanager
 def in_words() -> Iterator[None]:
-    """Turn what a user can mend into a sentence; a defect keeps its traceback."""
+    """Turn what a user can mend into a sentence; a defect keeps its traceback.
+
+    Raises:
+        CalledWrongly: the settings, or a URL among them, are no good.
+        Unreachable: the database, the broker or a key is not there.
+        ProgramFailed: anything else that was refused.
+    """
     try:
         yield
     except SettingsInvalid as error:

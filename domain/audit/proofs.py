@@ -16,7 +16,11 @@ class ProofInvalid(Exception):
 
 
 def inclusion_proof(index: int, size: int, node: NodeAt) -> list[Hash]:
-    """The path from leaf ``index`` to the root over the first ``size`` leaves, leaf first."""
+    """The path from leaf ``index`` to the root over the first ``size`` leaves, leaf first.
+
+    Raises:
+        ValueError: the tree has no such leaf.
+    """
     if not 0 <= index < size:
         raise ValueError(f"leaf {index} is not in a tree of {size}")
     begin, end, path = 0, size, []
@@ -60,7 +64,11 @@ def verify_inclusion(
 
 
 def consistency_proof(old: int, new: int, node: NodeAt) -> list[Hash]:
-    """What shows that the tree over ``old`` leaves is the beginning of that over ``new``."""
+    """What shows that the tree over ``old`` leaves is the beginning of that over ``new``.
+
+    Raises:
+        ValueError: ``old`` is the larger one, or below 0.
+    """
     if not 0 <= old <= new:
         raise ValueError(f"a tree of {old} cannot be the beginning of one of {new}")
     begin, end, known, path = 0, new, True, []

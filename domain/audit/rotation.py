@@ -115,7 +115,7 @@ class KeyChain(Struct, frozen=True):
             raise ChainBroken(f"{held.name}+{held.key_id.hex()} is none of the log's keys")
         return chain
 
-    def with_link(self, link: Link, verify: Verify, *, is_first: bool = False) -> KeyChain:
+    def with_link(self, link: Link, verify: Verify, *, is_first: bool) -> KeyChain:
         """With one more; the ``is_first`` one says itself which key came before it.
 
         Raises:

@@ -120,14 +120,14 @@ class StoredLog:
         rows = self._rows(READ_POSITION, {"stream": stream, "version": version})
         return int(rows[0][0]) if rows else None
 
-    def chunks(self, after: int, until: int, chunk: int = CHUNK) -> Iterator[list[Any]]:
+    def chunks(self, after: int, until: int) -> Iterator[list[Any]]:
         """The events above ``after`` up to ``until``, those of some thousand positions at once.
 
         Plain tuples, as they come: whoever wants names makes a ``StoredEvent`` of one.
         """
         while after < until:
             # ends at a multiple of the chunk, so that tiles are met whole
-            upto = min(until, after - after % chunk + chunk)
+            upto = min(until, after - after % CHUNK + CHUNK)
             yield self._rows(READ_EVENTS, {"after": after, "until": upto})
             after = upto
 
