@@ -18,6 +18,7 @@ from api.desk import open_desk
 from api.door import wrap
 from api.errors import EXCEPTION_HANDLERS
 from api.exchange import Exchange
+from api.no_body import refuse_body
 from api.openapi import Document
 from api.platform import Platform
 from api.policy import gate
@@ -85,6 +86,7 @@ def bare_application(cross_origins: Sequence[str] = ()) -> Litestar:
             metrics.ROUTER,
         ],
         guards=[gate],
+        before_request=refuse_body,
         dependencies={
             "exchange": Provide(_exchange, sync_to_thread=False),
             "document": Provide(lambda: document, sync_to_thread=False),

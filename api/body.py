@@ -22,9 +22,10 @@ from litestar.dto.data_structures import DTOFieldDefinition
 from litestar.typing import FieldDefinition
 from msgspec import NODEFAULT, Struct
 
+from api.body_media import check_media
 from api.exchange import Exchange
 from api.judging import Judge, no_objection
-from api.messages import COMPRESSED, Fault
+from api.messages import Fault
 from api.platform import HttpConfig
 from api.rejection import Further, InvalidRequest, Rejection
 from api.validation import (
@@ -37,7 +38,6 @@ from api.validation import (
 
 BODY_BYTES_MAX: Final = 256 * 1024
 DEPTH_MAX: Final = 32
-_JSON: Final = "application/json"
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _KEY = re.compile(rb'"([^"\\]*)"\s*:')
@@ -174,27 +174,10 @@ class Body(AbstractDTO[RequestBody]):
     def decode_bytes(self, value: bytes) -> Any:
         """The body of this request."""
         exchange = Exchange.of(self.asgi_connection.scope)
-        media_type = exchange.header("content-type").partition(";")[0].strip().lower()
-        if media_type != _JSON:
-            raise Rejection("UNSUPPORTED_MEDIA_TYPE")
-        if exchange.header("content-encoding").strip().lower() not in {"", "identity"}:
-            # nothing is unpacked: a small body must not unfold into a huge one
-            raise Rejection(
-                "UNSUPPORTED_MEDIA_TYPE",
-                message=COMPRESSED,
-                headers={"Accept-Encoding": "identity"},
-            )
+        check_media(exchange)
         exchange.body = value
         reader = self.readers[self.asgi_connection.route_handler.handler_id]
-        try:
-            read = reader.read(value, exchange.platform.config)
-        except InvalidRequest as refusal:
-            faults = exchange.head_faults | refusal.faults
-            raise InvalidRequest(faults, refusal.further) from None
-        if exchange.head_faults:
-            good = msgspec.structs.asdict(read)
-            raise InvalidRequest(exchange.head_faults, reader.further(good))
-        return read
+        return read_with_head(reader, value, exchange)
 
     def decode_builtins(self, value: dict[str, Any]) -> Any:
         """Forms are not taken."""
@@ -216,6 +199,19 @@ class Body(AbstractDTO[RequestBody]):
     def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
         """No field is treated apart."""
         return False
+
+
+def read_with_head(reader: BodyReader, body: bytes, exchange: Exchange) -> Any:
+    """The body, if nothing is wrong with it, nor was with headers and query."""
+    try:
+        read = reader.read(body, exchange.platform.config)
+    except InvalidRequest as refusal:
+        faults = exchange.head_faults | refusal.faults
+        raise InvalidRequest(faults, refusal.further) from None
+    if exchange.head_faults:
+        good = msgspec.structs.asdict(read)
+        raise InvalidRequest(exchange.head_faults, reader.further(good))
+    return read
 
 
 def _depth(body: bytes) -> int:

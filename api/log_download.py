@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator, Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
+from psycopg import AsyncConnection
 
 from api.exchange import Exchange
 from api.fields import YEARS
@@ -31,9 +32,11 @@ from api.reading import reading
 from api.system_log_lines import Level
 from api.system_log_pages import LineCursor, LogFilter, system_log_after
 from api.validation import Faults
+from domain.errors import NotFound
 from projections.task_log_days import task_lines_of_days
 from projections.task_logs import LogCursor, log_after
 from projections.user_action_pages import ActionCursor, user_actions_after
+from projections.users import user_by_id
 
 LogType = Literal["system", "user_actions", "tasks"]
 Format = Literal["ndjson", "csv"]
@@ -41,6 +44,7 @@ Part = AsyncIterator[list[Any]]
 
 LINES_AT_ONCE: Final = 1_000
 DAYS_MAX: Final = 92
+ALL_DAYS: Final = (date(YEARS[0], 1, 1), date(YEARS[-1], 12, 31))
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _BOM: Final = "\ufeff"
 """Without it a spreadsheet takes Chinese for another encoding."""
@@ -74,9 +78,14 @@ class Download(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """What the file is called, without its ending; made of nothing that a client wrote."""
-        days = sorted({self.start_date.isoformat(), self.end_date.isoformat()})
-        return f"owl-{self.log_type}-{'-to-'.join(days)}"
+        """What the file is called, without its ending; of what a client wrote only an id."""
+        parts = ["owl", self.log_type]
+        if self.task_id is not None:
+            parts.append(str(self.task_id))
+        if (self.start_date, self.end_date) != ALL_DAYS:
+            days = {self.start_date.isoformat(), self.end_date.isoformat()}
+            parts.append("-to-".join(sorted(days)))
+        return "-".join(parts)
 
 
 def faults_of_list(given: Mapping[str, Any], _now: datetime) -> Faults:
@@ -98,6 +107,31 @@ def faults_of_download(given: Mapping[str, Any], now: datetime) -> Faults:
     if day is not None:
         return faults if day.year in YEARS else {"date": [Fault("year")]} | faults
     return _faults_of_days(*days_of(None, start, end, now.date()), days_max=DAYS_MAX) | faults
+
+
+async def check_there_is(exchange: Exchange, wanted: Download) -> None:
+    """Whose log it is must be there; a deleted task is, for its log outlives it.
+
+    Raises:
+        NotFound: no such task or user.
+    """
+    async with exchange.reading() as connection:
+        if wanted.task_id is not None:
+            first = _before(ALL_DAYS[0])
+            if not await log_after(connection, wanted.task_id, first, limit=1):
+                raise NotFound
+        if wanted.user_id is not None:
+            await check_user(connection, wanted.user_id)
+
+
+async def check_user(connection: AsyncConnection[Any], user_id: UUID) -> None:
+    """Refuse whom nobody knows, who is a slip of the finger and not without actions.
+
+    Raises:
+        NotFound: no such user.
+    """
+    if await user_by_id(connection, user_id) is None:
+        raise NotFound
 
 
 def days_of(
@@ -155,7 +189,7 @@ def _parts(exchange: Exchange, wanted: Download) -> Part:
     if wanted.log_type == "user_actions":
         return _actions(exchange, wanted)
     if wanted.task_id is not None:
-        return _task(exchange, wanted.task_id)
+        return _task(exchange, wanted.task_id, wanted)
     return _tasks(exchange, wanted)
 
 
@@ -200,15 +234,23 @@ async def _tasks(exchange: Exchange, wanted: Download) -> Part:
         yield [day_task_line(line, line.task_id, exchange.language) for line in found]
 
 
-async def _task(exchange: Exchange, task_id: UUID) -> Part:
-    cursor = LogCursor(exchange.platform.clock().replace(year=YEARS[0]), 0, 0, 0)
+async def _task(exchange: Exchange, task_id: UUID, wanted: Download) -> Part:
+    cursor = _before(wanted.start_date)
+    end = datetime.combine(wanted.end_date + timedelta(days=1), time(), UTC)
     while True:
         async with _reading(exchange) as connection:
             found = await log_after(connection, task_id, cursor, limit=LINES_AT_ONCE)
-        if not found:
+        lines = [line for line in found if line.recorded_at < end]
+        if lines:
+            yield [day_task_line(line, task_id, exchange.language) for line in lines]
+        if not found or len(lines) < len(found):
             return
         cursor = found[-1].cursor
-        yield [day_task_line(line, task_id, exchange.language) for line in found]
+
+
+def _before(day: date) -> LogCursor:
+    """The place before the day's first line."""
+    return LogCursor(datetime.combine(day, time(), UTC), 0, 0, 0)
 
 
 def _reading(exchange: Exchange) -> Any:

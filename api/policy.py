@@ -17,7 +17,7 @@ from api.credentials import Standing
 from api.crowding import at_once_of
 from api.exchange import Exchange
 from api.messages import DENIED
-from api.query import check_path, check_query, faults_of_query
+from api.query import READS, check_path, check_query, faults_of_query
 from api.rejection import InvalidRequest, Rejection, Unauthenticated
 from api.security import Principal, bearer
 from api.validation import Faults
@@ -27,7 +27,6 @@ from domain.errors import Unavailable
 _POLICY: Final = "policy"
 _IN_MAINTENANCE: Final = "in_maintenance"
 _REPEATABLE: Final = "repeatable"
-_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Policy(Enum):
@@ -85,7 +84,7 @@ async def gate(
             return
         raise Rejection("ACCESS_DENIED")
     exchange = Exchange.of(scope)
-    is_shut = scope.get("method") not in _READS and not handler.opt.get(_IN_MAINTENANCE)
+    is_shut = scope.get("method") not in READS and not handler.opt.get(_IN_MAINTENANCE)
     if policy is not Policy.PUBLIC:
         may_repeat = bool(handler.opt.get(_REPEATABLE) and exchange.header("idempotency-key"))
         standing = await standing_of(exchange, void_too=may_repeat)
@@ -128,7 +127,7 @@ def _judge_head(
             check_query(connection, handler)
         except InvalidRequest as refusal:
             faults = refusal.faults
-    if faults and "data" not in handler.parsed_fn_signature.parameters:
+    if faults and connection.scope.get("method") in READS:
         raise InvalidRequest(faults)
     exchange.head_faults = faults
 

@@ -22,6 +22,7 @@ from api.validation import Faults, check_of, faults_of_fields, misread_as, uncle
 
 Between: TypeAlias = Callable[[Mapping[str, Any], datetime], Faults]
 """From the good parameters, and the time, to what is wrong with them beside each other."""
+READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PARAMETERS_MAX: Final = 50
 _BETWEEN: Final = "between"
 

@@ -17,10 +17,13 @@ from api.crowding import at_once
 from api.envelope import Envelope
 from api.exchange import Exchange
 from api.log_download import (
+    ALL_DAYS,
     MEDIA_TYPES,
     Download,
     Format,
     LogType,
+    check_there_is,
+    check_user,
     days_of,
     faults_of_download,
     faults_of_list,
@@ -37,6 +40,7 @@ from api.log_shapes import (
 from api.pagination import LogPageSize, Page, PageNumber, page_of
 from api.policy import ANYONE, READER
 from api.query import between
+from api.refusals import refuses
 from api.system_log_lines import Level
 from api.system_log_pages import LogFilter, system_log_page
 from domain.errors import NotFound
@@ -83,7 +87,13 @@ async def read_system_log(
     return exchange.reply(page_of(found, system_line))
 
 
-@get("/user-actions", opt=READER | at_once(LOGS_AT_ONCE) | between(faults_of_list))
+@get(
+    "/user-actions",
+    opt=READER
+    | at_once(LOGS_AT_ONCE)
+    | between(faults_of_list)
+    | refuses("RESOURCE_NOT_FOUND"),
+)
 async def read_user_actions(
     exchange: NamedDependency[Exchange],
     page: FromQuery[PageNumber] = 1,
@@ -97,6 +107,8 @@ async def read_user_actions(
     """获取用户操作日志: what people did, and what was done to their accounts, newest first."""
     await log_read(exchange)
     async with exchange.reading() as connection:
+        if user_id is not None:
+            await check_user(connection, user_id)
         found = await user_action_page(
             connection,
             user_id=user_id,
@@ -130,6 +142,7 @@ async def read_task_log(
     opt=READER
     | at_once(LOGS_AT_ONCE)
     | between(faults_of_download)
+    | refuses("RESOURCE_NOT_FOUND")
     | {"media_types": tuple(MEDIA_TYPES.values())},
 )
 async def download(
@@ -153,9 +166,7 @@ async def download(
     task_id: FromQuery[
         Annotated[
             UUID | None,
-            QueryParameter(
-                description="Of `tasks`: all of this one, with what it wrote. 任务编号"
-            ),
+            QueryParameter(description="Of `tasks`: this one's, with what it wrote. 任务编号"),
         ]
     ] = None,
     format: FromQuery[  # noqa: A002 - the parameter's published name
@@ -164,10 +175,12 @@ async def download(
 ) -> Stream:
     """下载日志文件: a log as a file, the oldest line first, at most 92 days of it.
 
-    Without a day it is today's; with `end_date` alone the 92 days that end with it.
+    Without a day it is today's, and all of one task; with `end_date` alone the 92 days that
+    end with it.
     """
     today = exchange.platform.clock().date()
-    first, last = days_of(date, start_date, end_date, today)
+    is_whole = task_id is not None and not (date or start_date or end_date)
+    first, last = ALL_DAYS if is_whole else days_of(date, start_date, end_date, today)
     wanted = Download(
         log_type=log_type,
         start_date=first,
@@ -178,6 +191,7 @@ async def download(
         task_id=task_id,
     )
     await log_read(exchange, search)
+    await check_there_is(exchange, wanted)
     pieces = file_of(exchange, wanted, format)
     beginning = await anext(pieces, b"")  # what fails at once is still answered in words
     return Stream(

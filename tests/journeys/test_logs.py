@@ -165,8 +165,9 @@ def test_what_people_did_is_told_of_them_and_by_them(api: LiveApi, admin: Person
             )
         )
         assert file == told[::-1]
-    nobody = ok(admin.client.get(f"/api/logs/user-actions?user_id={uuid4()}"))
-    assert (nobody["items"], nobody["total"]) == ([], 0)
+    for path in ("user-actions?", "download?log_type=user_actions&"):
+        answer = admin.client.get(f"/api/logs/{path}user_id={uuid4()}")
+        refused(answer, 404, "RESOURCE_NOT_FOUND")
 
 
 def test_what_happened_to_tasks_is_a_file(api: LiveApi, admin: Person) -> None:
@@ -193,6 +194,28 @@ def test_what_happened_to_tasks_is_a_file(api: LiveApi, admin: Person) -> None:
     api.until(lambda: "output" in {line["source"] for line in whole()})
     assert {line["task_id"] for line in whole()} == {ids[0]}
     assert "written by the task" in {line["message"] for line in whole()}
+
+
+def test_a_tasks_file_has_the_days_that_were_asked_for(
+    api: LiveApi, admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with api.someone() as person:
+        task_id = ok(person.client.post("/api/tasks", json=FREE))["id"]
+        ok(person.client.post(f"/api/tasks/{task_id}/cancel"))
+    file = f"/api/logs/download?log_type=tasks&task_id={task_id}"
+    monkeypatch.setattr("api.log_download.LINES_AT_ONCE", 1)
+    whole = admin.client.get(file)
+    assert whole.headers["Content-Disposition"].endswith(f'"owl-tasks-{task_id}.ndjson"')
+    assert len(lines_of(whole)) >= 2
+    days = sorted({line["timestamp"][:10] for line in lines_of(whole)})
+    spanned = admin.client.get(f"{file}&start_date={days[0]}&end_date={days[-1]}")
+    assert lines_of(spanned) == lines_of(whole)
+    for other in ("2020-01-01", "2100-12-31"):
+        answer = admin.client.get(f"{file}&date={other}")
+        named = f'attachment; filename="owl-tasks-{task_id}-{other}.ndjson"'
+        assert (lines_of(answer), answer.headers["Content-Disposition"]) == ([], named)
+    nothing = admin.client.get(f"/api/logs/download?log_type=tasks&task_id={uuid4()}")
+    refused(nothing, 404, "RESOURCE_NOT_FOUND")
 
 
 def test_a_deleted_tasks_log_is_read_by_auditors_and_nobody_else(
