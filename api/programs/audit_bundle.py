@@ -149,7 +149,9 @@ def import_bundle(
                 opened.verify(progress=progress)
             try:
                 migrate(conninfo)
-                import_log(conninfo, manifest.origin, (e.stored for e in opened.events()))
+                with progress_bar("importing") as progress:
+                    events = opened.proven(progress=progress)
+                    import_log(conninfo, manifest.origin, (each.stored for each in events))
             except psycopg.OperationalError as error:
                 raise Unreachable(f"the database is out of reach: {error}") from error
     _print(manifest, as_json=as_json)

@@ -87,6 +87,23 @@ class Bundle:
         Raises:
             BundleInvalid: the first thing that is wrong, by its position if it is an event.
         """
+        for _ in self.proven(held=held, progress=progress):
+            pass
+
+    def proven(
+        self,
+        *,
+        held: Checkpoint | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[BundledEvent]:
+        """The events, each the one that was signed; that none is missing, only at the end.
+
+        What is proven are the bytes that were given out: a file that changes between two
+        readings cannot slip one in that was not signed.
+
+        Raises:
+            BundleInvalid: as ``verify``; then nothing of what was given out holds.
+        """
         manifest = self.manifest
         for name in (CHECKPOINT, RANGE, LEAVES, *self._unnamed):
             self._require_digest(name)
@@ -106,6 +123,7 @@ class Bundle:
                     f"event {position} is not the one that was signed", position
                 )
             frontier = frontier.with_subtree(0, leaf)
+            yield event
             if progress is not None and position % TELL_EVERY == 0:
                 progress(position, manifest.last)
         if position != manifest.last or next(leaves, None) is not None:
@@ -123,10 +141,6 @@ class Bundle:
         """Which bytes of the file are the events."""
         member = self._members[self._events_name]
         return range(member.offset, member.offset + member.size)
-
-    def events(self) -> Iterator[BundledEvent]:
-        """The events of a bundle that was verified."""
-        return self._parsed()
 
     @property
     def _events_name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def test_any_stretch_proves_itself_to_both_programs(
     assert (said.returncode, said.stderr) == (0, "")
     assert f"events {first} to {last}" in said.stdout
     with Bundle(path, log.key) as bundle:
-        assert [event.stored for event in bundle.events()] == log.events[first - 1 : last]
+        assert [event.stored for event in bundle.proven()] == log.events[first - 1 : last]
 
 
 def test_a_stretch_as_parquet_proves_itself_and_holds_the_same_events(
@@ -82,7 +83,7 @@ def test_a_stretch_as_parquet_proves_itself_and_holds_the_same_events(
     lines = bundled(log, tmp_path / "d.owlb", 90, 410, withhold=("fleet.*",))
     checked(log, path)
     with Bundle(path, log.key) as one, Bundle(lines, log.key) as two:
-        assert list(one.events()) == list(two.events())
+        assert list(one.proven()) == list(two.proven())
     honest, dice = path.read_bytes(), random.Random(9)
     for _ in range(100):
         flipped = bytearray(honest)
@@ -254,12 +255,41 @@ async def test_an_imported_log_is_signed_by_its_new_notary_to_the_same_root(
     conninfo = session_stack.create_database()
     migrate(conninfo)
     with Bundle(path, log.key) as bundle:
-        count = import_log(conninfo, log.key.name, (e.stored for e in bundle.events()))
+        count = import_log(conninfo, log.key.name, (e.stored for e in bundle.proven()))
     assert count == await sign_all(conninfo) == len(log.events)
     with StoredLog.open(conninfo) as stored, StoredLog.open(log.conninfo) as original:
         note = stored.last_checkpoint()
         assert note == original.last_checkpoint()
         assert Verification(stored, key=log.key).run().findings == ()
+    session_stack.drop_database(conninfo)
+
+
+def test_a_bundle_that_changes_between_its_check_and_its_import_imports_nothing(
+    owl: Owl, log: Notarised, tmp_path: Path, session_stack: Any, monkeypatch: Any
+) -> None:
+    """What is stored are the events that were proven, and not those of another reading."""
+    conninfo, path = session_stack.create_database(), bundled(log, tmp_path / "b.owlb")
+    honest, verify = path.read_bytes(), Bundle.verify
+    with Bundle(path, log.key) as bundle:
+        place = bundle.place_of_events
+    lines = honest[place.start : place.stop].split(b"\n")
+    lines[5] = re.sub(
+        rb'(?<="recorded_at_us":)\d', lambda digit: b"1" if digit[0] != b"1" else b"2", lines[5]
+    )
+    changed = honest[: place.start] + b"\n".join(lines) + honest[place.stop :]
+    assert len(changed) == len(honest)
+
+    def verified(bundle: Bundle, **options: Any) -> None:
+        verify(bundle, **options)
+        path.write_bytes(changed)
+
+    monkeypatch.setattr(Bundle, "verify", verified)
+    refused = owl(
+        "import", str(path), "--pub", str(log.key), "--database-url", conninfo, code=1
+    )
+    assert "event 6 " in refused.stderr
+    with StoredLog.open(conninfo) as stored:
+        assert stored.head() == 0
     session_stack.drop_database(conninfo)
 
 
