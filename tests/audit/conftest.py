@@ -85,6 +85,13 @@ def verifier_key(conninfo: str) -> VerifierKey:
         return VerifierKey(log.origin(), KEY.public_key)
 
 
+@pytest.fixture(scope="module")
+def log(session_stack: Any) -> Any:
+    conninfo = session_stack.create_database()
+    yield notarise(conninfo, 600)
+    session_stack.drop_database(conninfo)
+
+
 @pytest.fixture
 def notarised(database_url: str) -> Notarised:
     return notarise(database_url, 1000)
