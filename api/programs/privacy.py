@@ -32,6 +32,7 @@ from domain.envelope import Actor, Context
 from domain.errors import NotFound
 from domain.money import to_yuan
 from domain.system.accesses import PersonReported
+from projections.audit.forgetting import copies_of
 from projections.audit.person import Person
 from projections.audit.person import report as person_report
 
@@ -69,8 +70,9 @@ def erase(
     USER is an id or an e-mail address; `owl admin users list` shows those of all.
 
     E-mail address, names and addresses of logins become unreadable in the log, in the read
-    models and in every bundle. Money, tasks and proofs stay. Physical backups and archives of
-    the WAL hold until they expire what read models showed, and the key: destroy them in time.
+    models and in every bundle. Money, tasks and proofs stay. Replays that still show who it was
+    are named, with exit code 1: drop them. Physical backups and archives of the WAL hold until
+    they expire what read models showed, and the key: destroy them in time.
     """
     with in_words():
         settings = settings_from(**options)
@@ -85,12 +87,19 @@ def erase(
             erased = asyncio.run(_erase(settings, user, reason))
         except NotFound as error:
             raise ProgramFailed(f"no user has the id {user}: {USERS_LISTED}") from error
+    with in_words(), psycopg.connect(database_url, autocommit=True) as connection:
+        copies = copies_of(connection, user)
     if as_json:
-        print_json(asdict(erased))
+        print_json({**asdict(erased), "copies": copies})
     elif erased.changed:
         click.echo(f"{user} is forgotten")
     else:
         click.echo(f"{user} was forgotten before; nothing was changed")
+    if copies:
+        drops = "; ".join(f'DROP SCHEMA "{schema}" CASCADE' for schema in copies)
+        raise ProgramFailed(
+            f"copies, such as of `owl audit replay`, still show who that was: {drops}"
+        )
 
 
 @command.command()

@@ -12,7 +12,9 @@ table with the person's ``user_id``.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -64,6 +66,16 @@ BLANK: Final = sql.SQL("""
     WHERE topic = 'accounts.user_erased/1' AND notification_id > %(position)s
         AND told.user_id = originator_id AND told.{column} <> %(erased)s
 """)
+# such as a replay makes; what a read model is fed from is not among them
+COPIES: Final = r"""
+    SELECT array_agg(nspname) FROM pg_namespace
+    WHERE nspname !~ '^(pg_|rm_|owl_)' AND nspname NOT IN ('information_schema', 'read')
+"""
+SHOWS: Final = sql.SQL("""
+    SELECT EXISTS (
+        SELECT FROM {table} WHERE user_id = %(user_id)s AND {column} <> %(erased)s
+    )
+""")
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -71,6 +83,20 @@ class Config(Struct, frozen=True, kw_only=True):
 
     look_every_s: float = 5.0
     stood_s: float = 5.0
+
+
+def copies_of(connection: psycopg.Connection[Any], user_id: UUID) -> list[str]:
+    """The schemas beside the platform's own, such as replays, that still show the person."""
+    (schemas,) = connection.execute(COPIES).fetchone() or ((),)
+    found = set()
+    named = {"schemas": schemas or [], "personal": PERSONAL}
+    for schema, table, column in connection.execute(COLUMNS, named).fetchall():
+        shows = SHOWS.format(table=sql.Identifier(schema, table), column=sql.Identifier(column))
+        about = {"user_id": user_id, "erased": ERASED}
+        with suppress(UndefinedTable):  # dropped since
+            if connection.execute(shows, about).fetchone() == (True,):
+                found.add(schema)
+    return sorted(found)
 
 
 class Forgetting:
