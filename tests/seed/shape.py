@@ -12,6 +12,13 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CODE = re.compile(r"OWL(-[0-9A-Z]{4}){3}")
 PRINTED_UUID = re.compile(r"(\w+_)?uuid")
 
+FILLED = {
+    "error_code": "ERROR_CODE",
+    "error_message": "失败原因",
+    "completed_at": "2024-01-15T10:40:00Z",
+}
+"""What is printed empty, as it is where it is not: a field that is not here is a defect."""
+
 
 def differences(printed: Any, given: Any, path: str = "") -> Iterator[str]:
     """What is wrong with ``given``, each with its place."""
@@ -20,9 +27,10 @@ def differences(printed: Any, given: Any, path: str = "") -> Iterator[str]:
             yield from _of_object(printed, given, path)
         case list():
             yield from _of_list(printed, given, path)
-        case None:  # a field that is often empty: its type shows in other samples
-            if isinstance(given, dict | list):
-                yield f"{path}: not empty but {given!r}"
+        case None:
+            filled = FILLED[path.rpartition(".")[2]]
+            if given is not None and not _fits(filled, given):
+                yield f"{path}: neither empty nor like {filled!r} but {given!r}"
         case _:
             if not _fits(printed, given):
                 yield f"{path}: {given!r} is not like {printed!r}"

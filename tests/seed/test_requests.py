@@ -8,7 +8,7 @@ import pytest
 from tests.api.live import now
 from tests.seed.document import Exchange, Request, exchanges
 from tests.seed.shape import differences
-from tests.seed.world import CODE_AS_PRINTED, SCENES, Scene, World
+from tests.seed.world import CODE_AS_PRINTED, LINE, SCENES, Scene, World
 
 PRINTED_TOKENS = ("<token>", "<admin_token>")
 FILE = "下载日志文件"
@@ -37,6 +37,8 @@ def test_a_request_works_as_it_is_printed(world: World, exchange: Exchange) -> N
     assert response.status_code == 200, response.text
     if exchange.heading == FILE:
         assert response.headers["content-disposition"].startswith("attachment")
+        [line] = [json.loads(line) for line in response.text.splitlines()]
+        assert (line["timestamp"], line["message"]) == ("2024-01-15T10:30:00Z", LINE)
         return
     body = response.json()
     assert body["success"] is True

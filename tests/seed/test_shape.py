@@ -13,7 +13,7 @@ PRINTED: dict[str, Any] = {
     "open": True,
     "at": "2024-01-15T10:30:00Z",
     "code": "OWL-ABCD-1234-EFGH",
-    "gone": None,
+    "completed_at": None,
     "config": {},
     "items": [{"name": "x"}],
 }
@@ -24,7 +24,7 @@ GIVEN: dict[str, Any] = {
     "open": False,
     "at": "2026-11-22T00:00:00Z",
     "code": "OWL-2345-6789-ABCD",
-    "gone": "2026-11-22T00:00:00Z",
+    "completed_at": "2026-11-22T00:00:00Z",
     "config": {"a": 1},
     "items": [{"name": "y", "more": 1}, {"name": "z"}],
     "more": [1],
@@ -49,7 +49,9 @@ def test_more_than_was_printed_is_no_difference() -> None:
         ("at", "2026-11-22T00:00:00+00:00"),
         ("at", None),
         ("code", "ABCD"),
-        ("gone", {}),
+        ("completed_at", {}),
+        ("completed_at", 7),
+        ("completed_at", "yesterday"),
         ("config", None),
         ("config", []),
         ("items", []),
@@ -67,3 +69,13 @@ def test_a_planted_difference_is_found(name: str, value: Any) -> None:
 def test_a_missing_field_is_found(name: str) -> None:
     given = {key: value for key, value in GIVEN.items() if key != name}
     assert list(differences(PRINTED, given)) == [f".{name}: missing"]
+
+
+def test_what_is_printed_empty_may_be_empty() -> None:
+    assert list(differences(PRINTED, {**GIVEN, "completed_at": None})) == []
+
+
+@pytest.mark.parametrize("value", [7, True, {}])
+def test_an_error_is_told_in_words(value: Any) -> None:
+    [found] = differences({"error_message": None}, {"error_message": value})
+    assert found.startswith(".error_message")

@@ -23,6 +23,16 @@ VIDEO = {
     "config": {"video_url": "https://example.com/video.mp4", "analysis_type": "content"},
 }
 
+LINE = "显存不足"
+LINES = """
+    INSERT INTO owl_log.system_log
+        (logged_at, level, program, logger, event, request_id, message, fields)
+    VALUES
+        ('2024-01-15T10:30:00Z', 'ERROR', 'work', 'a', 'e', NULL, '显存不足', '{}'),
+        ('2024-01-16T00:00:00Z', 'ERROR', 'work', 'a', 'e', NULL, 'another day', '{}')
+"""
+"""One of the printed day, and one that is not."""
+
 
 class Scene(NamedTuple):
     """``token`` stands for every printed token; ``fill`` for other placeholders."""
@@ -151,6 +161,11 @@ def operator(world: World) -> Scene:
     return Scene(world.admin_token, {"{user_id}": str(world.user(100).user_id)})
 
 
+def with_a_line(world: World) -> Scene:
+    world.api.execute(LINES)
+    return operator(world)
+
+
 SCENES: dict[str, Callable[[World], Scene]] = {
     "获取Token": newly_registered,
     "用户注册": nobody,
@@ -180,7 +195,7 @@ SCENES: dict[str, Callable[[World], Scene]] = {
     "获取系统日志": operator,
     "获取用户操作日志": operator,
     "获取任务执行日志": with_a_task_done,
-    "下载日志文件": operator,
+    "下载日志文件": with_a_line,
 }
 
 
