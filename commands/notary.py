@@ -4,8 +4,9 @@ It follows the log after the commit, so the write path waits for nothing. At onc
 was at rest, and once a second while it grows, one statement stores the tree's new hashes and a
 signed checkpoint. While it is behind, it rests as long as it works, so that it never takes more
 than half a core from whoever writes; that is still some ten times what one writer appends. It
-never signs a tree that does not grow out of the last one that it signed. When the log says that
-another key signs from now on, the very checkpoint that covers that event is signed by it.
+never signs a tree that does not grow out of the last one that is kept: who deletes them all has
+it sign anew, and contradicts whoever holds one outside. When the log says that another key
+signs from now on, the very checkpoint that covers that event is signed by it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ from domain.system.log_keys import link_of
 
 LOG = structlog.get_logger(__name__)
 
-READ_IDENTITY = "SELECT origin FROM owl_log.identity"
+READ_IDENTITY = """
+    SELECT origin, (SELECT coalesce(min(notification_id), 1) FROM owl_log.events)
+    FROM owl_log.identity
+"""
 READ_LAST = "SELECT note FROM owl_log.signed_checkpoints ORDER BY size DESC LIMIT 1"
 READ_ROTATIONS = """
     SELECT notification_id, originator_id, originator_version, topic, state
@@ -80,8 +84,7 @@ KEEP = """
     SELECT %(size)s, %(note)s, %(signed_at)s FROM fenced
 """
 CONNECT_S = 3
-TAG = 3
-"""The column of an event's tag."""
+TAG = 3  # the column of an event's tag
 
 
 class HistoryAltered(Exception):
@@ -213,8 +216,10 @@ class NotarySession:
 
     def resume(self) -> None:
         """Read the tree that was signed last, and check that it is that."""
-        origin = self._rows(READ_IDENTITY)[0][0]
+        origin, first = self._rows(READ_IDENTITY)[0]
         self._chain = self._first_key(origin)
+        if first < 1:
+            raise HistoryAltered(f"an event stands at {first}, before the first position")
         last = self._rows(READ_LAST)
         if not last:
             return
@@ -227,9 +232,7 @@ class NotarySession:
         except TilesMissing as error:
             raise HistoryAltered(str(error)) from error
         if tree.frontier.root != checkpoint.root:
-            raise HistoryAltered(
-                f"the stored hashes do not give the root signed at {checkpoint.size}"
-            )
+            raise HistoryAltered(f"the hashes do not give the root signed at {checkpoint.size}")
         LOG.info("notary.resumes", size=tree.size, key=str(self._chain.newest))
         self.tree = tree
 
@@ -237,8 +240,7 @@ class NotarySession:
         """The key that signed first: this platform's, unless the log has known others."""
         rotations = self._rows(READ_ROTATIONS, {"stream": LOG_KEYS_STREAM, "limit": 1})
         own = KeyChain(((0, VerifierKey(origin, self._keys.own.public_key)),))
-        first = _with_rotations(own, rotations).keys[0]
-        return KeyChain((first,))
+        return KeyChain(_with_rotations(own, rotations).keys[:1])
 
     def _signed_by_us(self, note: str) -> Checkpoint:
         try:
@@ -279,8 +281,7 @@ class NotarySession:
 
     def _rows(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         with self._connection.cursor(binary=True) as cursor:
-            cursor.execute(query, parameters)
-            return cursor.fetchall()
+            return cursor.execute(query, parameters).fetchall()
 
 
 def _with_rotations(chain: KeyChain, rows: Sequence[Any]) -> KeyChain:

@@ -138,7 +138,10 @@ def _print(found: Verified, took_s: float, *, as_json: bool) -> None:
     unsigned = found.head - found.signed
     click.echo(f"signed      up to {found.signed}" + (f", {unsigned} to come" * (unsigned > 0)))
     if found.is_right:
-        click.echo("nothing is missing, nothing was altered, every rule holds")
+        upto = f" up to event {found.covered}" if found.covered < found.head else ""
+        click.echo(f"nothing is missing, nothing was altered{upto}, every rule holds")
+        if upto:
+            click.echo("no checkpoint covers what came after: there only rules were checked")
         return
     first = found.findings[0]
     click.echo(f"\nfirst difference: position {first.position}", err=True)

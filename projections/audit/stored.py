@@ -34,6 +34,7 @@ READ_EVENTS = """
 """
 SET_TIMEOUT = "SELECT set_config('statement_timeout', %(timeout_ms)s, false)"
 READ_HEAD = "SELECT coalesce(max(notification_id), 0) FROM owl_log.events"
+READ_FIRST = "SELECT min(notification_id) FROM owl_log.events"
 READ_ORIGIN = "SELECT origin FROM owl_log.identity"
 READ_CHECKPOINTS = """
     SELECT size, note FROM owl_log.signed_checkpoints WHERE size > %(after)s ORDER BY size
@@ -110,6 +111,11 @@ class StoredLog:
     def head(self) -> int:
         """The highest position, 0 when the log is empty."""
         return int(self._rows(READ_HEAD, {})[0][0])
+
+    def first(self) -> int | None:
+        """The lowest position, which is 1 in a log that nobody has touched; none when empty."""
+        first: int | None = self._rows(READ_FIRST, {})[0][0]
+        return first
 
     def origin(self) -> str:
         """The log's name."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from operator import ne
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
@@ -24,6 +24,10 @@ from projections.audit.hashed import Hashed, hashed
 from projections.audit.signature import is_signed
 from projections.audit.stored import StoredLog
 
+UNSIGNED: Final = (
+    "no checkpoint covers any event: none was signed yet (`owl work` signs within a second), or"
+    " they were deleted; a checkpoint kept outside decides it: --checkpoint FILE"
+)
 Progress: TypeAlias = Callable[[int, int], None]
 """Told the position that is reached, and the last one."""
 
@@ -31,13 +35,16 @@ Progress: TypeAlias = Callable[[int, int], None]
 class Verified(Struct, frozen=True, kw_only=True):
     """What was found. ``signed`` is how many events the newest checkpoint covers.
 
-    Of the telemetry, which goes after some days, there is no tree: nothing is said about it.
+    ``covered`` is how many that or one held outside does: of what came after, only whether the
+    rules hold can be told. Of the telemetry, which goes after some days, there is no tree:
+    nothing is said about it.
     """
 
     origin: str
     head: int
     since: int
     signed: int
+    covered: int
     root: str
     findings: tuple[Finding, ...]
     logs_covered: tuple[str, ...] = ("business",)
@@ -101,6 +108,7 @@ class Verification:
         """Verify; with ``since``, only what came after that many events, without the refold."""
         log, head = self._log, self._log.head()
         self._read_checkpoints(log.origin())
+        self._look_before_the_first()
         try:
             self._start(head)
             with hashed(log, self._since, head, beside=self._beside) as stretches:
@@ -111,6 +119,9 @@ class Verification:
             self._end(head)
         except Altered as altered:
             self._note_altered(altered)
+        covered = max([self._since, self._signed, *(held.size for held in self._held)])
+        if head and not covered:
+            self._note(1, "CHECKPOINT", UNSIGNED)
         if self._refold is not None:
             self._refold.end_of_command()
             self._findings += self._refold.findings
@@ -119,9 +130,17 @@ class Verification:
             head=head,
             since=self._since,
             signed=self._signed,
+            covered=covered,
             root=self._frontier.root.hex(),
             findings=tuple(sorted(self._findings, key=lambda finding: finding.position)),
         )
+
+    def _look_before_the_first(self) -> None:
+        """Who reads by position would not meet it; a command that reads its stream does."""
+        first = self._log.first()
+        if first is not None and first < 1:
+            said = "the event was inserted: it stands before the first position"
+            self._note(first, "TREE", said)
 
     def _note(self, position: int, check: str, message: str) -> None:
         self._findings.append(Finding(position, check, message))

@@ -31,6 +31,7 @@ CHECKPOINT_EVERY = 100
 # what keeps the platform's own programs from changing what is recorded stops no administrator
 AS_OWNER = """
     ALTER TABLE owl_log.events DISABLE TRIGGER USER;
+    ALTER TABLE owl_log.events DROP CONSTRAINT IF EXISTS events_from_one;
     ALTER TABLE owl_log.tiles DISABLE TRIGGER USER;
     ALTER TABLE owl_log.signed_checkpoints DISABLE TRIGGER USER
 """
@@ -106,6 +107,22 @@ def notarise(
         insert(connection, story)
     assert asyncio.run(sign_all(conninfo)) == len(story)
     return Notarised(conninfo, story, verifier_key(conninfo))
+
+
+def slipped_in_before(connection: psycopg.Connection[Any], at: int) -> int:
+    """The next event of a stream, at a position from which nobody reads on."""
+    before = 1 - at
+    connection.execute(
+        """
+        INSERT INTO owl_log.events SELECT %(before)s, originator_id,
+            (SELECT max(originator_version) + 1 FROM owl_log.events AS other
+             WHERE other.originator_id = events.originator_id),
+            topic, state, recorded_at, actor, command_id, correlation_id, causation_id
+        FROM owl_log.events WHERE notification_id = %(at)s
+        """,
+        {"before": before, "at": at},
+    )
+    return before
 
 
 Owl: TypeAlias = Callable[..., Result]

@@ -16,7 +16,7 @@ from domain.audit.merkle import Frontier
 from domain.audit.refold import Refold
 from projections.audit.stored import StoredLog
 from projections.audit.verify import Verification, Verified
-from tests.audit.conftest import AS_OWNER, Notarised, notarise
+from tests.audit.conftest import AS_OWNER, Notarised, notarise, slipped_in_before
 from tests.audit.stories import insert
 
 SIZE = 300
@@ -136,6 +136,7 @@ def test_the_first_change_is_named_in_a_thousand_attacks(
         lambda at: truncated(attacked, at),
         lambda at: closed_up(attacked, at),
         lambda at: inserted(attacked, at),
+        lambda at: slipped_in_before(attacked, at),
         lambda at: swapped(attacked, at, at % size + 1),
         *(
             lambda at, column=column: forged(
