@@ -3,6 +3,7 @@
 The table is made of the routes, so a new one is closed, and tested, from its first day.
 """
 
+import re
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ import pytest
 
 from api.policy import Policy, policy_of
 from commands.event_log.migrate import migrate
+from tests.api.documented import as_documented
 from tests.api.live import PASSWORD, LiveApi, Person, field_errors, ok, refused
 from tests.api.test_policy import routes_of
 
@@ -22,6 +24,8 @@ OPEN = {
     "POST /api/tasks/{task_id:uuid}/cancel",
     "POST /api/gpu/servers/enroll",
 }
+TYPED = re.compile(r":\w+}")
+"""What a route says of an id, and the document does not."""
 BOUNDARY = "SELECT is_on FROM owl_private.maintenance"
 
 
@@ -66,6 +70,7 @@ def asked(client: httpx.Client, route: str) -> httpx.Response:
 def test_a_users_writes_are_closed_and_only_these_are_open(
     somebody: Person, closed: LiveApi
 ) -> None:
+    closed_to_them = 0
     for route, roles in writes_of(closed).items():
         answer = asked(somebody.client, route)
         if route in OPEN:
@@ -76,6 +81,9 @@ def test_a_users_writes_are_closed_and_only_these_are_open(
             assert refused(answer, 503, "SERVER_UNAVAILABLE") == {}, route
             assert int(answer.headers["retry-after"]) > 0
             assert "维护" in answer.json()["message"]
+            as_documented(answer, TYPED.sub("}", route))
+            closed_to_them += 1
+    assert closed_to_them >= 7
 
 
 def test_an_admins_writes_go_on(closed: LiveApi, admin: Person) -> None:

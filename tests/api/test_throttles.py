@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from commands.throttle import Config, Limit
+from tests.api.documented import as_documented
 from tests.api.live import PASSWORD, LiveApi, Person, ok, refused
 
 TRIES = 3
@@ -28,6 +29,7 @@ def limited(answer: httpx.Response, code: str = "RATE_LIMITED") -> int:
     details = refused(answer, 429, code)
     wait_s = int(answer.headers["retry-after"])
     assert wait_s == details["retry_after_s"] >= 1
+    as_documented(answer, f"POST {answer.url.path}")
     return wait_s
 
 
