@@ -207,8 +207,7 @@ def test_an_operation_keeps_to_its_description(
         if name in cast.ids and drawn % 2 == 0 and name not in bad:
             case.path_parameters[name] = cast.ids[name]
     kept_usable(case)
-    turn = sum(times for (asked, _), times in cast.answers.items() if asked == label)
-    turn += crc32(label.encode())  # so that not all begin with the same role
+    turn = sum(n for (asked, _), n in cast.answers.items() if asked == label) + len(label)
     role = "admin" if turn % 4 else ROLES[turn // 4 % len(ROLES)]  # they get furthest
     headers = {}
     if role != "anonymous" and "Authorization" not in bad:
