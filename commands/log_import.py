@@ -17,7 +17,28 @@ import psycopg
 from commands.event_log.batch import LOCK
 from domain.audit.canonical import StoredEvent
 
-IS_EMPTY: Final = "SELECT NOT EXISTS (SELECT 1 FROM owl_log.events)"
+# What is left of another log would be taken for this one's: a signature of its tree, a way in.
+LEFT: Final = """
+    SELECT name FROM (
+        SELECT 'owl_log.events', EXISTS (SELECT FROM owl_log.events)
+        UNION ALL SELECT 'owl_log.telemetry', EXISTS (SELECT FROM owl_log.telemetry)
+        UNION ALL SELECT 'owl_log.tiles', EXISTS (SELECT FROM owl_log.tiles)
+        UNION ALL SELECT 'owl_log.signed_checkpoints',
+            EXISTS (SELECT FROM owl_log.signed_checkpoints)
+        UNION ALL SELECT 'owl_log.loop_checkpoints',
+            EXISTS (SELECT FROM owl_log.loop_checkpoints WHERE position > 0)
+        UNION ALL SELECT 'owl_private.credentials', EXISTS (SELECT FROM owl_private.credentials)
+        UNION ALL SELECT 'owl_private.subject_keys',
+            EXISTS (SELECT FROM owl_private.subject_keys)
+        UNION ALL SELECT 'owl_private.receipts', EXISTS (SELECT FROM owl_private.receipts)
+        UNION ALL SELECT 'owl_private.snapshots', EXISTS (SELECT FROM owl_private.snapshots)
+    ) AS looked (name, is_used) WHERE is_used
+"""
+READ_MODELS: Final = "SELECT to_regclass('owl_read.checkpoints') IS NOT NULL"
+PROJECTED: Final = """
+    SELECT 'rm_' || read_model || '_g' || generation FROM owl_read.checkpoints
+    WHERE position > 0
+"""
 NAME: Final = "UPDATE owl_log.identity SET origin = %(origin)s"
 RECALL: Final = "SELECT owl_private.recall_maintenance()"
 COPY: Final = """
@@ -32,7 +53,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class LogNotEmpty(Exception):
-    """The database holds events already."""
+    """The database holds something of a log already."""
 
 
 def import_log(conninfo: str, origin: str, events: Iterable[StoredEvent]) -> int:
@@ -44,9 +65,12 @@ def import_log(conninfo: str, origin: str, events: Iterable[StoredEvent]) -> int
     count = 0
     with psycopg.connect(conninfo) as connection, connection.cursor() as cursor:
         cursor.execute(LOCK.sql)
-        row = cursor.execute(IS_EMPTY).fetchone()
-        if row != (True,):
-            raise LogNotEmpty("the database holds events already: import into an empty one")
+        left = cursor.execute(LEFT).fetchall()
+        if cursor.execute(READ_MODELS).fetchone() == (True,):
+            left += cursor.execute(PROJECTED).fetchall()
+        if left:
+            tables = ", ".join(name for (name,) in left)
+            raise LogNotEmpty(f"the database is in use, {tables}: import into an empty one")
         cursor.execute(NAME, {"origin": origin})
         with cursor.copy(COPY) as copy:
             copy.set_types(COLUMN_TYPES)

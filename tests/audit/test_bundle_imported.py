@@ -11,10 +11,11 @@ import psycopg
 import pytest
 
 from commands.event_log.migrate import migrate
-from commands.log_import import import_log
+from commands.log_import import LogNotEmpty, import_log
 from projections.audit.bundle import Bundle
 from projections.audit.stored import StoredLog
 from projections.audit.verify import Verification
+from projections.migrate import prepare
 from tests.audit.conftest import Notarised, Owl, answer, sign_all
 from tests.audit.test_bundle import bundled
 
@@ -107,4 +108,30 @@ def test_a_damaged_withheld_or_partial_bundle_imports_nothing(
         assert result.stderr.startswith("Error: ")
     with StoredLog.open(conninfo) as stored:
         assert stored.head() == 0
+    session_stack.drop_database(conninfo)
+
+
+@pytest.mark.parametrize(
+    ("left", "where"),
+    [
+        ("INSERT INTO owl_log.tiles VALUES (0, 0, decode(repeat('00', 32), 'hex'))", "tiles"),
+        ("INSERT INTO owl_log.loop_checkpoints VALUES ('relay', 5, '')", "loop_checkpoints"),
+        ("UPDATE owl_read.checkpoints SET position = 5", "rm_users_g1"),
+        ("SELECT 'a database that was made ready, and no more'", None),
+    ],
+)
+def test_what_is_left_of_another_log_is_named_and_nothing_is_imported(
+    log: Notarised, tmp_path: Path, session_stack: Any, left: str, where: str | None
+) -> None:
+    path, conninfo = bundled(log, tmp_path / "b.owlb"), session_stack.create_database()
+    prepare(conninfo)
+    with psycopg.connect(conninfo) as connection:
+        connection.execute(left.encode())
+    with Bundle(path, log.key) as bundle:
+        events = [each.stored for each in bundle.proven()]
+    if where is None:
+        assert import_log(conninfo, log.key.name, events) == len(log.events)
+    else:
+        with pytest.raises(LogNotEmpty, match=f"in use, .*{where}.*: import into an empty"):
+            import_log(conninfo, log.key.name, events)
     session_stack.drop_database(conninfo)
