@@ -23,8 +23,10 @@ class LiveLags(Exception):
     """The live rows do not come to where an earlier try came to."""
 
 
-def against_live(conninfo: str, follower: Follower, generation: Generation) -> Verified:
-    """Bring it to where the live rows are, and compare.
+def against_live(
+    conninfo: str, follower: Follower, generation: Generation, *, at_once: bool
+) -> Verified:
+    """Bring it to where the live rows are, and compare; both sides ``at_once`` or in turn.
 
     Raises:
         LiveLags: they are behind, and stay there.
@@ -35,7 +37,7 @@ def against_live(conninfo: str, follower: Follower, generation: Generation) -> V
         _await_live(conninfo, model, generation.position)
         theirs, live = open_.enter_context(live_snapshot(conninfo, model))
         follower.follow(generation, live.position)
-        comparison = compare(theirs, ours, model)
+        comparison = compare(theirs, ours, model, at_once=at_once)
     return Verified(
         read_model=model.name,
         live_generation=live.generation,

@@ -8,8 +8,8 @@ position that their checkpoint says.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Final
@@ -25,7 +25,9 @@ from projections.switching import Live, live_of
 
 BUCKETS: Final = 256
 SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-SESSION: Final = "SET timezone = 'UTC'; SET statement_timeout = 0"
+SESSION: Final = """
+    SET timezone = 'UTC'; SET statement_timeout = 0; SET max_parallel_workers_per_gather = 0
+"""
 CHECKSUMS: Final = sql.SQL("""
     SELECT (hashtextextended(({key})::text, 0) & 255)::int AS bucket,
         count(*) || ':' || sum(hashtextextended(line::text, 0))
@@ -98,15 +100,15 @@ def buckets_of(side: Side, read_model: ReadModel) -> Buckets:
     }
 
 
-def compare(live: Side, other: Side, read_model: ReadModel) -> Comparison:
-    """Both sides at once, where each has a connection of its own."""
-    with ExitStack() as open_:
-        if live.connection is other.connection:
-            theirs, ours = buckets_of(live, read_model), buckets_of(other, read_model)
-        else:
-            threads = open_.enter_context(ThreadPoolExecutor(1, "comparing"))
-            asked = threads.submit(buckets_of, live, read_model)
-            ours, theirs = buckets_of(other, read_model), asked.result()
+def compare(
+    live: Side, other: Side, read_model: ReadModel, *, at_once: bool = False
+) -> Comparison:
+    """By checksums; both sides ``at_once`` only where each has a connection of its own."""
+    with ThreadPoolExecutor(1, "comparing") as threads:
+        asked = threads.submit(buckets_of, live, read_model)
+        if not at_once:
+            wait([asked])
+        ours, theirs = buckets_of(other, read_model), asked.result()
     differing = {}
     for name, mine in ours.items():
         keys = mine.keys() | theirs[name].keys()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -34,14 +34,14 @@ LEFTOVERS: Final = """
     WHERE read_model = %(read_model)s AND state = 'building' RETURNING generation
 """
 INDEXERS: Final = 2
-"""Indexes that are made at once, also of one table."""
-# An index over a long history takes its time. Two are made at once, so a table that is soon
-# sorted is not worth the start of parallel workers. All is on disk with the next commit that
-# waits for it: the one that shows the rows, or says that they are ready.
+"""Indexes that are made at once at most, also of one table: so many connections, and no workers
+of theirs. Beside writers it is one."""
+# All is on disk with the next commit that waits for it: the one that shows the rows, or says
+# that they are ready.
 SESSION: Final = """
     SET statement_timeout = 0;
     SET synchronous_commit = off;
-    SET min_parallel_table_scan_size = '256MB'
+    SET max_parallel_maintenance_workers = 0
 """
 SEARCH: Final = sql.SQL("SET search_path = {schema}")
 SIZE: Final = """
@@ -98,8 +98,13 @@ def open_building(conninfo: str, read_models: Iterable[ReadModel]) -> dict[str, 
         }
 
 
-def make_indexes(conninfo: str, generations: Sequence[Generation]) -> None:
-    """Give the filled tables their own indexes; whoever is interrupted begins anew."""
+def make_indexes(
+    conninfo: str, generations: Sequence[Generation], leave_room: Callable[[], bool]
+) -> None:
+    """Give the filled tables their own indexes; whoever is interrupted begins anew.
+
+    One at a time from when ``leave_room`` says so.
+    """
     with ExitStack() as open_, ThreadPoolExecutor(INDEXERS, "rebuild-indexes") as threads:
         connections = [
             open_.enter_context(psycopg.connect(conninfo, autocommit=True))
@@ -107,14 +112,15 @@ def make_indexes(conninfo: str, generations: Sequence[Generation]) -> None:
         ]
         for each in connections:
             each.execute(SESSION)
-        first = connections[0]
+        first, *others = connections
+        leaving = [lambda: False, *(leave_room for _ in others)]
         for generation in generations:
             _drop_half_done(first, generation)
         sized = {each.schema: (_size(first, each), each) for each in generations}
         largest = [each for _, each in sorted(sized.values(), key=lambda it: -it[0])]
         for steps in (_after_the_rows, partial(_samples, first)):
             left = deque(step for generation in largest for step in steps(generation))
-            list(threads.map(partial(_take_turns, left), connections))
+            list(threads.map(partial(_take_turns, left), connections, leaving))
         for generation in generations:
             if generation.has_checkpoint:
                 note_indexed(first, generation.read_model.name, True)
@@ -187,8 +193,12 @@ def _samples(
         yield ANALYZE.format(table=table, columns=columns)
 
 
-def _take_turns(left: deque[sql.Composed], connection: psycopg.Connection[Any]) -> None:
-    while left:
+def _take_turns(
+    left: deque[sql.Composed],
+    connection: psycopg.Connection[Any],
+    leave: Callable[[], bool],
+) -> None:
+    while left and not leave():
         try:
             connection.execute(left.popleft())
         except IndexError:

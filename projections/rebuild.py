@@ -30,7 +30,7 @@ from projections.folding import Poisoned
 from projections.following import Follower
 from projections.generations import Opened, discard, make_indexes, open_building
 from projections.jobs import Step, StepNotes, Switching, note_begun
-from projections.pace import BuildingConfig
+from projections.pace import BuildingConfig, Others
 from projections.progress import Progress, Telling
 from projections.projector import Generation, Overtaken
 from projections.read_model import ReadModel
@@ -128,6 +128,7 @@ class _Rebuild:
         self._hearing = hearing
         self._workers = workers
         self._telling = Telling(progress)
+        self._others = Others(config, log.feed.head)
         self.notes = StepNotes(conninfo)
         self._began = time.monotonic()
 
@@ -160,7 +161,7 @@ class _Rebuild:
         for generation in bare:
             self._note(generation.read_model, "indexing")
         if bare:
-            make_indexes(self._conninfo, bare)
+            make_indexes(self._conninfo, bare, self._others.leave_room)
             self.leaving.obey([each.read_model for each in bare])
         built = [each.generation for each in self._sound(opened, failed).values()]
         return failed | self._approach(built, None, filling)
@@ -294,7 +295,8 @@ class _Rebuild:
 
     def _compared(self, follower: Follower, generation: Generation) -> Verified:
         try:
-            found = against_live(self._conninfo, follower, generation)
+            at_once = not self._others.leave_room()
+            found = against_live(self._conninfo, follower, generation, at_once=at_once)
         except LiveLags as error:
             raise NotRebuilt({generation.read_model.name: str(error)}) from error
         self._keep(found)

@@ -19,7 +19,7 @@ from domain.ports import EventHistory
 from projections.building import Builder
 from projections.generations import Opened, drop_schema, make_indexes
 from projections.migrate import run_in_schema
-from projections.pace import BuildingConfig
+from projections.pace import BuildingConfig, Others
 from projections.progress import Progress, Telling
 from projections.projector import Generation
 from projections.read_model import ReadModel
@@ -79,15 +79,17 @@ def replay(
     """
     if NAME.fullmatch(into) is None or into.startswith(RESERVED) or into == "read":
         raise SchemaTaken(f"{into!r} is no name for a sandbox: take small letters, digits, _")
+    config = config or BuildingConfig()
     generations = [Sandbox(model, into) for model in read_models]
     with psycopg.connect(conninfo) as connection:
         _make(connection, into, generations)
     try:
         telling = Telling(progress)
         telling.begin({each.read_model.name: Opened(each) for each in generations}, upto)
-        _fill(conninfo, history, generations, upto, config or BuildingConfig(), telling)
+        others = Others(config, history.head)
+        _fill(conninfo, history, generations, upto, config, telling)
         telling.step("indexing", upto)
-        make_indexes(conninfo, generations)
+        make_indexes(conninfo, generations, others.leave_room)
         telling.step("done", upto)
         with psycopg.connect(conninfo) as connection:
             return tuple(_counted(connection, into, read_models))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
+import pytest
 
 from projections.catalogue import READ_MODELS
 from projections.generations import make_indexes, open_building
@@ -29,8 +30,10 @@ def test_prepare_run_twice_at_once_makes_one_generation(database_url: str) -> No
     assert row == (len(READ_MODELS), 1)
 
 
+@pytest.mark.parametrize("leave_room", [False, True])
 def test_indexes_of_which_an_interrupted_rebuild_left_some_are_made_anew(
     database_url: str,
+    leave_room: bool,  # noqa: FBT001 - each case
 ) -> None:
     prepare(database_url)
     opened = open_building(database_url, READ_MODELS)
@@ -46,7 +49,8 @@ def test_indexes_of_which_an_interrupted_rebuild_left_some_are_made_anew(
             run_in_schema(connection, schema, first)
     again = open_building(database_url, READ_MODELS)
     assert not any(each.indexed for each in again.values())
-    make_indexes(database_url, [each.generation for each in again.values()])
+    generations = [each.generation for each in again.values()]
+    make_indexes(database_url, generations, leave_room=lambda: leave_room)
     with psycopg.connect(database_url) as connection:
         live, built = (
             connection.execute(INDEXES, {"schemas": f"^rm_.*_g{number}$"}).fetchall()

@@ -142,7 +142,7 @@ class Astride:
         self.feed = ListFeed(self.story[:-1])
         project(url, self.feed.events)
         self.built = open_building(url, [USERS])["users"].generation
-        make_indexes(url, [self.built])
+        make_indexes(url, [self.built], leave_room=lambda: False)
         self.follower = Follower(url, self.feed, batch_events=50, rows_kept=50)
 
     def switch(self) -> int:

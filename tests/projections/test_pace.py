@@ -24,6 +24,7 @@ from projections.pace import (
     PERIOD_S,
     WRITTEN_PER_S,
     BuildingConfig,
+    Others,
     Pace,
     Turns,
     share_of,
@@ -100,6 +101,19 @@ def test_the_log_is_not_asked_more_often_than_it_has_to_be() -> None:
     assert asked[1] - asked[0] < LOOK_EVERY_S / 2, "soon, whether anybody writes"
     assert all(later - sooner >= LOOK_EVERY_S for sooner, later in pairwise(asked[1:]))
     assert len(asked) >= 20
+
+
+def test_beside_writers_and_at_half_the_time_one_thing_is_done_at_a_time() -> None:
+    clock, head = Clock(), 0
+    others = Others(BuildingConfig(), lambda: head, clock)
+    half = Others(BuildingConfig(max_load=0.5), lambda: head, clock)
+    assert not others.leave_room()
+    assert half.leave_room()
+    head += 1_000
+    clock.now += LOOK_FIRST_S
+    assert others.leave_room()
+    clock.now += LOOK_EVERY_S
+    assert not others.leave_room(), "they have gone"
 
 
 def test_at_full_speed_nothing_rests() -> None:
