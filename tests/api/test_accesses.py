@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from api.few_facts import MOST, WITHIN_S, FewFacts
-from commands.throttle import Config
+from commands.throttle import Config, Limit
 from domain.accounts.claim import normalised
 from tests.api.live import PASSWORD, SECRETS, LiveApi, Person, ok, refused
 
@@ -65,7 +65,9 @@ def test_a_wrong_current_password_is_one_too(api: LiveApi) -> None:
 def test_the_try_that_closes_an_account_says_until_when_and_later_ones_are_none(
     database_url: str,
 ) -> None:
-    with LiveApi(database_url, throttles=Config()) as live, live.someone() as person:
+    # a try that closes it for one second only might be followed by one that is heard
+    throttles = Config(login_pair=Limit(5, 900, "quiet"))
+    with LiveApi(database_url, throttles=throttles) as live, live.someone() as person:
         for _ in range(5):
             refused(log_in(live, person.email), 401, "INVALID_CREDENTIALS")
         refused(log_in(live, person.email), 429, "RATE_LIMITED")
