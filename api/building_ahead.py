@@ -14,7 +14,8 @@ from typing import Final
 import psycopg
 import structlog
 
-from api.rebuilding import Operating, Orders
+from api.rebuild_orders import Orders
+from api.rebuilding import Operating
 from api.refreshing import BY_ITSELF, LEFT_ALONE, MAX_LOAD
 from commands.event_log.log import EventLog
 from domain.envelope import Fence

@@ -1,6 +1,7 @@
 """What operators may do with read models, for the command line, the API and the loop alike.
 
-Each act is done by ``projections`` and noted in the log, with who did it.
+Each act is done by ``projections`` and noted in the log, with who did it; that it was ordered,
+or begun, stands there before.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import psycopg
-from msgspec import Struct
 
 from api.log_doors import door_to
 from api.read_model_facts import switched_fact, verified_fact
+from api.rebuild_orders import Orders
 from commands.event_log.log import EventLog
 from commands.read_models import NoteAct, note_act
 from domain.envelope import Actor, Context
@@ -22,6 +23,7 @@ from domain.system.events import ReadModelSwitched
 from domain.system.read_models import (
     Act,
     KeptGenerationDropped,
+    ReadModelActBegun,
     ReadModelActRefused,
     ReadModelFact,
     ReadModelResumed,
@@ -33,11 +35,9 @@ from domain.system.read_models import (
 )
 from projections import jobs, switching
 from projections.exclusive import BeingRebuilt
-from projections.filling import Filling, fill_here
 from projections.fingerprint import fingerprint
 from projections.generations import Opened
 from projections.not_possible import NotPossible
-from projections.pace import BuildingConfig
 from projections.progress import Progress
 from projections.read_model import ReadModel, Source
 from projections.rebuild import Log, NotRebuilt, rebuild
@@ -47,27 +47,6 @@ from projections.verified import Verified
 from projections.verifying import abandon, resume, show_built, verify
 from projections.versions import want
 from projections.wishes import Stopped
-
-
-class Orders(Struct, frozen=True, kw_only=True):
-    """How a rebuild is to be done."""
-
-    switching: jobs.Switching = "auto"
-    max_load: float = 1.0
-    accept_difference: bool = False
-    by_itself: bool = False
-    """Nobody ordered it: it makes these folds no newer than they are."""
-    filling: Filling = fill_here
-    workers: int = 1
-    """Of ``filling``, to be told."""
-    unfed: bool = True
-    """Switch to rows of other folds than the live ones though no worker has them yet."""
-
-    def config(self) -> BuildingConfig:
-        """A load that a person chose is kept to whoever writes; else writers come first."""
-        if self.by_itself or self.max_load >= 1.0:
-            return BuildingConfig(max_load=self.max_load)
-        return BuildingConfig(max_load=self.max_load, beside_writers=self.max_load)
 
 
 class Operating:
@@ -133,7 +112,7 @@ class Operating:
             for model in read_models:
                 await self._call(want, model.name, fingerprint(model))
 
-        def wait_for(noting: Coroutine[Any, Any, None]) -> None:
+        def wait_for(noting: Coroutine[Any, Any, object]) -> None:
             asyncio.run_coroutine_threadsafe(noting, loop).result()
 
         def began(opened: Sequence[Opened], upto: int) -> None:
@@ -267,6 +246,11 @@ class Operating:
         await self._note(KeptGenerationDropped(read_model=read_model.name, generations=dropped))
         return dropped
 
+    async def begin(self, read_model: str, act: Act) -> None:
+        """Note what is about to be done: what is noted from now on follows from that."""
+        fact = ReadModelActBegun(read_model=read_model, act=act)
+        self._because = await self._note(fact)
+
     async def refuse(self, read_model: str, act: Act, reason: str) -> None:
         """Note that what was asked for could not be done."""
         await self._note(ReadModelActRefused(read_model=read_model, act=act, reason=reason))
@@ -282,7 +266,7 @@ class Operating:
         if rebuilt.switched:
             await self._note(switched_fact(rebuilt, rebuilt.checksum))
 
-    async def _note(self, fact: ReadModelFact | ReadModelSwitched) -> None:
+    async def _note(self, fact: ReadModelFact | ReadModelSwitched) -> int:
         command_id = self._ids()
         context = Context(
             command_id=command_id,
@@ -290,7 +274,8 @@ class Operating:
             correlation_id=str(command_id),
             causation_id=self._orders.get(fact.read_model, self._because),
         )
-        await self._writer.run(note_act, NoteAct(fact=fact), context)
+        noted = await self._writer.run(note_act, NoteAct(fact=fact), context)
+        return noted.position
 
     async def _call(self, act: Callable[..., Any], *arguments: Any) -> Any:
         def connected() -> Any:

@@ -19,7 +19,8 @@ import structlog
 from psycopg.errors import LockNotAvailable
 
 from api.ordering import Ordering, actor_of
-from api.rebuilding import Operating, Orders
+from api.rebuild_orders import Orders
+from api.rebuilding import Operating
 from commands.event_log.log import EventLog
 from commands.loop import end
 from domain.envelope import Actor, Fence

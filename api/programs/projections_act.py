@@ -104,8 +104,8 @@ def switch(name: str, *, unfed: bool, as_json: bool, **options: Any) -> None:
     Rows by other folds than the live ones need a worker of this version to feed them.
     """
     with opened(options) as opening:
-        done = opening.operated(
-            lambda operating: operating.switch(model_named(name), unfed=unfed)
+        done = opening.acted(
+            name, "switch", lambda operating, model: operating.switch(model, unfed=unfed)
         )
     _tell_shown(done, f"owl projections rollback {name} is the way back", as_json=as_json)
 
@@ -122,8 +122,8 @@ def rollback(name: str, *, unfed: bool, as_json: bool, **options: Any) -> None:
     Rows by other folds than the live ones need a worker that feeds them.
     """
     with opened(options) as opening:
-        done = opening.operated(
-            lambda operating: operating.roll_back(model_named(name), unfed=unfed)
+        done = opening.acted(
+            name, "rollback", lambda operating, model: operating.roll_back(model, unfed=unfed)
         )
     kept = f"{done.before_generation} is kept, and another rollback shows it again"
     _tell_shown(done, kept, as_json=as_json)
@@ -145,7 +145,9 @@ def _tell_shown(done: Shown | ReadModelSwitched, then: str, *, as_json: bool) ->
 def drop_old(name: str, *, as_json: bool, **options: Any) -> None:
     """Drop what is kept of NAME for the way back, to save disk and work."""
     with opened(options) as opening:
-        dropped = opening.operated(lambda operating: operating.drop_kept(model_named(name)))
+        dropped = opening.acted(
+            name, "drop-old", lambda operating, model: operating.drop_kept(model)
+        )
     if as_json:
         print_json({"read_model": name, "dropped_generations": dropped})
     else:

@@ -19,6 +19,7 @@ from rich.table import Table
 from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
+from api.ordering import BUSY
 from api.programs.failing import ProgramFailed, Unreachable, in_words
 from api.programs.missing_tables import in_words_of
 from api.programs.options import database_of, settings_from
@@ -30,6 +31,7 @@ from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
 from commands.writer import Writer
 from domain.envelope import Actor
+from domain.system.read_models import Act
 from projections.catalogue import READ_MODELS
 from projections.fingerprint import fingerprints
 from projections.not_possible import NotPossible
@@ -78,6 +80,22 @@ class Opening:
                 return await act(Operating(self.log, writer, new_id, operator))
 
         return asyncio.run(operate())
+
+    def acted(
+        self, name: str, act: Act, do: Callable[[Operating, ReadModel], Awaitable[T]]
+    ) -> T:
+        """``operated`` on NAME; that it is about to be done is in the log before it is."""
+
+        async def begun(operating: Operating) -> T:
+            await operating.begin(name, act)
+            try:
+                return await do(operating, model_named(name))
+            except (NotPossible, psycopg.errors.LockNotAvailable) as no:
+                why = why_not(no).en if isinstance(no, NotPossible) else BUSY.en
+                await operating.refuse(name, act, why)
+                raise ProgramFailed(why) from no
+
+        return self.operated(begun)
 
 
 @contextmanager

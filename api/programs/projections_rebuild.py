@@ -26,10 +26,11 @@ from api.programs.projections_open import (
     print_json,
     unfed_option,
 )
-from api.rebuilding import Orders
+from api.rebuild_orders import Orders
+from api.rebuilding import Operating
 from api.verified_words import sentence
 from projections.catalogue import READ_MODELS
-from projections.jobs import Switching, read_jobs
+from projections.jobs import Job, Switching, read_jobs
 from projections.not_possible import NotPossible
 from projections.progress import Progress as Rebuilding
 from projections.read_model import ReadModel
@@ -106,7 +107,7 @@ def rebuild(
 def pause(name: str, *, as_json: bool, **options: Any) -> None:
     """Let the rebuild of NAME end its chunk and wait; what it has done stays."""
     with opened(options) as opening:
-        opening.operated(lambda operating: operating.pause(model_named(name)))
+        opening.acted(name, "pause", lambda operating, model: operating.pause(model))
     if as_json:
         print_json({"read_model": name, "wish": "pause"})
     else:
@@ -122,22 +123,29 @@ def resume(name: str, *, as_json: bool, **options: Any) -> None:
 
     One that had stopped at an event tries it again, with the folds of the version that runs.
     """
-    model = model_named(name)
     with opened(options) as opening:
-        stopped_at = opening.operated(lambda operating: operating.resume(model))
+
+        async def resumed(
+            operating: Operating, model: ReadModel
+        ) -> tuple[int | None, Job | None]:
+            stopped_at = await operating.resume(model)
+            with psycopg.connect(opening.database_url) as connection:
+                job = read_jobs(connection).get(name)
+            left = job if job and (job.step == "paused" or job.interrupted) else None
+            if stopped_at is None and left is None:
+                raise NotPossible(name, "not_stopped")
+            return stopped_at, left
+
+        stopped_at, job = opening.acted(name, "resume", resumed)
         if stopped_at is not None:
             click.echo(f"{name} tries position {stopped_at} again", err=True)
-        with psycopg.connect(opening.database_url) as connection:
-            job = read_jobs(connection).get(name)
-        if job is not None and (job.step == "paused" or job.interrupted):
+        if job is not None:
             _run(
                 opening,
-                [model],
+                [model_named(name)],
                 _orders(opening, job.switching, job.max_load, job.workers),
                 as_json=as_json,
             )
-        elif stopped_at is None:
-            raise NotPossible(name, "not_stopped")
 
 
 @click.command()
@@ -147,7 +155,7 @@ def resume(name: str, *, as_json: bool, **options: Any) -> None:
 def cancel(name: str, *, as_json: bool, **options: Any) -> None:
     """Throw away what is being built of NAME; the live rows are not touched."""
     with opened(options) as opening:
-        opening.operated(lambda operating: operating.cancel(model_named(name)))
+        opening.acted(name, "cancel", lambda operating, model: operating.cancel(model))
     if as_json:
         print_json({"read_model": name, "wish": "cancel"})
     else:

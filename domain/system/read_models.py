@@ -21,10 +21,17 @@ class ReadModelActAsked(Fact, frozen=True, tag="system.read_model_act_asked/1", 
     workers: int = 1
 
 
+class ReadModelActBegun(Fact, frozen=True, tag="system.read_model_act_begun/1", kw_only=True):
+    """An operator is about to do it by command; what comes of it has this as its cause."""
+
+    read_model: str
+    act: Act
+
+
 class ReadModelActRefused(
     Fact, frozen=True, tag="system.read_model_act_refused/1", kw_only=True
 ):
-    """What an administrator asked for could not be done; its cause is the asking."""
+    """What was asked for, or begun, could not be done; its cause is the one or the other."""
 
     read_model: str
     act: Act
@@ -104,6 +111,7 @@ class KeptGenerationDropped(
 
 ReadModelFact: TypeAlias = (
     ReadModelActAsked
+    | ReadModelActBegun
     | ReadModelActRefused
     | RebuildStarted
     | RebuildPaused

@@ -9,7 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from api.rebuilding import Operating, Orders
+from api.rebuild_orders import Orders
+from api.rebuilding import Operating
 from commands.event_log.log import EventLog
 from commands.writer import Writer
 from domain.envelope import Actor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.rebuilding import Orders
+from api.rebuild_orders import Orders
 from projections.pace import BESIDE_WRITERS
 
 

@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from api.ordering import Ordering
-from api.rebuilding import Operating, Orders
+from api.rebuild_orders import Orders
+from api.rebuilding import Operating
 from api.refreshing import Refreshing
 from commands.event_log.log import EventLog
 from commands.read_models import AskAct, ask_act

@@ -8,7 +8,8 @@ import pytest
 
 from api.building_ahead import TEAMS, BuildingAhead
 from api.feeding_aside import FeedingAside
-from api.rebuilding import Operating, Orders
+from api.rebuild_orders import Orders
+from api.rebuilding import Operating
 from api.refreshing import Refreshing
 from commands.event_log.log import EventLog
 from commands.team_lease import TeamLease

@@ -53,6 +53,7 @@ from domain.system.log_keys import LogKeyRotated
 from domain.system.read_models import (
     KeptGenerationDropped,
     ReadModelActAsked,
+    ReadModelActBegun,
     ReadModelActRefused,
     ReadModelResumed,
     ReadModelRolledBack,
@@ -327,6 +328,7 @@ SYSTEM: Final[tuple[Fact, ...]] = (
     ReadModelActAsked(
         read_model="tasks", act="rebuild", switching="manual", max_load=0.5, workers=2
     ),
+    ReadModelActBegun(read_model="tasks", act="switch"),
     ReadModelActRefused(read_model="tasks", act="rollback", reason="nothing is kept"),
     RebuildStarted(
         read_model="tasks", generation=2, from_position=500, upto=1_000, max_load=0.5
