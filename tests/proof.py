@@ -24,7 +24,7 @@ from projections.audit.verify import Verification
 from projections.catalogue import BUSINESS, TELEMETRY
 from projections.migrate import prepare
 from projections.runner import Runner
-from tests.api.live import SECRETS
+from tests.api.opened import SECRETS
 from tests.audit.conftest import sign_all, verifier_key
 from tests.projections.tables import STOPPED, finish, naive, stored
 from tests.stack import LiveStack

@@ -4,14 +4,11 @@ It runs on an event loop of its own in a thread, so tests are plain functions wi
 """
 
 import asyncio
-import hashlib
-import os
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from typing import Any, LiteralString, Self, TypeVar
 from uuid import UUID
@@ -21,26 +18,11 @@ import psycopg
 from msgspec.structs import replace
 
 from api.app import create_app
-from api.passwords import CHEAP, Passwords
-from api.platform import HttpConfig, Platform
 from api.programs.http_server import HttpServer, listen
-from api.reading import open_pool
 from api.registration import create_admin
-from commands.event_log.log import EventLog
-from commands.event_log.secrets import Secrets
-from commands.loop import end
-from commands.signals import LocalSignal
-from commands.signatures import KeysAtHand, SigningKey
-from commands.throttle import Config, Limit, Throttle
-from commands.writer import Writer
+from commands.throttle import Config
 from domain.accounts.events import Role
-from domain.ids import uuid7
-from domain.ports import OutOfReach
-from projections.audit.snapshots import Snapshots
-from projections.catalogue import BUSINESS, TELEMETRY
-from projections.migrate import prepare
-from projections.position import ReadPosition
-from projections.runner import Runner, RunnerConfig
+from tests.api.opened import UNHURRIED, Files, open_platform
 
 T = TypeVar("T")
 
@@ -48,107 +30,13 @@ NO_TLS = SSLContext(PROTOCOL_TLS_CLIENT)
 """For clients that speak no TLS: to read the world's certificates takes each of them 20 ms."""
 
 PASSWORD = "password123"
-KEY = b"k" * 32
-REQUEST_KEY = b"r" * 32
-AUDIT_SEED = bytes(range(32))
-KEPT = Snapshots(b"k" * 32)
-SECRETS = Secrets(pepper=b"p" * 32, sealing_key=b"s" * 32)
-UNHURRIED = Config(
-    login_address=Limit(10_000, 900),
-    redeem_address=Limit(10_000, 900),
-    redeem_all=Limit(10_000, 60),
-    register_address=Limit(10_000, 3_600),
-    register_all=Limit(10_000, 3_600),
-)
-"""All tests guess, and register, from one address."""
-
-TOLD = RunnerConfig(poll_first_s=0.25)
-UNTOLD = RunnerConfig(poll_first_s=0.1, poll_longest_s=0.1)
-"""Looks for news cost a test's server more than its requests: most of them are signalled."""
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def new_id() -> UUID:
-    return uuid7(int(now().timestamp() * 1000), os.urandom(10))
-
-
-class Files:
-    """An artifact store in memory: what an object store gives, without the disk."""
-
-    def __init__(self) -> None:
-        self._files: dict[str, bytes] = {}
-
-    def put(self, content: bytes) -> str:
-        digest = hashlib.sha256(content).hexdigest()
-        self._files[digest] = content
-        return digest
-
-    async def get(self, sha256: str) -> AsyncIterator[bytes]:
-        if sha256 not in self._files:
-            raise FileNotFoundError(sha256)
-        yield self._files[sha256]
-
-
-@asynccontextmanager
-async def open_platform(
-    database_url: str, files: Files, throttles: Config
-) -> AsyncIterator[Platform]:
-    """Everything that ``owl serve`` stands on, with the projections in the same process."""
-    prepare(database_url)
-    async with AsyncExitStack() as stack:
-        log = stack.enter_context(
-            EventLog.open(database_url, secrets=SECRETS, require_durable=False)
-        )
-        committed, projected = LocalSignal(), LocalSignal()
-        writer = await stack.enter_async_context(Writer(log, now, committed=committed))
-        pool = await stack.enter_async_context(open_pool(database_url, most=8))
-        throttle = await stack.enter_async_context(
-            Throttle(database_url, SECRETS, now, config=throttles)
-        )
-        feed, telemetry = log.feed(), log.telemetry.feed()
-        told = Runner(feed, database_url, BUSINESS, projected=projected, config=TOLD)
-        untold = Runner(telemetry, database_url, TELEMETRY, projected=None, config=UNTOLD)
-        runners = [(told, committed), (untold, LocalSignal())]
-        tasks = [asyncio.create_task(_keep_running(*each)) for each in runners]
-        stack.push_async_callback(end, tasks)
-        passwords = Passwords(CHEAP)
-        stack.callback(passwords.close)
-        yield Platform(
-            writer=writer,
-            pool=pool,
-            position=ReadPosition(pool, projected),
-            clock=now,
-            ids=new_id,
-            secrets=SECRETS,
-            config=HttpConfig(
-                token_keys={"current": KEY},
-                request_key=REQUEST_KEY,
-                agent_nats_urls=("nats://127.0.0.1:4222",),
-                password_min_length=6,
-            ),
-            artifacts=files,
-            passwords=passwords,
-            throttle=throttle,
-            committed=committed,
-            notary_keys=KeysAtHand(lambda: [SigningKey(AUDIT_SEED)]),
-            writer_counts=writer.counts,
-            broker_connected=lambda: False,
-            snapshots=KEPT,
-        )
-
-
-async def _keep_running(runner: Runner, wake: LocalSignal) -> None:
-    while True:
-        with suppress(psycopg.OperationalError, OutOfReach):
-            await runner.run(wake)
-        await asyncio.sleep(0.1)  # as the platform's supervisor does
 
 
 class LiveApi:
-    """A server on a free port; use it as a context manager."""
+    """A server on a free port; use it as a context manager.
+
+    One that is not ``patient`` answers within the time that is promised.
+    """
 
     def __init__(
         self,
@@ -156,11 +44,13 @@ class LiveApi:
         *,
         throttles: Config = UNHURRIED,
         trusted_proxies: tuple[str, ...] = (),
+        patient: bool = True,
         **config: Any,
     ) -> None:
         self.database_url = database_url
         self._throttles = throttles
         self._trusted_proxies = trusted_proxies
+        self._patient = patient
         self.files = Files()
         self._config = config
         self._socket = listen("127.0.0.1", 0)
@@ -203,7 +93,9 @@ class LiveApi:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         try:
-            opening = open_platform(self.database_url, self.files, self._throttles)
+            opening = open_platform(
+                self.database_url, self.files, self._throttles, patient=self._patient
+            )
             async with opening as platform:
                 self.platform = replace(
                     platform, config=replace(platform.config, **self._config)

@@ -11,7 +11,8 @@ import pytest
 from api.few_facts import MOST, WITHIN_S, FewFacts
 from commands.throttle import Config, Limit
 from domain.accounts.claim import normalised
-from tests.api.live import PASSWORD, SECRETS, LiveApi, Person, ok, refused
+from tests.api.live import PASSWORD, LiveApi, Person, ok, refused
+from tests.api.opened import SECRETS
 
 WRONG = "not the password"
 

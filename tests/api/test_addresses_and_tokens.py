@@ -12,9 +12,11 @@ from uuid import uuid4
 import httpx
 import jwt
 import pytest
+from msgspec.structs import force_setattr
 
 from api.security import AUDIENCE, ISSUER
-from tests.api.live import KEY, LiveApi, Person, field_errors, now, ok, refused
+from tests.api.live import LiveApi, Person, field_errors, ok, refused
+from tests.api.opened import KEY, now
 from tests.api.test_policy import routes_of
 
 
@@ -200,8 +202,10 @@ def test_a_position_to_wait_for_that_is_none(user: Person, position: str) -> Non
     assert "Owl-Min-Position" in field_errors(answer)
 
 
-def test_a_position_that_is_not_reached_is_said_to_be_so(user: Person) -> None:
-    answer = user.client.get("/api/users/me", headers={"Owl-Min-Position": "999999999"})
+def test_a_position_that_is_not_reached_is_said_to_be_so(fresh_api: LiveApi) -> None:
+    with fresh_api.someone() as person:
+        force_setattr(fresh_api.platform.config, "position_wait_s", 0.1)
+        answer = person.client.get("/api/users/me", headers={"Owl-Min-Position": "999999999"})
     refused(answer, 503, "SERVER_UNAVAILABLE")
     assert "不带该请求头" in answer.json()["message"]
     assert int(answer.headers["retry-after"]) >= 1

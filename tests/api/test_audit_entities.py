@@ -17,7 +17,8 @@ from projections.audit.entity import Entity
 from projections.audit.folds import OF_ACCOUNT
 from projections.audit.keeping import KEEP
 from projections.audit.snapshots import encoded, fold_upto
-from tests.api.live import KEPT, LiveApi, Person, field_errors, ok, refused
+from tests.api.live import LiveApi, Person, field_errors, ok, refused
+from tests.api.opened import KEPT
 
 NOBODY = "0190a3c4-7b1e-7f00-8000-00000000dead"
 FREE = {"title": "x", "task_type": "test"}

@@ -20,7 +20,8 @@ from domain.envelope import Actor, Context
 from projections.audit.proving import prove_event
 from projections.audit.signature import is_signed
 from projections.audit.stored import StoredLog
-from tests.api.live import LiveApi, Person, field_errors, new_id, ok, refused
+from tests.api.live import LiveApi, Person, field_errors, ok, refused
+from tests.api.opened import new_id
 from tests.audit.conftest import KEY, sign_all, verifier_key
 from tests.proof import proved_database
 from tests.stack import LiveStack

@@ -20,7 +20,7 @@ TRIES = 3  # one pause of a busy machine is no broken promise; three in a row ar
 @pytest.fixture
 def durable_api(durable_stack: LiveStack) -> Iterator[LiveApi]:
     url = durable_stack.create_database()
-    with LiveApi(url) as live:
+    with LiveApi(url, patient=False) as live:
         yield live
     durable_stack.drop_database(url)
 

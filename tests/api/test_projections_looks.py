@@ -12,14 +12,16 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
-from api.rebuilding import Operating, Orders
+from api.rebuild_orders import Orders
+from api.rebuilding import Operating
 from commands.event_log.log import EventLog
 from domain.envelope import Actor
 from projections.catalogue import READ_MODELS
 from projections.fingerprint import fingerprint
 from projections.gpu_servers import GPU_SERVERS
 from projections.gpu_status import GPU_STATUS
-from tests.api.live import SECRETS, LiveApi, Person, new_id, ok, refused
+from tests.api.live import LiveApi, Person, ok, refused
+from tests.api.opened import SECRETS, new_id
 
 PATH = "/api/admin/projections"
 CHANGED = "UPDATE read.gpu_servers SET name = 'as it was: ' || name"

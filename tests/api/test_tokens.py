@@ -7,7 +7,7 @@ import pytest
 
 from api.rejection import Unauthenticated
 from api.security import Tokens
-from tests.api.live import KEY, now
+from tests.api.opened import KEY, now
 
 LIFETIME_S = 1_800
 LEEWAY_S = 5

@@ -32,7 +32,8 @@ from domain.fleet.messages import GpuSample, Heartbeat, HostSample, OutputLine, 
 from domain.ports import UnitOfWork
 from domain.tasks.events import Artifact
 from domain.telemetry.events import HeartbeatReceived, TaskOutputReceived
-from tests.api.live import SECRETS, LiveApi, new_id, now
+from tests.api.live import LiveApi
+from tests.api.opened import SECRETS, new_id, now
 
 C = TypeVar("C", bound=Struct)
 R = TypeVar("R")

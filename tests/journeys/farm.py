@@ -29,7 +29,8 @@ from domain.envelope import Actor, Context
 from domain.fleet.messages import GpuSample, Heartbeat, HostSample, OutputLine, RunningTask
 from domain.ports import UnitOfWork
 from domain.telemetry.events import HeartbeatReceived, TaskOutputReceived
-from tests.api.live import SECRETS, LiveApi, Person, new_id, now, ok
+from tests.api.live import LiveApi, Person, ok
+from tests.api.opened import SECRETS, new_id, now
 
 C = TypeVar("C", bound=Struct)
 

@@ -8,7 +8,8 @@ from uuid import UUID
 from api.programs.local_agent import SERVER_NAME, AgentPlan, LocalAgent
 from commands.fleet import NoteServerSilent, note_server_silent
 from domain.fleet.messages import RunningTask
-from tests.api.live import LiveApi, Person, new_id, now, ok, refused
+from tests.api.live import LiveApi, Person, ok, refused
+from tests.api.opened import new_id, now
 from tests.journeys.farm import Server, public_key
 
 FREE = {"title": "x", "task_type": "test"}

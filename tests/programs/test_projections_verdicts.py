@@ -17,7 +17,8 @@ from api.keys import make_keys
 from api.programs import projections
 from api.programs.projections_open import Opening
 from projections.status import ReadModelStatus
-from tests.api.live import SECRETS, LiveApi, ok
+from tests.api.live import LiveApi, ok
+from tests.api.opened import SECRETS
 
 OTHER_ROWS = """
     UPDATE owl_read.checkpoints SET fingerprint = 'other' WHERE read_model = 'gpu_servers';

@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from tests.api.live import now
+from tests.api.opened import now
 from tests.seed.document import Exchange, Request, exchanges
 from tests.seed.shape import differences
 from tests.seed.world import CODE_AS_PRINTED, LINE, SCENES, Scene, World
