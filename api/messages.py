@@ -274,7 +274,13 @@ FAULTS: Final[dict[str, Text]] = {
         "字段重复出现，请只保留一个",
         "The field is given twice: keep one",
     ),
-    "unknown_parameter": Text("未知的查询参数，请删除", "Unknown query parameter: remove it"),
+    "unknown_parameter": Text(
+        "未知的查询参数，请删除；此处可用：{taken}",
+        "Unknown query parameter: remove it; taken here: {taken}",
+    ),
+    "no_parameters": Text(
+        "此处不接受查询参数，请删除", "No query parameter is taken here: remove it"
+    ),
     "repeated_parameter": Text(
         "查询参数重复出现，请只保留一个",
         "The query parameter is given twice: keep one",
@@ -467,7 +473,7 @@ LABELS: Final[dict[str, Text]] = {
     "description": Text("描述", "The description"),
     "task_type": Text("任务类型", "The task type"),
     "priority": Text("优先级", "The priority"),
-    "estimated_duration": Text("预计时长", "The estimated duration"),
+    "estimated_duration": Text("预计时长（分钟）", "The estimated duration in minutes"),
     "config": Text("任务配置", "The task's config"),
     "config.video_url": Text("视频地址", "The video address"),
     "config.analysis_type": Text("分析类型", "The analysis type"),

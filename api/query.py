@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias, cast
@@ -117,7 +117,7 @@ def faults_of_query(
         if name in known and name not in faults and _is_null(value, known[name].annotation):
             faults.setdefault(name, []).append(Fault("invalid"))
         if name not in known:
-            faults.setdefault(name, []).append(Fault("unknown_parameter"))
+            faults.setdefault(name, []).append(_unknown(known))
     seen: set[str] = set()
     for name, _ in pairs:
         if name in seen:
@@ -132,6 +132,11 @@ def faults_of_query(
         now = Exchange.of(connection.scope).platform.clock()
         faults = rule(good, now) | faults
     return faults
+
+
+def _unknown(known: Iterable[str]) -> Fault:
+    taken = ", ".join(sorted(known))
+    return Fault("unknown_parameter", {"taken": taken}) if taken else Fault("no_parameters")
 
 
 def _is_null(value: str, annotation: Any) -> bool:

@@ -150,8 +150,6 @@ def asked(options: dict[str, Any], read: Callable[[Connection], Awaitable[R]]) -
     with in_words():
         try:
             return asyncio.run(run())
-        except psycopg.OperationalError as error:
-            raise Unreachable(f"the database is out of reach: {error}") from error
         except psycopg.errors.UndefinedTable as error:
             raise Unreachable(in_words_of(error)) from error
         except KeyboardInterrupt:

@@ -50,8 +50,6 @@ def opened_log(options: dict[str, Any]) -> Iterator[tuple[Settings, StoredLog]]:
         try:
             with StoredLog.open(database_of(settings)) as log:
                 yield settings, log
-        except psycopg.OperationalError as error:
-            raise Unreachable(f"the database is out of reach: {error}") from error
         except psycopg.errors.UndefinedTable as error:
             raise Unreachable(in_words_of(error)) from error
 

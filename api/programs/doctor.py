@@ -106,7 +106,7 @@ def _database(settings: Settings) -> Finding:
     about = "database"
     try:
         url = database_of(settings)
-    except click.UsageError as error:
+    except click.ClickException as error:
         return Finding(about, "note", error.message)
     try:
         with psycopg.connect(url, connect_timeout=TIMEOUT_S) as connection:
@@ -130,7 +130,7 @@ def _broker(settings: Settings) -> Finding:
     about = "broker"
     try:
         _, url = servers_of(settings)
-    except click.UsageError as error:
+    except click.ClickException as error:
         return Finding(about, "note", error.message)
     try:
         return Finding(about, "ok", asyncio.run(asyncio.wait_for(_asked(url), TIMEOUT_S)))

@@ -18,6 +18,10 @@ from domain.errors import Refused
 from domain.ports import OutOfReach
 
 _CHECK = "see OWL_DATABASE_URL or --database-url; `owl doctor` looks at it"
+_STARTING = (
+    "the database system is"  # starting up, shutting down, in recovery, not yet accepting
+)
+_SOON = "try again in a moment"
 
 
 class ProgramFailed(click.ClickException):
@@ -59,7 +63,8 @@ def in_words() -> Iterator[None]:
         raise Unreachable(str(error)) from error
     except psycopg.OperationalError as error:
         why = str(error).strip().partition("\n")[0]
-        raise Unreachable(f"the database does not answer ({why}): {_CHECK}") from error
+        then = _SOON if _STARTING in why else _CHECK
+        raise Unreachable(f"the database does not answer ({why}): {then}") from error
     except (DataCorrupted, IndexCorrupted) as error:
         why = str(error).strip().partition("\n")[0]
         raise ProgramFailed(

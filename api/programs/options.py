@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from api.embedded.stack import running_endpoints
+from api.programs.failing import Unreachable
 from api.settings import Settings, load
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,13 +44,13 @@ def database_of(settings: Settings) -> str:
     """The database's URL; without one, that of an ``owl up`` in the data directory.
 
     Raises:
-        click.UsageError: none is set and nothing runs there.
+        Unreachable: none is set and nothing runs there.
     """
     if settings.database_url is not None:
         return settings.database_url
     running = running_endpoints(Path(settings.data_dir))
     if running is None or running.database_url is None:
-        raise click.UsageError(_DATABASE)
+        raise Unreachable(_DATABASE)
     return running.database_url
 
 
@@ -59,14 +60,14 @@ def servers_of(settings: Settings) -> tuple[str, str]:
     A copy of a log that was started beside a live ``owl up`` would write into its streams.
 
     Raises:
-        click.UsageError: one is not set and nothing runs there, or only what runs there is of
-            another database.
+        Unreachable: one is not set and nothing runs there.
+        click.UsageError: what runs there is of another database.
     """
     if settings.nats_url is not None:
         return database_of(settings), settings.nats_url
     running = running_endpoints(Path(settings.data_dir))
     if running is None or running.nats_url is None:
-        raise click.UsageError(_BROKER)
+        raise Unreachable(_BROKER)
     if settings.database_url not in {None, running.database_url}:
         raise click.UsageError(_NOT_ITS_BROKER)
     return database_of(settings), running.nats_url

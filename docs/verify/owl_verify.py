@@ -179,15 +179,15 @@ def verify_bundle(file, events, key, held):
 def main(bundle, key, checkpoint=None):
     try:
         import cryptography.hazmat.primitives.asymmetric.ed25519  # without it nothing can be told
-        key = (Path(key).read_text(encoding="utf-8") if Path(key).exists() else key).strip()
+        key = Path(key).read_text("utf-8", "replace").strip() if Path(key).exists() else key.strip()
         parts = re.fullmatch(r"(.+?)\+([0-9a-f]{8})\+(A[Q-Za-f][A-Za-z0-9+/]{42})", key) or [""] * 4
         named = sha256(parts[1].encode(), b"\n", base64.b64decode(parts[3]))[:4].hex() == parts[2]
         need(named, f"{key[:60]!r} is no verifier key, nor a file that holds one")
-        held = None if checkpoint is None else Path(checkpoint).read_text(encoding="utf-8")
-        need(held is None or held.count("\n") > 3, f"{checkpoint} is no checkpoint")
+        held = checkpoint if checkpoint is None else Path(checkpoint).read_text("utf-8", "replace")
+        bad = held is not None and ("\ufffd" in held or held.count("\n") < 4)
+        need(not bad, f"{checkpoint} is no checkpoint")
         file, events = open(bundle, "rb"), open(bundle, "rb")
-        is_parquet = b"events.parquet\0" in events.read(1 << 16)
-        need(not is_parquet, "this is a Parquet bundle: owl audit verify-bundle")
+        need(b".parquet\0" not in events.read(65536), "Parquet: owl audit verify-bundle --pub KEY")
     except (ImportError, OSError, ValueError) as why:
         sys.exit(print(why, file=sys.stderr) or 2)
     try:

@@ -23,9 +23,11 @@ def test_what_the_single_file_cannot_read_is_named_and_accuses_nobody(
         (script(path, key, ""), "directory"),
         (script(path, key, "nowhere"), "No such file"),
         (script(path, str(empty)), "is no verifier key"),
+        (script(path, str(path)), "is no verifier key, nor a file"),
+        (script(path, key, str(columns)), "is no checkpoint"),
         (script(path, "no key"), "is no verifier key, nor a file"),
         (script(tmp_path / "nowhere", key), "No such file"),
-        (script(columns, key), "this is a Parquet bundle: owl audit verify-bundle"),
+        (script(columns, key), "Parquet: owl audit verify-bundle --pub KEY"),
     ):
         assert (said.returncode, said.stdout) == (2, "")
         assert words in said.stderr

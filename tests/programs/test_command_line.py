@@ -3,12 +3,13 @@
 import re
 
 import click
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from psycopg.errors import DataCorrupted
 
 from api.cli import main
-from api.programs.failing import ProgramFailed, in_words
+from api.programs.failing import ProgramFailed, Unreachable, in_words
 from gpu_agent.__main__ import main as agent
 
 NO_SETTINGS = {"OWL_DATABASE_URL": "", "OWL_NATS_URL": "", "OWL_PROFILE": "production"}
@@ -94,8 +95,25 @@ def test_a_setting_that_is_unknown_is_a_usage_error() -> None:
 
 def test_a_program_that_misses_its_database_says_how_to_name_it(tmp_path: object) -> None:
     result = run("migrate", OWL_DATA_DIR=str(tmp_path))
-    assert result.exit_code == 2
+    assert result.exit_code == 3
     assert "OWL_DATABASE_URL" in result.output
+    assert "no `owl up` runs here: start it" in result.output
+
+
+@pytest.mark.parametrize("words", ["audit show 1", "audit verify", "audit checkpoints"])
+def test_a_database_that_is_not_there_is_one_sentence_and_not_wrong_usage(words: str) -> None:
+    url = "postgresql://owl@127.0.0.1:1/owl"
+    result = run(*words.split(), OWL_DATABASE_URL=url)
+    assert result.exit_code == 3
+    assert "the database does not answer" in result.output
+    assert "`owl doctor` looks at it" in result.output
+    assert result.output.count("\n") == 1, result.output
+
+
+def test_a_database_that_is_starting_is_worth_another_try() -> None:
+    said = "FATAL:  the database system is starting up\nDETAIL:  it recovers"
+    with pytest.raises(Unreachable, match=r"up\): try again in a moment"), in_words():
+        raise psycopg.OperationalError(said)
 
 
 def test_damage_that_postgres_meets_is_told_in_a_sentence() -> None:

@@ -93,6 +93,14 @@ def test_parameters_that_are_repeated_or_unknown(user: Person, query: str, field
     assert list(field_errors(user.client.get(f"/api/tasks?{query}"))) == [field]
 
 
+def test_who_sends_an_unknown_parameter_is_told_which_are_known(user: Person) -> None:
+    said = field_errors(user.client.get("/api/recharge/records?limit=1"))
+    assert said == {"limit": ["未知的查询参数，请删除；此处可用：page, page_size"]}
+    assert field_errors(user.client.get("/api/users/me?full=1")) == {
+        "full": ["此处不接受查询参数，请删除"]
+    }
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [
