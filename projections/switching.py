@@ -27,6 +27,10 @@ LIVE: Final = """
     FROM owl_read.checkpoints WHERE read_model = %(read_model)s AND state = 'live'
 """
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '1s'"
+# A statement that reads two of the views may hold the one that comes second here and want the
+# first. It is here that such a circle has to end, well before ``deadlock_timeout`` (a second,
+# unless told otherwise) ends the reader.
+VIEWS_TIMEOUT: Final = "SET LOCAL lock_timeout = '100ms'"
 # whoever feeds what is to be dropped feeds the live rows as well, and waits meanwhile
 DROP_TIMEOUT: Final = "SET LOCAL lock_timeout = '200ms'"
 NO_APPEND: Final = "SELECT pg_advisory_xact_lock(%s, %s)"
@@ -57,8 +61,9 @@ SHOW: Final = """
     WHERE read_model = %(read_model)s AND generation = %(generation)s
 """
 PAUSE_S: Final = 0.05
-TRIES: Final = 10
+INSIST_S: Final = 10.0
 """A report that reads for long makes a switch wait; appends are let through between tries."""
+INSIST_TO_DROP_S: Final = 2.0
 
 
 class Live(Struct, frozen=True, kw_only=True):
@@ -139,13 +144,14 @@ def switch(
             dropped = connection.execute(DROP_KEPT, parameters).fetchall()
             connection.execute(KEEP, names)
             connection.execute(SHOW, {**names, "generation": generation})
+            connection.execute(VIEWS_TIMEOUT)
             point_views(connection, read_model, generation)
             for (number,) in dropped:
                 drop_schema(connection, schema_of(read_model.name, number))
             note_step(connection, read_model.name, "switched")
         return position
 
-    return _insisting(attempt)
+    return _insisting(attempt, INSIST_S)
 
 
 def roll_back(
@@ -189,6 +195,7 @@ def roll_back(
                 raise NoWayBack(read_model.name, "kept_is_unfed", **about)
             connection.execute(KEEP, names)
             connection.execute(SHOW, {**names, "generation": kept.generation})
+            connection.execute(VIEWS_TIMEOUT)
             try:
                 point_views(connection, read_model, kept.generation)
             except psycopg.errors.UndefinedTable as error:
@@ -203,7 +210,7 @@ def roll_back(
         )
 
     while True:
-        done = _insisting(attempt)
+        done = _insisting(attempt, INSIST_S)
         if isinstance(done, Shown):
             return done
         patience -= 1
@@ -233,13 +240,14 @@ def drop_kept(conninfo: str, read_model: ReadModel) -> tuple[int, ...]:
         return tuple(number for (number,) in dropped)
 
     try:
-        return _insisting(attempt)
+        return _insisting(attempt, INSIST_TO_DROP_S)
     except psycopg.errors.LockNotAvailable as error:
         raise NotPossible(read_model.name, "kept_is_read") from error
 
 
-def _insisting(attempt: Callable[[], T]) -> T:
-    for _ in range(TRIES - 1):
+def _insisting(attempt: Callable[[], T], within_s: float) -> T:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
         try:
             return attempt()
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):

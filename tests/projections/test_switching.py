@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from contextlib import closing
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from itertools import accumulate
-from typing import Self
+from typing import Any, Self
 
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
 from commands import accounts
@@ -23,6 +27,7 @@ from projections.runner import Runner, RunnerConfig
 from projections.statements import schema_of
 from projections.switching import NoWayBack, drop_kept, roll_back
 from projections.task_events import TASK_EVENTS
+from projections.tasks import TASKS
 from projections.users import USERS
 from tests.projections.feed import ListFeed, ListHistory
 from tests.projections.history import RandomFarm
@@ -30,6 +35,9 @@ from tests.projections.tables import finish, naive, project, stored
 
 APPEND_LOCK = (42, 1)
 POLLERS = 64
+WAITED_FOR = """
+    SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = %s::regclass)
+"""
 KEEP_UP = RunnerConfig(batch_events=9, poll_longest_s=0.01)
 
 
@@ -128,6 +136,24 @@ async def polled(busy: Busy, switches: int) -> int:
         return sum(await asyncio.gather(*pollers))
 
 
+def read(connection: psycopg.Connection[Any], view: str) -> None:
+    """Read a view, and hold it as long as the transaction lasts."""
+    if connection.info.transaction_status is TransactionStatus.IDLE:
+        connection.execute("BEGIN")
+    connection.execute(sql.SQL("SELECT FROM read.{} LIMIT 1").format(sql.Identifier(view)))
+
+
+def waits_for(connection: psycopg.Connection[Any], view: str) -> bool:
+    """Whether anybody does."""
+    return connection.execute(WAITED_FOR, (f"read.{view}",)).fetchone() == (True,)
+
+
+def until(connection: psycopg.Connection[Any], view: str) -> None:
+    deadline = time.monotonic() + 30
+    while not waits_for(connection, view):
+        assert time.monotonic() < deadline, "nobody waits"
+
+
 def test_sixty_four_readers_see_neither_an_error_nor_old_rows_through_six_switches(
     read_url: str,
 ) -> None:
@@ -142,6 +168,29 @@ def test_sixty_four_readers_through_fifty_switches(read_url: str) -> None:
     with Busy(read_url, 32, 4_000) as busy:
         assert asyncio.run(polled(busy, 50)) > POLLERS
     assert stored(read_url, TASK_EVENTS) == naive(TASK_EVENTS, busy.feed.events)
+
+
+def test_a_reader_of_two_views_is_not_ended_by_the_switch_that_it_meets(read_url: str) -> None:
+    feed = ListFeed(RandomFarm(37).happen(60))
+    project(read_url, feed.events)
+    rebuild(read_url, door_to(feed), [TASKS], progress=lambda _: None)
+    first, second, third = TASKS.relations
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        one, two, watch = (
+            stack.enter_context(psycopg.connect(read_url, autocommit=True)) for _ in range(3)
+        )
+        read(one, second)  # here the switch waits, when it has the first view
+        read(two, third)
+        switched = pool.submit(roll_back, read_url, TASKS, append_lock=APPEND_LOCK)
+        until(watch, second)
+        met = pool.submit(read, two, first)
+        while not met.done() and not waits_for(watch, first):
+            time.sleep(0.001)
+        one.rollback()  # it goes on to the third view, whose reader waits for the first one
+        met.result(30)
+        two.rollback()
+        assert switched.result(30).after_generation == 1
 
 
 def test_what_was_written_after_a_switch_is_there_after_the_way_back(read_url: str) -> None:
@@ -181,7 +230,7 @@ def test_there_is_no_way_back_to_rows_that_are_older_than_those_shown(read_url: 
 def test_what_is_read_for_long_is_not_dropped_and_what_feeds_it_goes_on(
     read_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(switching, "TRIES", 2)
+    monkeypatch.setattr(switching, "INSIST_TO_DROP_S", 0.3)
     story = RandomFarm(35).happen(60)
     feed = ListFeed(story[:30])
     project(read_url, feed.events)
