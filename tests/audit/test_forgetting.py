@@ -60,6 +60,9 @@ COLUMNS_OF_ROWS = """
     SELECT table_schema, table_name, column_name FROM information_schema.columns
     WHERE table_schema LIKE 'rm\\_%'
 """
+SAMPLED = """
+    SELECT schemaname, tablename, attname FROM pg_stats WHERE schemaname LIKE 'rm\\_%'
+"""
 
 
 class Farm(Struct):
@@ -199,5 +202,9 @@ def test_what_is_personal_stands_where_it_can_be_forgotten(database_url: str) ->
             places |= {(schema, table, column)} if shown & words else set()
         given = {"schemas": [schema for schema, _, _ in places], "personal": PERSONAL}
         forgotten = connection.execute(COLUMNS, given).fetchall()
+        connection.execute("ANALYZE")
+        sampled = set(connection.execute(SAMPLED).fetchall())
     assert len(places) == 3
     assert places == set(forgotten)
+    assert sampled, "the planner knows something"
+    assert not sampled & places, "what it has sampled would outlive an erasure"

@@ -90,7 +90,7 @@ class Farm:
         make_keys(directory / "secrets")
         issuer = directory / "secrets" / "nats-issuer-seed"
         issuer.write_text(stack.callout_seed.decode())
-        self._settings = {
+        self.settings = {
             "OWL_PROFILE": "dev",
             "OWL_DATABASE_URL": self.database_url,
             "OWL_NATS_URL": stack.nats_url,
@@ -179,7 +179,7 @@ class Farm:
             ).fetchall()
 
     def _platform(self, name: str, *words: str) -> Process:
-        return Process(name, ["api.cli", *words], self._settings, self.directory)
+        return Process(name, ["api.cli", *words], self.settings, self.directory)
 
     def _start_agent(self) -> None:
         answer = self.admin().ask(
