@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-import random
-import socket
-import sys
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final, LiteralString
+from typing import Final, LiteralString
 
 import psycopg
 import pytest
@@ -24,7 +17,7 @@ from api.parallel_filling import ParallelFilling
 from commands.event_log.batch import APPEND_LOCK
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
-from projections.catalogue import BUSINESS, READ_MODELS
+from projections.catalogue import BUSINESS
 from projections.following import Follower
 from projections.generations import make_indexes, open_building
 from projections.jobs import read_jobs, wish_for
@@ -37,7 +30,7 @@ from projections.users import USERS
 from projections.wishes import Stopped
 from tests.audit.stories import insert, played
 from tests.projections.feed import ListFeed, ListHistory
-from tests.projections.history import RandomFarm, telemetry
+from tests.projections.history import RandomFarm
 from tests.projections.tables import finish, naive, project, stored
 
 LOCK: Final = (42, 1)
@@ -54,54 +47,6 @@ WAITING_FOR_ROWS: Final = """
     WHERE datname = current_database() AND wait_event_type = 'Lock'
         AND query LIKE '%checkpoints%'
 """
-BANNED: Final = frozenset(
-    {
-        *("time", "time_ns", "monotonic", "perf_counter", "localtime", "gmtime", "sleep"),
-        *("now", "utcnow", "today", "random", "getrandbits", "urandom"),
-        *("connect", "sendto", "getaddrinfo", "open", "execute"),
-    }
-)
-
-
-@contextmanager
-def sealed_off() -> Iterator[None]:
-    """In here a clock, a die, a file or the network raises when it is asked."""
-
-    def watch(_frame: FrameType, event: str, argument: Any) -> None:
-        if event == "c_call" and argument.__name__ in BANNED:
-            raise AssertionError(f"a fold has called {argument.__qualname__}")
-
-    gc.disable()  # what others hang on the collector asks the clock
-    sys.setprofile(watch)
-    try:
-        yield
-    finally:
-        sys.setprofile(None)
-        gc.enable()
-
-
-@pytest.mark.parametrize(
-    "ask",
-    [
-        time.time,
-        random.random,
-        uuid.uuid4,
-        lambda: datetime.now(UTC),
-        lambda: Path("x").read_text(encoding="utf-8"),
-        lambda: socket.create_connection(("127.0.0.1", 1)),
-    ],
-)
-def test_whoever_is_sealed_off_is_caught_asking(ask: Callable[[], object]) -> None:
-    with pytest.raises(AssertionError, match="has called"), sealed_off():
-        ask()
-
-
-def test_no_fold_asks_a_clock_a_die_a_file_or_the_network() -> None:
-    logs = {"business": RandomFarm(71).happen(400), "telemetry": telemetry(71, 80)}
-    for model in READ_MODELS:
-        with sealed_off():
-            rows = naive(model, logs[model.source])
-        assert rows == naive(model, logs[model.source])
 
 
 def test_any_number_of_workers_and_any_chunks_build_the_same_rows(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from random import Random
 
 import psycopg
 import pytest
@@ -64,36 +63,6 @@ def test_what_is_built_waits_for_the_operator_and_is_equal_at_any_later_position
     assert not abandon(read_url, USERS)
     with pytest.raises(NothingBeside, match="nothing_beside"):
         verify(read_url, feed, USERS)
-
-
-def test_one_changed_cell_is_named_by_table_key_and_column(read_url: str) -> None:
-    feed = ListFeed(RandomFarm(52).happen(200))
-    project(read_url, feed.events)
-    rebuild(read_url, door_to(feed), [TASKS], progress=lambda _: None)
-    dice = Random(52)
-    for _ in range(5):
-        with psycopg.connect(read_url) as connection:
-            rows = connection.execute("SELECT task_id FROM rm_tasks_g1.tasks").fetchall()
-        task = dice.choice(sorted(rows))[0]
-        column, value = dice.choice((("title", "'x'"), ("cost_fen", "77"), ("reason", "'y'")))
-        change = sql.SQL("UPDATE rm_tasks_g1.tasks SET {} = {} WHERE task_id = {}")
-        before = sql.SQL("CREATE TABLE rm_tasks_g1.before AS TABLE rm_tasks_g1.tasks")
-        execute(read_url, before.format())
-        execute(read_url, change.format(sql.Identifier(column), sql.SQL(value), task))
-        found = verify(read_url, feed, TASKS, limit=10)
-        assert [(each.table, each.key, each.columns) for each in found.differences] == [
-            ("tasks", {"task_id": str(task)}, (column,))
-        ]
-        assert list(found.differing) == ["tasks"]
-        execute(
-            read_url,
-            sql.SQL(
-                "TRUNCATE rm_tasks_g1.tasks;"
-                " INSERT INTO rm_tasks_g1.tasks TABLE rm_tasks_g1.before;"
-                " DROP TABLE rm_tasks_g1.before"
-            ).format(),
-        )
-        assert verify(read_url, feed, TASKS).differing == {}
 
 
 def test_a_difference_found_by_a_rebuild_can_be_looked_at(read_url: str) -> None:
