@@ -19,6 +19,18 @@ from api.tails import Config
 from tests.api.live import PASSWORD, LiveApi, Person, field_errors, ok, refused
 
 STREAM = "/api/audit/events/stream"
+ARE_OVER = """
+    SELECT count(*) FILTER (WHERE topic = 'system.audit_tail_ended/1')
+        = count(*) FILTER (WHERE owl_log.readable(state) ->> 'asked' LIKE '%/events/stream%')
+    FROM owl_log.events WHERE topic IN ('system.audit_tail_ended/1', 'system.audit_accessed/1')
+"""
+
+
+@pytest.fixture(autouse=True)
+def over(api: LiveApi) -> Iterator[None]:
+    """A test ends when its tails have: their ends are events that come after the answers."""
+    yield
+    api.until(lambda: api.rows(ARE_OVER) == [(True,)])
 
 
 class Follower:
@@ -28,7 +40,6 @@ class Follower:
         self.response = response
         self._lines = response.iter_lines()
         self.last_id = ""
-        self.comments = 0
 
     def next(self) -> dict[str, Any]:
         """The next event; ``{"end": reason}`` is the last one."""
@@ -41,11 +52,16 @@ class Follower:
                 name = value
             elif field == "data":
                 data = value
-            elif not field and value:
-                self.comments += 1
             elif not line and data:
                 found = json.loads(data)
                 return {"end": found["reason"]} if name == "end" else found
+        raise EOFError
+
+    def alive(self) -> int:
+        """The position that the next sign of life tells."""
+        for line in self._lines:
+            if line == ": still here":
+                return int(next(self._lines).removeprefix("id: "))
         raise EOFError
 
     def take(self, many: int) -> list[dict[str, Any]]:
@@ -129,38 +145,44 @@ def test_after_is_as_good_and_the_header_counts_more(api: LiveApi, auditor: Pers
 def test_a_filter_lets_through_what_matches(
     api: LiveApi, admin: Person, auditor: Person
 ) -> None:
-    with following(auditor, "type=recharge.*&after=0&max_seconds=1") as follower:
+    with following(auditor, "type=recharge.*&after=0") as follower:
         happen(api, admin)
-        found = follower.rest()
-    assert found.pop() == {"end": "time"}
-    wanted = [at for at, tag in enumerate(tags(api), 1) if tag.startswith("recharge.")]
+        wanted = [at for at, tag in enumerate(tags(api), 1) if tag.startswith("recharge.")]
+        found = follower.take(len(wanted))
     assert [each["position"] for each in found] == wanted
 
 
-def test_a_tail_does_not_feed_itself(api: LiveApi, auditor: Person) -> None:
+def test_a_tail_does_not_feed_itself(api: LiveApi, admin: Person, auditor: Person) -> None:
     before = len(tags(api))
-    with following(auditor, f"after={before}&max_seconds=2") as follower:
-        found = follower.rest()
-    assert [each.get("tag") for each in found] == ["system.audit_accessed/1", None]
+    with following(auditor, f"after={before}") as follower:
+        first = follower.next()
+        happen(api, admin)
+        assert [first["tag"], follower.next()["tag"]] == ACCESS[:2]
     api.until(lambda: tags(api)[before:] == ACCESS)
-    ended = ok(auditor.client.get(f"/api/audit/events/{before + 2}"))["event"]["fact"]
-    assert (ended["reason"], ended["sent"], ended["upto"]) == ("time", 1, before + 1)
+    ended = ok(auditor.client.get(f"/api/audit/events/{before + 3}"))["event"]["fact"]
+    assert (ended["reason"], ended["sent"], ended["upto"]) == ("left", 2, before + 2)
 
 
-ACCESS = ["system.audit_accessed/1", "system.audit_tail_ended/1"]
+ACCESS = ["system.audit_accessed/1", "recharge.code_issued/1", "system.audit_tail_ended/1"]
 
 
 def test_a_quiet_tail_says_that_it_is_alive_and_where_it_is(
     api: LiveApi, admin: Person, auditor: Person
 ) -> None:
-    with (
-        bounds(api, heartbeat_s=0.1),
-        following(auditor, "type=nothing.*&max_seconds=1") as follower,
-    ):
+    with bounds(api, heartbeat_s=0.1), following(auditor, "type=nothing.*") as follower:
         happen(api, admin)
+        issued = len(tags(api))
+        while follower.alive() < issued:
+            pass
+        assert follower.alive() == issued
+
+
+def test_a_tail_ends_when_its_time_is_over(api: LiveApi, auditor: Person) -> None:
+    before = len(tags(api))
+    with following(auditor, "type=nothing.*&max_seconds=1") as follower:
         assert follower.rest() == [{"end": "time"}]
-    assert follower.comments >= 2
-    assert tags(api)[int(follower.last_id) - 1] == "recharge.code_issued/1"
+    api.until(lambda: tags(api)[before:] == [ACCESS[0], ACCESS[-1]])
+    assert "time" in reasons(api)
 
 
 def test_it_ends_soon_after_its_token_does(api: LiveApi) -> None:
