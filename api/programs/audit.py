@@ -10,11 +10,12 @@ from api.programs.audit_bundle import export, import_bundle, verify_bundle
 from api.programs.audit_checkpoints import checkpoint, checkpoints
 from api.programs.audit_entity import diff, history, state
 from api.programs.audit_keys import keys
-from api.programs.audit_log import as_json, log_keys, opened_log, print_json
+from api.programs.audit_log import log_keys, opened_log
 from api.programs.audit_reconcile import reconcile
 from api.programs.audit_replay import replay
 from api.programs.audit_story import log, receipt, show, trace
 from api.programs.audit_verify import verify
+from api.programs.json_answers import as_json, print_json
 from api.programs.options import with_database
 
 

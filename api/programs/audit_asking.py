@@ -17,8 +17,8 @@ from msgspec import Struct
 
 from api.client.wording import clean
 from api.keys import KeysMissing, load_keys
-from api.programs.audit_log import print_json
 from api.programs.failing import Unreachable, in_words
+from api.programs.json_answers import print_json
 from api.programs.missing_tables import in_words_of
 from api.programs.options import database_of, settings_from
 from domain.money import FEN_PER_YUAN

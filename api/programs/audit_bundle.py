@@ -11,18 +11,17 @@ from typing import Any, Literal
 import click
 
 from api.programs.audit_log import (
-    as_json,
     force,
     given_key,
     held_checkpoint,
     log_keys,
     may_write,
     opened_log,
-    print_json,
     signing_key,
 )
 from api.programs.audit_verify import progress_bar
 from api.programs.failing import CalledWrongly, ProgramFailed, in_words
+from api.programs.json_answers import as_json, print_json
 from api.programs.options import database_of, settings_from, with_database
 from commands.event_log.migrate import migrate
 from commands.log_import import LogNotEmpty, import_log

@@ -9,8 +9,9 @@ import click
 
 from api.audit_shapes import listed_checkpoints
 from api.programs.audit_asking import BARE_DATE, MOMENT
-from api.programs.audit_log import as_json, opened_log, print_json
+from api.programs.audit_log import opened_log
 from api.programs.failing import ProgramFailed
+from api.programs.json_answers import as_json, print_json
 from api.programs.options import with_database
 
 LISTED = 20

@@ -18,7 +18,7 @@ from api.programs.audit_asking import (
     snapshots_of,
     text_of,
 )
-from api.programs.audit_log import as_json, print_json
+from api.programs.json_answers import as_json, print_json
 from api.programs.options import with_database
 from projections.audit import entity as entities
 from projections.audit import story

@@ -12,8 +12,9 @@ from api.audit_shapes import listed_keys
 from api.database import prepare_database
 from api.keys import load_keys, next_audit_seed, take_next_audit_seed
 from api.logging_setup import set_up_logging
-from api.programs.audit_log import as_json, log_keys, opened_log, print_json, signing_key
+from api.programs.audit_log import log_keys, opened_log, signing_key
 from api.programs.failing import ProgramFailed, in_words
+from api.programs.json_answers import as_json, print_json
 from api.programs.options import database_of, with_database
 from api.settings import Settings
 from api.wiring import new_id, now

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import msgspec
 import psycopg
 
 from api.keys import KeysMissing, load_keys
@@ -25,7 +24,6 @@ from projections.audit.stored import StoredLog
 F = TypeVar("F", bound=Callable[..., Any])
 
 force = click.option("--force", is_flag=True, help="Overwrite the file if it is there.")
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one answer.")
 pub = click.option(
     "--pub",
     metavar="KEY",
@@ -134,11 +132,6 @@ def held_checkpoint(path: Path, keys: KeyChain, *, hint: str = "") -> Checkpoint
         return keys.checkpoint_in(_text_of(path), is_signed)
     except NoteInvalid as error:
         raise CalledWrongly(f"{path}: {error}{hint}") from error
-
-
-def print_json(answer: object) -> None:
-    """One answer as JSON."""
-    click.echo(msgspec.json.encode(answer).decode())
 
 
 def _text_of(path: Path) -> str:

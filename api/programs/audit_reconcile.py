@@ -17,8 +17,9 @@ from rich.table import Table
 from api.client.screen import console
 from api.client.wording import yuan
 from api.programs.audit_asking import USER, USERS_LISTED
-from api.programs.audit_log import as_json, log_keys, opened_log, print_json, signing_key
+from api.programs.audit_log import log_keys, opened_log, signing_key
 from api.programs.audit_verify import progress_bar
+from api.programs.json_answers import as_json, print_json
 from api.programs.options import with_database
 from domain.money import to_yuan
 from projections.audit.certificate import certificate as certified

@@ -13,9 +13,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from api.programs.audit_asking import BARE_DATE, MOMENT
-from api.programs.audit_log import as_json, print_json
 from api.programs.audit_verify import progress_bar
 from api.programs.failing import ProgramFailed
+from api.programs.json_answers import as_json, print_json
 from api.programs.options import with_database
 from api.programs.projections_open import Opening, opened
 from projections.audit import story

@@ -29,8 +29,9 @@ from api.programs.audit_asking import (
     event_named,
     print_line,
 )
-from api.programs.audit_log import as_json, force, may_write, opened_log, print_json
+from api.programs.audit_log import force, may_write, opened_log
 from api.programs.failing import ProgramFailed
+from api.programs.json_answers import as_json, print_json
 from api.programs.options import with_database
 from projections.audit import story
 from projections.audit.entity import Entity

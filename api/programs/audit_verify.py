@@ -16,16 +16,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from api.programs.audit_log import (
-    as_json,
     chain_of,
     given_key,
     held_checkpoint,
     opened_log,
-    print_json,
     pub,
     trusted_key,
 )
 from api.programs.failing import CalledWrongly, Unreachable
+from api.programs.json_answers import as_json, print_json
 from api.programs.options import database_of, with_database
 from domain.audit.checkpoint import Checkpoint, VerifierKey
 from domain.audit.refold import Refold

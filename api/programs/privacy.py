@@ -18,8 +18,8 @@ from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
 from api.programs.audit_asking import PERSON, USERS_LISTED
-from api.programs.audit_log import as_json, print_json
 from api.programs.failing import ProgramFailed, in_words
+from api.programs.json_answers import as_json, print_json
 from api.programs.options import servers_of, settings_from, with_database, with_servers
 from api.programs.projections_open import Opening, opened
 from api.settings import Settings

@@ -15,9 +15,10 @@ from rich.table import Table
 
 from api.client.wording import clean
 from api.programs.failing import ProgramFailed
+from api.programs.json_answers import as_json
 from api.programs.options import with_database
 from api.programs.projections_act import diff, drop_old, rollback, switch, verify
-from api.programs.projections_open import NAMES, Opening, as_json, opened, print_table
+from api.programs.projections_open import NAMES, Opening, opened, print_table
 from api.programs.projections_rebuild import cancel, pause, rebuild, resume
 from projections.jobs import Job
 from projections.status import ReadModelStatus, estimate_s, read_statuses

@@ -9,13 +9,12 @@ import msgspec
 from rich.table import Table
 
 from api.programs.failing import NotCompared, ProgramFailed
+from api.programs.json_answers import as_json, print_json
 from api.programs.options import with_database
 from api.programs.projections_open import (
-    as_json,
     model_named,
     name_argument,
     opened,
-    print_json,
     print_table,
     unfed_option,
 )

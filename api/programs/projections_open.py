@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import click
-import msgspec
 import psycopg
 from rich.console import Console
 from rich.table import Table
@@ -41,7 +40,6 @@ T = TypeVar("T")
 
 PIPED_WIDTH = 10_000
 NAMES = [model.name for model in READ_MODELS]
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one answer.")
 unfed_option = click.option(
     "--unfed",
     is_flag=True,
@@ -127,11 +125,6 @@ def print_table(table: Table) -> None:
     """As wide as the terminal; as wide as it is where nobody's eyes bound it."""
     width = None if sys.stdout.isatty() else PIPED_WIDTH
     Console(width=width).print(table)
-
-
-def print_json(answer: object) -> None:
-    """On one line."""
-    click.echo(msgspec.json.encode(answer).decode())
 
 
 def model_named(name: str) -> ReadModel:

@@ -15,15 +15,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from api.parallel_filling import fill_by
 from api.programs.failing import ProgramFailed
+from api.programs.json_answers import as_json, print_json
 from api.programs.options import with_database
 from api.programs.projections_open import (
     NAMES,
     Opening,
-    as_json,
     model_named,
     name_argument,
     opened,
-    print_json,
     unfed_option,
 )
 from api.rebuild_orders import Orders
