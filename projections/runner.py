@@ -18,7 +18,7 @@ import psycopg
 from msgspec import Struct
 
 from domain.ports import EventFeed, Signal, Undecodable
-from projections.fingerprint import fingerprint
+from projections.fingerprint import fingerprints
 from projections.folding import Event
 from projections.projector import UNFIT, Generation, Overtaken, Projector, Unwritten
 from projections.read_model import BATCH_EVENTS, ReadModel
@@ -69,7 +69,7 @@ class Runner:
         self._feed = feed
         self._conninfo = conninfo
         self._read_models = {model.name: model for model in read_models}
-        self._fingerprints = {model.name: fingerprint(model) for model in read_models}
+        self._fingerprints = fingerprints(read_models)
         self._projected = projected
         self._config = config or RunnerConfig(batch_events=BATCH_EVENTS[read_models[0].source])
         self._connection: psycopg.Connection[Any] | None = None
