@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, TypeAlias
@@ -19,7 +19,7 @@ from psycopg import AsyncConnection
 
 from api.fields import YEARS
 from api.messages import Fault
-from api.rejection import InvalidRequest
+from api.validation import Faults, checked
 from domain.money import FEN_PER_YUAN
 from projections.audit.entity import Entity, NoEntity
 from projections.audit.story import PAGE_MAX, Filter, bounds, moment_in
@@ -34,6 +34,27 @@ MOMENT: Final = (
 )
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
 
+
+def _moment_fault(text: str) -> Fault | None:
+    """A day that no month has, or of no year that a log has."""
+    try:
+        found = moment_in(text)
+    except ValueError:
+        return Fault("time")
+    return Fault("year") if isinstance(found, datetime) and found.year not in YEARS else None
+
+
+def _entity_fault(text: str) -> Fault | None:
+    try:
+        Entity.parse(text)
+    except NoEntity:
+        return Fault("uuid")
+    return None
+
+
+A_MOMENT: Final = checked(_moment_fault)
+_AN_ENTITY: Final = checked(_entity_fault)
+
 From: TypeAlias = Annotated[
     str | None,
     QueryParameter(
@@ -41,6 +62,7 @@ From: TypeAlias = Annotated[
         pattern=MOMENT,
         description="From this position, or after this time (RFC 3339). 起始位置或时间",
     ),
+    A_MOMENT,
 ]
 To: TypeAlias = Annotated[
     str | None,
@@ -49,6 +71,7 @@ To: TypeAlias = Annotated[
         pattern=MOMENT,
         description="Up to this position or time, included. 结束位置或时间",
     ),
+    A_MOMENT,
 ]
 AsOf: TypeAlias = Annotated[
     str | None,
@@ -57,6 +80,7 @@ AsOf: TypeAlias = Annotated[
         pattern=MOMENT,
         description="After this position, or at this time; now unless told. 截至位置或时间",
     ),
+    A_MOMENT,
 ]
 After: TypeAlias = Annotated[
     int | None,
@@ -86,6 +110,7 @@ EntityName: TypeAlias = Annotated[
         pattern=r"^(?:user|task|server|code):[0-9a-f-]{36}$",
         description="In the streams of `user:ID`, `task:ID`, `server:ID` or `code:ID`. 实体",
     ),
+    _AN_ENTITY,
 ]
 ActorName: TypeAlias = Annotated[
     str | None,
@@ -110,6 +135,7 @@ DiffEntity: TypeAlias = Annotated[
         pattern=r"^(?:user|task|server|code):[0-9a-f-]{36}$",
         description="What changed of it; without it, which streams grew. 实体",
     ),
+    _AN_ENTITY,
 ]
 AmountMin: TypeAlias = Annotated[
     str | None,
@@ -132,11 +158,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     amount_min: str | None
 
     def filter(self, after: int, until: int | None) -> Filter:
-        """The filter that the log is read with.
-
-        Raises:
-            InvalidRequest: it is no entity.
-        """
+        """The filter that the log is read with."""
         return Filter(
             after=after,
             until=until,
@@ -151,7 +173,7 @@ class Asked(Struct, frozen=True, kw_only=True):
         )
 
     def _streams(self) -> tuple[UUID, ...] | None:
-        entity = None if self.entity is None else entity_named(self.entity)
+        entity = None if self.entity is None else Entity.parse(self.entity)
         if entity is None:
             return None if self.stream is None else (self.stream,)
         streams = entity.streams
@@ -160,49 +182,29 @@ class Asked(Struct, frozen=True, kw_only=True):
         )
 
 
-def entity_named(text: str) -> Entity:
-    """The entity ``kind:id``.
-
-    Raises:
-        InvalidRequest: it is none.
-    """
-    try:
-        return Entity.parse(text)
-    except NoEntity:
-        raise InvalidRequest({"entity": [Fault("uuid")]}) from None
-
-
 def number_in(text: str) -> int | None:
     """The position or the version that a path names; ``None`` where it names none."""
     return int(text) if _NUMBER.fullmatch(text) else None
 
 
-def moment(name: str, text: str | None) -> int | datetime | None:
-    """A position or a time that was given.
+def moment(text: str | None) -> int | datetime | None:
+    """A position or a time that was given."""
+    return None if text is None else moment_in(text)
 
-    Raises:
-        InvalidRequest: there is no such time.
-    """
-    if text is None:
-        return None
-    try:
-        found = moment_in(text)
-    except ValueError:
-        raise InvalidRequest({name: [Fault("time")]}) from None
-    if isinstance(found, datetime) and found.year not in YEARS:
-        raise InvalidRequest({name: [Fault("year")]})
-    return found
+
+def faults_of_order(given: Mapping[str, Any], _now: datetime) -> Faults:
+    """Two positions in the wrong order; where a time stands, only the log knows."""
+    first, last = moment(given.get("from")), moment(given.get("to"))
+    if isinstance(first, int) and isinstance(last, int) and last < first:
+        return {"to": [Fault("at_least", {"limit": first})]}
+    return {}
 
 
 async def stretch(
     connection: AsyncConnection[Any], since: str | None, until: str | None
 ) -> tuple[int, int | None]:
-    """After which position, and up to which.
-
-    Raises:
-        InvalidRequest: a time is none.
-    """
-    return await bounds(connection, moment("from", since), moment("to", until))
+    """After which position, and up to which."""
+    return await bounds(connection, moment(since), moment(until))
 
 
 def soon() -> Callable[[], bool]:

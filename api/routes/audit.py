@@ -92,7 +92,6 @@ async def list_events(
         correlation=correlation,
         amount_min=amount_min,
     )
-    asked.filter(0, None)
     async with exchange.reading() as connection:
         first, last = await stretch(connection, since, until)
     access = await accessed(exchange, after=first, until=last)

@@ -16,6 +16,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 
 from api.accesses import accessed
 from api.audit_asking import (
+    A_MOMENT,
     LOOKS_AT_ONCE,
     MOMENT,
     After,
@@ -23,7 +24,7 @@ from api.audit_asking import (
     DiffEntity,
     Limit,
     To,
-    entity_named,
+    faults_of_order,
     moment,
     number_in,
     soon,
@@ -34,6 +35,7 @@ from api.envelope import Envelope
 from api.exchange import Exchange
 from api.messages import Fault
 from api.policy import READER
+from api.query import between
 from api.rejection import InvalidRequest
 from domain.errors import NotFound
 from projections.audit import entity as entities
@@ -52,6 +54,7 @@ Since = Annotated[
         pattern=MOMENT,
         description="What changed after this position or time (RFC 3339). 起始位置或时间",
     ),
+    A_MOMENT,
 ]
 
 
@@ -92,7 +95,7 @@ async def read_state(
     as_of: FromQuery[AsOf] = None,
 ) -> Envelope[EntityState]:
     """查看实体在某一时刻的状态: what it was, folded from its own events; 404 before it was."""
-    entity, at = _entity(kind, entity_id), moment("as_of", as_of)
+    entity, at = _entity(kind, entity_id), moment(as_of)
     async with exchange.reading() as connection:
         until = await story.position_of(connection, at)
     access = await accessed(exchange, until=until)
@@ -107,7 +110,7 @@ async def read_state(
     return exchange.reply(found)
 
 
-@get("/diff", opt=READER | at_once(LOOKS_AT_ONCE))
+@get("/diff", opt=READER | at_once(LOOKS_AT_ONCE) | between(faults_of_order))
 async def read_difference(
     exchange: NamedDependency[Exchange],
     since: FromQuery[Since],
@@ -115,8 +118,8 @@ async def read_difference(
     entity: FromQuery[DiffEntity] = None,
 ) -> Envelope[Difference]:
     """比较两个时刻: which fields of an entity changed in between, or which streams grew."""
-    named = None if entity is None else entity_named(entity)
-    first, last = moment("from", since), moment("to", until)
+    named = None if entity is None else Entity.parse(entity)
+    first, last = moment(since), moment(until)
     async with exchange.reading() as connection:
         low = await story.position_of(connection, first) or 0
         high = await story.position_of(connection, last)

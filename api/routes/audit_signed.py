@@ -14,7 +14,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from api.accesses import accessed
-from api.audit_asking import MOMENT, Limit, moment, number_in
+from api.audit_asking import A_MOMENT, MOMENT, Limit, moment, number_in
 from api.audit_shapes import CheckpointPage, ListedKey, listed_checkpoints, listed_keys
 from api.envelope import Envelope
 from api.exchange import Exchange
@@ -34,6 +34,7 @@ At: TypeAlias = Annotated[
         pattern=MOMENT,
         description="As it was at this position or time; now unless told. 截至位置或时间",
     ),
+    A_MOMENT,
 ]
 
 
@@ -55,7 +56,7 @@ async def list_checkpoints(
     limit: FromQuery[Limit] = LISTED,
 ) -> Envelope[CheckpointPage]:
     """列出检查点: what was signed until a position or a time, the newest last."""
-    then = moment("at", at)
+    then = moment(at)
     await accessed(exchange, until=then if isinstance(then, int) else None)
     found = await exchange.desk.stored.ask(
         lambda log: log.checkpoints_upto(then, limit + 1), within_s=exchange.deadline_s

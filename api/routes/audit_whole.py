@@ -15,7 +15,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from api.accesses import accessed
-from api.audit_asking import From, To, moment, stretch
+from api.audit_asking import From, To, faults_of_order, moment, stretch
 from api.crowding import at_once
 from api.envelope import Envelope
 from api.exchange import Exchange
@@ -24,6 +24,7 @@ from api.long_looks import NOT_SIGNED, Kind
 from api.long_work import Export, Reconcile, Verify, Work
 from api.messages import Fault
 from api.policy import READER
+from api.query import between
 from api.refusals import refuses
 from api.rejection import InvalidRequest, Rejection
 from domain.errors import NotFound
@@ -50,6 +51,7 @@ At = Annotated[
     opt=READER
     | at_once(WHOLE_LOOKS_AT_ONCE)
     | refuses("INVALID_STATE")
+    | between(faults_of_order)
     | {"media_types": (BUNDLE,), "headers": ("Range", "If-Range")},
 )
 async def export_bundle(
@@ -86,11 +88,11 @@ async def export_bundle(
         lambda log: log.signed_size(), within_s=exchange.deadline_s
     )
     # a position that is not signed is refused; of a time there is what is signed of it
-    is_time = isinstance(moment("to", until), datetime)
+    is_time = isinstance(moment(until), datetime)
     upto = signed if last is None else min(last, signed) if is_time else last
     if upto > after + EXPORT_MAX:
         raise InvalidRequest({"from": [Fault("too_many_events", {"limit": EXPORT_MAX})]})
-    _check_positions(moment("from", since), moment("to", until), head)
+    _check_positions(moment(since), moment(until), head)
     if not after < upto <= signed:
         raise Rejection("INVALID_STATE", message=NOT_SIGNED)
     work = Export(
@@ -110,8 +112,6 @@ def _check_positions(
     for name, given in (("from", first), ("to", last)):
         if isinstance(given, int) and given > head:
             raise InvalidRequest({name: [Fault("at_most", {"limit": head})]})
-    if isinstance(first, int) and isinstance(last, int) and last < first:
-        raise InvalidRequest({"to": [Fault("at_least", {"limit": first})]})
 
 
 @get(

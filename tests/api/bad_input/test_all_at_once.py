@@ -33,6 +33,9 @@ WITH_QUERY = [
 ]
 
 
+NO_DAY, NO_YEAR = "2024-02-30T00:00:00Z", "1024-02-03T00:00:00Z"
+SOMEBODY = "01890a5d-ac96-774b-bcce-b302099a8057"
+NOBODY = f"user:{'-' * 36}"
 BACKWARDS = "start_date=2024-02-02&end_date=2024-02-01"
 ASKED_OF_WHAT_IS_STORED = {
     "users.change_me",  # a name of an office, which its holder may repeat: judged beside all
@@ -109,6 +112,15 @@ HANDLERS_OWN: list[tuple[str, dict[str, Any] | None, set[str]]] = [
     ("GET /api/logs/download?log_type=nope&start_date=2020-01-01", None,
      {"log_type", "end_date"}),
     ("GET /api/logs/download?date=2020-01-01&end_date=2020-01-02", None, {"log_type", "date"}),
+    (f"GET /api/audit/events?from={NO_DAY}&to={NO_YEAR}&entity={NOBODY}&limit=0", None,
+     {"from", "to", "entity", "limit"}),
+    (f"GET /api/audit/events/stream?entity={NOBODY}&max_seconds=0", None,
+     {"entity", "max_seconds"}),
+    (f"GET /api/audit/diff?from=5&to=3&entity={NOBODY}", None, {"to", "entity"}),
+    (f"GET /api/audit/diff?from={NO_DAY}&x=1", None, {"from", "x"}),
+    ("GET /api/audit/exports?from=5&to=3&format=zz", None, {"to", "format"}),
+    (f"GET /api/audit/log/checkpoints?at={NO_YEAR}&limit=0", None, {"at", "limit"}),
+    (f"GET /api/audit/entities/user/{SOMEBODY}?as_of={NO_DAY}&x=1", None, {"as_of", "x"}),
 ]  # fmt: skip
 """A fault that the schema sees, beside one that is a rule of the route's own."""
 
