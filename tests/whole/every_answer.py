@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
+
+from tests.whole.processes import wait_for
 
 OPENAPI = Path(__file__).parents[2] / "docs" / "contract" / "openapi.json"
 NOT_ASKED = {
@@ -34,6 +37,20 @@ QUERIES = {
 }
 
 
+def asked(
+    client: httpx.Client, method: str, path: str | httpx.URL, **how: Any
+) -> httpx.Response:
+    """The answer, as soon as there is one: who is busy says 503, and is asked again."""
+
+    def ask() -> httpx.Response | None:
+        answer = client.request(method, path, **how)
+        return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
+
+    answer = wait_for(ask, f"{method} {path} is answered")
+    assert isinstance(answer, httpx.Response)
+    return answer
+
+
 def every_answer(
     reader: httpx.Client, named: Mapping[str, str], queries: Mapping[str, str]
 ) -> Iterator[tuple[str, bytes]]:
@@ -44,6 +61,6 @@ def every_answer(
             continue
         query = {**QUERIES, **queries}.get(path, "")
         url = reader.base_url.copy_with(path=path.format_map({**NAMED, **named}))
-        answer = reader.get(url.copy_with(query=query.encode()))
+        answer = asked(reader, "GET", url.copy_with(query=query.encode()))
         assert answer.status_code == OTHERWISE.get(path, 200), (path, answer.text)
         yield path, str(answer.headers).encode() + answer.content

@@ -31,7 +31,7 @@ from domain.audit.merkle import leaf_hash
 from domain.audit.proofs import verify_inclusion
 from projections.audit.signature import is_signed
 from tests.api.live import ok, refused
-from tests.whole.every_answer import every_answer
+from tests.whole.every_answer import asked, every_answer
 from tests.whole.farm import PASSWORD as FARM_PASSWORD
 from tests.whole.farm import Client, Farm, new_name
 from tests.whole.plaintext import Plaintext, files_in, messages_of, tables_of
@@ -45,7 +45,9 @@ TITLE = "Kanarienvogel 42"
 REACHED = """
     SELECT min(position) FROM owl_read.checkpoints WHERE source = 'business' AND state = 'live'
 """
-HEAD = "SELECT max(notification_id) FROM owl_log.events"
+ERASED = """
+    SELECT max(notification_id) FROM owl_log.events WHERE topic = 'accounts.user_erased/1'
+"""
 TITLED = {
     "owl_log.events",
     "OWL_EVENTS",
@@ -85,35 +87,41 @@ def a_life(farm: Farm, admin: Client) -> tuple[UUID, str]:
         account["full_name"] = FULL_NAME
         key = {"Idempotency-Key": str(uuid4())}
         for _ in range(2):
-            ok(client.post("/auth/register", json=account, headers=key))
-        assert client.post("/auth/register", json=account).status_code == 409
-        assert client.post("/auth/register", json={**account, "email": FORMER}).is_client_error
+            ok(asked(client, "POST", "/auth/register", json=account, headers=key))
+        assert asked(client, "POST", "/auth/register", json=account).status_code == 409
+        assert asked(
+            client, "POST", "/auth/register", json={**account, "email": FORMER}
+        ).is_client_error
         login = {"email": EMAIL, "password": PASSWORD}
         guess = {**login, "password": f"{PASSWORD}?"}
-        refused(client.post("/auth/login", json=guess), 401, "INVALID_CREDENTIALS")
-        told = ok(client.post("/auth/login", json=login))
+        refused(asked(client, "POST", "/auth/login", json=guess), 401, "INVALID_CREDENTIALS")
+        told = ok(asked(client, "POST", "/auth/login", json=login))
         client.headers["Authorization"] = f"Bearer {told['access_token']}"
-        ok(client.put("/users/me", json={"username": NAME}, headers=key))
-        ok(client.put("/users/me", json={"full_name": f"{FULL_NAME} II"}))
+        ok(asked(client, "PUT", "/users/me", json={"username": NAME}, headers=key))
+        ok(asked(client, "PUT", "/users/me", json={"full_name": f"{FULL_NAME} II"}))
         code = farm.codes(amount=20)[0]
         for _ in range(2):
-            client.post("/recharge/redeem", json={"code": code})
+            asked(client, "POST", "/recharge/redeem", json={"code": code})
         order = {"title": TITLE, "description": f"{TITLE} …", "task_type": "test"}
-        task = ok(client.post("/tasks", json=order, headers=key))["id"]
-        client.post("/tasks", json={**order, "task_type": FULL_NAME})
-        client.get(f"/users/{EMAIL}?search={EMAIL}")
+        task = ok(asked(client, "POST", "/tasks", json=order, headers=key))["id"]
+        asked(client, "POST", "/tasks", json={**order, "task_type": FULL_NAME})
+        asked(client, "GET", f"/users/{EMAIL}?search={EMAIL}")
     user_id = UUID(told["user"]["id"])
     assert admin.ended(task)["status"] == "completed"
-    admin.ask("PUT", f"/admin/users/{user_id}", {"balance": 33.0})
+    ok(asked(admin.http, "PUT", f"/admin/users/{user_id}", json={"balance": 33.0}))
     for searched in ("/admin/users", "/logs/system"):
-        admin.http.get(f"{searched}?search={EMAIL}")
+        asked(admin.http, "GET", f"{searched}?search={EMAIL}")
     return user_id, task
+
+
+def told(reader: Client, path: str) -> Any:
+    return ok(asked(reader.http, "GET", path))
 
 
 def auditor_of(farm: Farm) -> Client:
     """A new auditor."""
     name = new_name()
-    known = farm.user(name).ask("GET", "/users/me")["id"]
+    known = told(farm.user(name), "/users/me")["id"]
     farm.admin().ask("PUT", f"/admin/users/{known}", {"role": "auditor"})
     account = {"email": f"{name}@example.com", "password": FARM_PASSWORD}
     return farm.signed_in(account)
@@ -121,9 +129,7 @@ def auditor_of(farm: Farm) -> Client:
 
 def handed_out(farm: Farm, auditor: Client, about: tuple[UUID, str], to: Path) -> Somebody:
     """What auditors and others keep of before."""
-    position = auditor.ask("GET", f"/audit/events?stream={about[0]}&limit=1")["items"][0][
-        "position"
-    ]
+    position = told(auditor, f"/audit/events?stream={about[0]}&limit=1")["items"][0]["position"]
     wait_for(lambda: proof_of(auditor, position), "the registration is signed")
     owner = Somebody(
         *about,
@@ -134,21 +140,21 @@ def handed_out(farm: Farm, auditor: Client, about: tuple[UUID, str], to: Path) -
         proof=proof_of(auditor, position),
         sums=sums_of(auditor, about[0]),
     )
-    owner.key.write_text(auditor.http.get("/audit/log/key").text)
-    owner.checkpoint.write_text(auditor.http.get("/audit/log/checkpoint").text)
+    owner.key.write_text(asked(auditor.http, "GET", "/audit/log/key").text)
+    owner.checkpoint.write_text(asked(auditor.http, "GET", "/audit/log/checkpoint").text)
     owl(farm, "audit", "export", "-o", str(owner.bundle))
     return owner
 
 
 def proof_of(auditor: Client, position: int) -> str:
     """That an event is in the log; nothing before that is signed."""
-    answer = auditor.http.get(f"/audit/events/{position}?proof=true")
+    answer = asked(auditor.http, "GET", f"/audit/events/{position}?proof=true")
     return str(ok(answer)["proof"]) if answer.is_success else ""
 
 
 def sums_of(auditor: Client, user_id: UUID) -> dict[str, Any]:
     """What an account adds up to; not how far that was compared."""
-    found: dict[str, Any] = auditor.ask("GET", f"/audit/reconcile/{user_id}")
+    found: dict[str, Any] = told(auditor, f"/audit/reconcile/{user_id}")
     assert found["is_right"] is True
     return {name: value for name, value in found.items() if name.endswith("_fen")}
 
@@ -220,12 +226,12 @@ def bundles(farm: Farm, to: Path) -> Iterator[tuple[str, bytes]]:
 def answers(reader: Client, owner: Somebody) -> Iterator[tuple[str, bytes]]:
     """Every ``GET`` that the platform documents, about them where it is about anything."""
     user = str(owner.user_id)
-    head = reader.ask("GET", "/audit/events?order=desc&limit=1")["upto"]
+    head = told(reader, "/audit/events?order=desc&limit=1")["upto"]
     named = {
         **dict.fromkeys(("user_id", "account", "entity_id", "stream_id"), user),
         **dict.fromkeys(("event", "cause"), str(owner.registered_at)),
         "task_id": owner.task_id,
-        "server_id": reader.ask("GET", "/gpu/servers")[0]["id"],
+        "server_id": told(reader, "/gpu/servers")[0]["id"],
     }
     queries = {
         "/api/audit/diff": f"from=0&to={head}&entity=user:{user}",
@@ -273,7 +279,7 @@ def test_who_lived_here_and_was_forgotten_is_nowhere_and_all_still_proves(
     assert {word for word, _ in seen} >= {EMAIL.lower(), NAME, FULL_NAME}
 
     owl(farm, "privacy", "erase", str(owner.user_id), "--reason", "wish", "--yes")
-    erased = position_of(farm, HEAD)
+    erased = position_of(farm, ERASED)
     wait_for(lambda: passed_on(farm, erased), "the erasure is passed on")
 
     looked = Plaintext((*WHO, TITLE))
@@ -281,7 +287,7 @@ def test_who_lived_here_and_was_forgotten_is_nowhere_and_all_still_proves(
     found |= looked.among(bundles(farm, tmp_path))
     for reader in (farm.admin(), auditor):
         reader.http.headers["Owl-Min-Position"] = str(erased)
-        assert reader.ask("GET", "/users/me")["role"] in {"auditor", "admin"}
+        assert told(reader, "/users/me")["role"] in {"auditor", "admin"}
         found |= looked.among(answers(reader, owner))
     assert {each for each in found if each[0] != TITLE} == set()
     assert {place for _, place in found} >= TITLED
