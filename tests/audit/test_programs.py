@@ -67,7 +67,7 @@ def test_what_an_auditor_kept_is_enough_to_see_a_rewritten_history(
         (("verify", "--pub", "/nowhere"), 2, "cannot be read"),
         (("verify", "--checkpoint", "/nowhere"), 2, "cannot be read"),
         (("verify", "--since", "-1"), 2, "--since"),
-        (("verify", "--database-url", "postgresql://127.0.0.1:1/x"), 3, "out of reach"),
+        (("verify", "--database-url", "postgresql://127.0.0.1:1/x"), 3, "does not answer"),
     ],
 )
 def test_what_is_in_the_way_is_said_in_a_sentence(
