@@ -29,7 +29,8 @@ def checkpoint(at: int | datetime | None, as_json: bool, **options: Any) -> None
     with opened_log(options) as (_, log):
         found = log.checkpoints_upto(at, 1)
     if not found:
-        raise ProgramFailed("nothing was signed by then: `owl work` runs the notary")
+        then = "yet: `owl work` runs the notary" if at is None else f"by {at}"
+        raise ProgramFailed(f"nothing was signed {then}")
     if as_json:
         print_json({"checkpoint": found[0].note})
     else:

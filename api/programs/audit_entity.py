@@ -18,6 +18,7 @@ from api.programs.audit_asking import (
     snapshots_of,
     text_of,
 )
+from api.programs.failing import CalledWrongly
 from api.programs.json_answers import as_json, print_json
 from api.programs.options import with_database
 from projections.audit import entity as entities
@@ -74,15 +75,17 @@ def state(
     kept = None if whole else snapshots_of(options)
 
     async def read(connection: Connection) -> tuple[int, entities.Shape]:
+        head = await story.head(connection)
         position = await story.position_of(connection, at)
-        position = await story.head(connection) if position is None else position
+        position = head if position is None else min(position, head)
         return position, await entities.state(connection, entity, position, snapshots=kept)
 
     position, shape = asked(options, read)
     if as_json:
         print_json({"position": position, "state": shape})
         return
-    click.echo(f"after position {position}:" if shape else f"nothing by position {position}")
+    when = at.isoformat() if isinstance(at, datetime) else f"position {position}"
+    click.echo(f"after position {position}:" if shape else f"nothing of it by {when}")
     for name, value in shape.items():
         click.echo(f"  {name:<28}{text_of(value)}")
 
@@ -106,6 +109,8 @@ def diff(
     async def read(connection: Connection) -> Any:
         first = await story.position_of(connection, before) or 0
         last = await story.position_of(connection, after) or 0
+        if last < first:
+            raise CalledWrongly(f"{after} is before {before}: give the earlier one first")
         if entity is None:
             return await entities.changed_streams(connection, first, last)
         return entities.differences(
@@ -116,6 +121,8 @@ def diff(
     found = asked(options, read)
     if as_json:
         print_json(found)
+    elif not found:
+        click.echo(f"nothing changed between {before} and {after}", err=True)
     elif entity is not None:
         print_changes(found)
     else:

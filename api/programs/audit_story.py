@@ -212,8 +212,9 @@ def receipt(
     default="tree",
     show_default=True,
 )
+@as_json
 @with_database
-def trace(what: str, form: str, **options: Any) -> None:
+def trace(what: str, form: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Draw all that one request led to, each event under what caused it.
 
     The request is named by any of its events, by position or id, or by its own id.
@@ -237,7 +238,7 @@ def trace(what: str, form: str, **options: Any) -> None:
         raise ProgramFailed(f"no event is of {what}")
     if not trace.is_complete:
         click.echo(f"there is more of it than {len(found)} events", err=True)
-    if form == "json":
+    if as_json or form == "json":
         print_json(found)
     elif form == "dot":
         _print_dot(found)

@@ -57,11 +57,13 @@ class Entity(Struct, frozen=True):
             NoEntity: it is none.
         """
         kind, _, name = text.partition(":")
+        if kind not in get_args(Kind):
+            kinds = ", ".join(f"{each}:ID" for each in get_args(Kind))
+            raise NoEntity(f"{text!r} is none of {kinds}")
         try:
             return cls(msgspec.convert(kind, Kind), UUID(name))
         except ValueError:
-            kinds = ", ".join(f"{each}:ID" for each in get_args(Kind))
-            raise NoEntity(f"{text!r} is none of {kinds}") from None
+            raise NoEntity(f"{name!r} is not the id of a {kind}") from None
 
     @property
     def parts(self) -> tuple[tuple[UUID, Fold], ...]:

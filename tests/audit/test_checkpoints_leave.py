@@ -149,7 +149,7 @@ def test_checkpoints_are_listed_and_found_by_position_and_time(
     assert checkpoint_in(kept.read_text(), notarised.key, is_signed).size == 500
     found = answer(owl("verify", "--since", str(kept), "--json"))
     assert (found["is_right"], found["since"]) == (True, 500)
-    assert "nothing was signed by then" in owl("checkpoint", "--at", "7", code=1).stderr
+    assert "nothing was signed by 7" in owl("checkpoint", "--at", "7", code=1).stderr
     assert owl("checkpoint").stdout == newest(notarised)
 
 

@@ -263,11 +263,27 @@ def test_an_entity_is_told_through_time(owl: Owl) -> None:
     assert "nothing" in owl("state", f"task:{UUID(int=1)}").stdout
 
 
+def test_a_moment_is_told_as_it_was_given_and_as_far_as_the_log_goes(
+    owl: Owl, notarised: Notarised
+) -> None:
+    user, head = f"user:{ALICE}", len(notarised.events)
+    assert f"after position {head}:" in owl("state", user, "--at", "99999").stdout
+    before = owl("state", user, "--at", "2001-01-01").stdout
+    assert before == "nothing of it by 2001-01-01T00:00:00+00:00\n"
+    for words in (("600", "500"), ("600", "2001-01-01"), ("600", "500", "--entity", user)):
+        assert "give the earlier one first" in owl("diff", *words, code=2).stderr
+    assert "nothing changed between 500 and 500" in owl("diff", "500", "500").stderr
+    assert "is not the id of a user" in owl("history", "user:nobody", code=2).stderr
+    assert "is none of user:ID, task:ID" in owl("history", f"cat:{ALICE}", code=2).stderr
+
+
 @pytest.mark.parametrize("form", ["tree", "dot", "json"])
 def test_a_request_is_drawn(owl: Owl, form: str) -> None:
     assert "wallet." in owl("trace", "request-20", "--format", form).stdout
     assert "wallet." in owl("trace", "300", "--format", form).stdout
     assert "no event" in owl("trace", "request-none", code=1).stderr
+    as_json = owl("trace", "300", "--json").stdout
+    assert as_json == owl("trace", "300", "--format", "json").stdout
 
 
 def test_what_an_event_led_to_is_found_by_its_id_and_a_stream_is_listed_alone(
