@@ -14,6 +14,9 @@ from api.programs.http_protocol import BoundedProtocol
 
 GOODBYE_S = 5
 BACKLOG = 2048
+KEPT_OPEN_S = 75
+"""Longer than clients and proxies keep a connection that nothing goes over, a minute at most as
+they come: it is they who have to close it. What is sent while the server does has no answer."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -56,6 +59,7 @@ class HttpServer(uvicorn.Server):
                 proxy_headers=bool(trusted),
                 forwarded_allow_ips=trusted,
                 backlog=BACKLOG,
+                timeout_keep_alive=KEPT_OPEN_S,
                 timeout_graceful_shutdown=GOODBYE_S,
             )
         )

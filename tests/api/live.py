@@ -29,9 +29,6 @@ T = TypeVar("T")
 NO_TLS = SSLContext(PROTOCOL_TLS_CLIENT)
 """For clients that speak no TLS: to read the world's certificates takes each of them 20 ms."""
 
-KEPT_OPEN_S = 60
-"""Longer than a client keeps a connection: who sends on one that closes just now fails."""
-
 PASSWORD = "password123"
 
 
@@ -105,7 +102,6 @@ class LiveApi:
                 )
                 self.app = create_app(self.platform)
                 self._server = HttpServer(self.app, self._trusted_proxies)
-                self._server.config.timeout_keep_alive = KEPT_OPEN_S
                 self._loop.call_soon(self._ready.set)
                 await self._server.serve(sockets=[self._socket])
         finally:

@@ -24,6 +24,10 @@ def wrong_login(live: LiveApi, *forwarded: str) -> int:
         return client.post("/api/auth/login", json=WRONG, headers=headers).status_code
 
 
+KEPT_BY_PROXIES_S = 60
+"""nginx's ``keepalive_timeout`` to upstreams and HAProxy's usual one; httpx keeps 5 s."""
+
+
 def client_seen(peer: str) -> str:
     """Who the application takes for the client, when ``peer`` forwards 203.0.113.1."""
     seen: list[str] = []
@@ -77,3 +81,9 @@ def test_a_proxy_is_known_on_a_socket_of_both_families(peer: str) -> None:
 @pytest.mark.parametrize("peer", ["127.0.0.2", "::ffff:127.0.0.2", "::1", "11.0.0.1"])
 def test_a_neighbour_of_a_proxy_is_none(peer: str) -> None:
     assert client_seen(peer) == peer
+
+
+def test_a_connection_is_kept_longer_than_a_proxy_keeps_it() -> None:
+    """So it is never the server that closes one on which a request is on its way."""
+    server = HttpServer(cast("Litestar", object()))
+    assert server.config.timeout_keep_alive > KEPT_BY_PROXIES_S

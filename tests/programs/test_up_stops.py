@@ -54,9 +54,7 @@ def wait_for(condition: Any, page: Path) -> None:
 
 @contextmanager
 def user(api_url: str) -> Iterator[httpx.Client]:
-    # the platform ends a connection after 5 s, as a client does: none is used so late
-    limits = httpx.Limits(keepalive_expiry=1)
-    with httpx.Client(base_url=api_url, trust_env=False, timeout=30, limits=limits) as client:
+    with httpx.Client(base_url=api_url, trust_env=False, timeout=30) as client:
         who = {"email": DEMO.email, "password": DEMO.password}
         client.post("/auth/register", json={**who, "username": "demo", "full_name": "Demo"})
         token = client.post("/auth/login", json=who).json()["data"]["access_token"]
