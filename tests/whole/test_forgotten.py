@@ -130,7 +130,8 @@ def auditor_of(farm: Farm) -> Client:
 def handed_out(farm: Farm, auditor: Client, about: tuple[UUID, str], to: Path) -> Somebody:
     """What auditors and others keep of before."""
     position = told(auditor, f"/audit/events?stream={about[0]}&limit=1")["items"][0]["position"]
-    wait_for(lambda: proof_of(auditor, position), "the registration is signed")
+    last = told(auditor, "/audit/events?order=desc&limit=1")["items"][0]["position"]
+    wait_for(lambda: proof_of(auditor, last), "all that they did is signed")
     owner = Somebody(
         *about,
         key=to / "key",
