@@ -53,6 +53,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data_dir: str = DEFAULT_DATA_DIR
     secrets_dir: str | None = None
     """Where the keys lie; without it, ``secrets`` in the data directory."""
+    notary_dir: str | None = None
+    """Where the notary keeps what it signed last; without it, beside its key."""
     artifacts_url: str | None = None
     """Where tasks' files are kept: a directory's ``file://`` URL or a bucket's ``s3://``;
     without it, ``artifacts`` in the data directory."""
@@ -87,6 +89,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def secrets_path(self) -> Path:
         """The directory of the keys."""
         return Path(self.secrets_dir or Path(self.data_dir) / "secrets")
+
+    @property
+    def notary_path(self) -> Path:
+        """The directory of what the notary signed last."""
+        return Path(self.notary_dir or self.secrets_path)
 
     @property
     def shortest_password(self) -> int:

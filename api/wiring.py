@@ -37,6 +37,7 @@ from commands.artifact_store import open_store
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
 from commands.housekeeping import Housekeeping
+from commands.last_signed import LastSigned
 from commands.loop import Loop, Supervised
 from commands.notary import Notary
 from commands.signals import LocalSignal
@@ -183,6 +184,7 @@ def open_loops(core: Core) -> list[Supervised]:
         lambda: [SigningKey(seed) for seed in core.keys.audit_seeds()],
         clock=now,
         committed=broker.committed,
+        remembered=LastSigned(core.settings.notary_path),
     )
     signing: list[Loop] = [
         notary,

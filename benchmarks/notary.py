@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from msgspec import Struct
 
 from benchmarks.measure import Ratio, measure, options, tell
 from benchmarks.projection import WorkingFarm
+from commands.last_signed import LastSigned
 from commands.notary import Notary
 from commands.signals import LocalSignal
 from commands.signatures import SigningKey
@@ -120,10 +122,11 @@ class PacedFarm(WorkingFarm):
 
 def notarise(url: str, orders: Connection) -> None:
     """Sign while told to, until killed."""
-    asyncio.run(_notarise(url, orders))
+    with TemporaryDirectory() as directory:
+        asyncio.run(_notarise(url, orders, LastSigned(Path(directory))))
 
 
-async def _notarise(url: str, orders: Connection) -> None:
+async def _notarise(url: str, orders: Connection, remembered: LastSigned) -> None:
     fence = await TeamLease(url, "notary", "benchmark").acquire()
     assert fence is not None
     notary = Notary(
@@ -131,6 +134,7 @@ async def _notarise(url: str, orders: Connection) -> None:
         lambda: [SigningKey(bytes(32))],
         clock=lambda: datetime.now(UTC),
         committed=LocalSignal(),
+        remembered=remembered,
     )
     while True:
         await asyncio.to_thread(orders.recv)

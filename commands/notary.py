@@ -15,50 +15,25 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from math import inf
 from typing import Any
 
 import psycopg
-import structlog
 from msgspec import Struct
 from psycopg.types.numeric import Int8BinaryLoader
 from psycopg.types.string import ByteaBinaryLoader
 
+from commands.last_signed import LastSigned
+from commands.notary_resuming import HistoryAltered, take_up, with_rotations
 from commands.overdue import ended_after
-from commands.signatures import Keys, KeysAtHand, is_signed
+from commands.signatures import Keys, KeysAtHand
 from domain.audit.canonical import leaves_of
-from domain.audit.checkpoint import (
-    Checkpoint,
-    NoteInvalid,
-    VerifierKey,
-    checkpoint_in,
-    parts,
-    signed,
-)
-from domain.audit.rotation import ChainBroken, KeyChain
-from domain.audit.tiles import Tile, TilesMissing, Tree, edge_places
+from domain.audit.checkpoint import Checkpoint, VerifierKey, signed
+from domain.audit.rotation import KeyChain
+from domain.audit.tiles import Tile, Tree
 from domain.envelope import Fence
-from domain.ids import LOG_KEYS_STREAM
 from domain.ports import Clock, FencedOff, Signal
-from domain.system.log_keys import TAG as ROTATED
-from domain.system.log_keys import link_of
 
-LOG = structlog.get_logger(__name__)
-
-READ_IDENTITY = """
-    SELECT origin, (SELECT coalesce(min(notification_id), 1) FROM owl_log.events)
-    FROM owl_log.identity
-"""
-READ_LAST = "SELECT note FROM owl_log.signed_checkpoints ORDER BY size DESC LIMIT 1"
-READ_ROTATIONS = """
-    SELECT notification_id, originator_id, originator_version, topic, state
-    FROM owl_log.events WHERE originator_id = %(stream)s
-    ORDER BY notification_id LIMIT %(limit)s
-"""
-READ_TILES = """
-    SELECT level, number, hashes FROM owl_log.tiles
-    JOIN unnest(%(levels)s::smallint[], %(numbers)s::bigint[]) AS place (level, number)
-        USING (level, number)
-"""
 # In the canonical envelope's order. An interval of seconds moves PostgreSQL's epoch (2000) to
 # 1970, and the instant is then read as the plain number of microseconds that it is.
 READ_EVENTS = """
@@ -84,11 +59,6 @@ KEEP = """
     SELECT %(size)s, %(note)s, %(signed_at)s FROM fenced
 """
 CONNECT_S = 3
-TAG = 3  # the column of an event's tag
-
-
-class HistoryAltered(Exception):
-    """The stored tree is not what was signed: run ``owl audit verify`` to learn where."""
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -97,6 +67,7 @@ class Config(Struct, frozen=True, kw_only=True):
     interval_s: float = 1.0
     events_max: int = 16_384
     read_together: int = 2048
+    remember_every_s: float = 5.0
     deadline_s: float = 5.0
     """For one step; at the end of its process nobody waits longer for a server that hangs."""
 
@@ -113,9 +84,11 @@ class Notary:
         *,
         clock: Clock,
         committed: Signal,
+        remembered: LastSigned | None = None,
         config: Config | None = None,
     ) -> None:
         self._conninfo = conninfo
+        self._remembered = remembered
         self._keys = keys
         self._clock = clock
         self._committed = committed
@@ -133,9 +106,13 @@ class Notary:
         opened = ExitStack()
         try:
             session = await loop.run_in_executor(thread, opened.enter_context, self.resumed())
+            remembered_at = -inf
             while True:
                 began_at = loop.time()
                 count = await loop.run_in_executor(thread, session.step, fence)
+                if began_at - remembered_at >= self._config.remember_every_s:
+                    await loop.run_in_executor(thread, session.remember)
+                    remembered_at = began_at
                 if count < self._config.events_max:
                     await self._committed.wait(session.tree.size, self._config.interval_s)
                     await asyncio.sleep(began_at + self._config.interval_s - loop.time())
@@ -159,10 +136,15 @@ class Notary:
         ) as connection:
             connection.adapters.register_loader("uuid", ByteaBinaryLoader)
             connection.adapters.register_loader("timestamptz", Int8BinaryLoader)
-            session = NotarySession(connection, self._keys, self._clock, self._config)
+            session = NotarySession(
+                connection, self._keys, self._clock, self._remembered, self._config
+            )
             with ended_after(self._config.deadline_s, connection):
                 session.resume()
-            yield session
+            try:
+                yield session
+            finally:
+                session.remember()
 
 
 class NotarySession:
@@ -176,9 +158,12 @@ class NotarySession:
         connection: psycopg.Connection[Any],
         keys: Keys,
         clock: Clock,
+        remembered: LastSigned | None,
         config: Config,
     ) -> None:
         self.tree = Tree()
+        self._newest: str | None = None
+        self._remembered = remembered
         self._connection = connection
         self._keys = KeysAtHand(keys)
         self._chain = KeyChain(((0, VerifierKey("", self._keys.own.public_key)),))
@@ -203,7 +188,7 @@ class NotarySession:
                 break
             if rows[0][0] != grown.size + 1 or rows[-1][0] != grown.size + len(rows):
                 raise HistoryAltered(f"the log has a gap after position {grown.size}")
-            chain = _with_rotations(chain, rows)
+            chain = with_rotations(chain, rows)
             grown, changed = grown.with_leaves(leaves_of(rows))
             tiles.update({(tile.level, tile.number): tile for tile in changed})
             if len(rows) < self._config.read_together:
@@ -215,53 +200,22 @@ class NotarySession:
         return count
 
     def resume(self) -> None:
-        """Read the tree that was signed last, and check that it is that."""
-        origin, first = self._rows(READ_IDENTITY)[0]
-        self._chain = self._first_key(origin)
-        if first < 1:
-            raise HistoryAltered(f"an event stands at {first}, before the first position")
-        last = self._rows(READ_LAST)
-        if not last:
-            return
-        checkpoint = self._signed_by_us(last[0][0])
-        places = edge_places(checkpoint.size)
-        wanted = {"levels": [at for at, _ in places], "numbers": [n for _, n in places]}
-        stored = self._rows(READ_TILES, wanted)
-        try:
-            tree = Tree.of(checkpoint.size, {(at, n): hashes for at, n, hashes in stored})
-        except TilesMissing as error:
-            raise HistoryAltered(str(error)) from error
-        if tree.frontier.root != checkpoint.root:
-            raise HistoryAltered(f"the hashes do not give the root signed at {checkpoint.size}")
-        LOG.info("notary.resumes", size=tree.size, key=str(self._chain.newest))
-        self.tree = tree
+        """Take up the tree that was signed last.
 
-    def _first_key(self, origin: str) -> KeyChain:
-        """The key that signed first: this platform's, unless the log has known others."""
-        rotations = self._rows(READ_ROTATIONS, {"stream": LOG_KEYS_STREAM, "limit": 1})
-        own = KeyChain(((0, VerifierKey(origin, self._keys.own.public_key)),))
-        return KeyChain(_with_rotations(own, rotations).keys[:1])
+        Raises:
+            HistoryAltered: what is stored is not what was signed, here or as is remembered.
+        """
+        found = take_up(self._rows, self._keys.own.public_key, self._remembered)
+        self.tree, self._chain, self._newest = found.tree, found.chain, found.note
 
-    def _signed_by_us(self, note: str) -> Checkpoint:
-        try:
-            checkpoint = Checkpoint.parse(parts(note)[0])
-        except NoteInvalid as error:
-            raise HistoryAltered(f"the last checkpoint does not read: {error}") from error
-        rotations = self._rows(READ_ROTATIONS, {"stream": LOG_KEYS_STREAM, "limit": None})
-        covered = [row for row in rotations if row[0] <= checkpoint.size]
-        self._chain = _with_rotations(self._chain, covered)
-        key = self._chain.newest
-        try:
-            checkpoint_in(note, key, is_signed)
-        except NoteInvalid as error:
-            whose = f"the log's key {key}" if rotations else "this key"
-            message = f"the checkpoint of size {checkpoint.size} is not by {whose}: {error}"
-            raise HistoryAltered(message) from error
-        return checkpoint
+    def remember(self) -> None:
+        """Keep outside what was signed last."""
+        if self._remembered is not None and self._newest is not None:
+            self._remembered.keep(self._newest)
 
     def _keep(self, tree: Tree, key: VerifierKey, tiles: Sequence[Tile], fence: Fence) -> None:
         checkpoint = Checkpoint(key.name, tree.size, tree.frontier.root)
-        signing = self._keys.private(key)
+        note = signed(checkpoint.text, key, self._keys.private(key).sign)
         kept = {
             "lease": fence.name,
             "epoch": fence.epoch,
@@ -269,7 +223,7 @@ class NotarySession:
             "numbers": [tile.number for tile in tiles],
             "hashes": [tile.hashes for tile in tiles],
             "size": tree.size,
-            "note": signed(checkpoint.text, key, signing.sign),
+            "note": note,
             "signed_at": self._clock(),
         }
         try:
@@ -278,23 +232,8 @@ class NotarySession:
             if error.sqlstate == LEASE_LOST:
                 raise FencedOff(fence.name) from error
             raise
+        self._newest = note
 
     def _rows(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         with self._connection.cursor(binary=True) as cursor:
             return cursor.execute(query, parameters).fetchall()
-
-
-def _with_rotations(chain: KeyChain, rows: Sequence[Any]) -> KeyChain:
-    """The chain as these events leave it.
-
-    Raises:
-        HistoryAltered: one says that another key signs, and the keys do not.
-    """
-    for position, stream, *_, state in [row for row in rows if row[TAG] == ROTATED]:
-        if stream == LOG_KEYS_STREAM.bytes:
-            first = not chain.links
-            try:
-                chain = chain.with_link(link_of(position, state), is_signed, is_first=first)
-            except ChainBroken as error:
-                raise HistoryAltered(f"position {position}: {error}") from error
-    return chain

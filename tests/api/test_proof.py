@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from commands.notary import HistoryAltered
+from commands.notary_resuming import HistoryAltered
 from tests.api.live import LiveApi, ok
 from tests.audit.conftest import AS_OWNER
 from tests.proof import prove

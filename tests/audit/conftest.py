@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from api.cli import main
 from api.keys import make_keys
+from commands.last_signed import LastSigned
 from commands.notary import Config, Notary
 from commands.signals import LocalSignal
 from commands.signatures import SigningKey
@@ -53,17 +54,27 @@ class Notarised(Struct):
 
 
 def notary_of(
-    conninfo: str, *keys: SigningKey, events_max: int = 4096, deadline_s: float = 30.0
+    conninfo: str,
+    *keys: SigningKey,
+    events_max: int = 4096,
+    deadline_s: float = 30.0,
+    remembered: LastSigned | None = None,
 ) -> Notary:
     config = Config(
         interval_s=0.01,
         events_max=events_max,
         read_together=CHECKPOINT_EVERY,
+        remember_every_s=0.01,
         deadline_s=deadline_s,
     )
     at_hand = keys or (KEY,)
     return Notary(
-        conninfo, lambda: at_hand, clock=lambda: NOON, committed=LocalSignal(), config=config
+        conninfo,
+        lambda: at_hand,
+        clock=lambda: NOON,
+        committed=LocalSignal(),
+        remembered=remembered,
+        config=config,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from commands.notary import HistoryAltered
+from commands.notary_resuming import HistoryAltered
 from commands.signatures import SigningKey
 from commands.team_lease import TeamLease
 from domain.audit.canonical import leaves_of

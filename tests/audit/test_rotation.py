@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from commands.notary import HistoryAltered
+from commands.notary_resuming import HistoryAltered
 from commands.signatures import SigningKey, SigningKeyMissing, is_signed
 from domain.audit.bundle import BundleInvalid
 from domain.audit.canonical import StoredEvent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from commands.notary import HistoryAltered
+from commands.notary_resuming import HistoryAltered
 from domain.audit.checkpoint import checkpoint_in
 from projections.audit.signature import is_signed
 from projections.audit.stored import StoredLog
