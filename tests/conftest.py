@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
@@ -77,6 +78,19 @@ def taken_together(test_id: str) -> str:
 def anyio_backend() -> str:
     """What ``@pytest.mark.anyio`` runs on: the platform's event loop."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loggers_follow_the_configuration() -> Iterator[None]:
+    """A logger keeps none, as in a process that has one: tests of programs set up several."""
+    configure = structlog.configure
+
+    def uncached(*about: Any, **more: Any) -> None:
+        configure(*about, **more | {"cache_logger_on_first_use": False})
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(structlog, "configure", uncached)
+        yield
 
 
 @pytest.fixture(scope="session")
