@@ -52,24 +52,25 @@ class Busy:
         self.url = url
         self.story = RandomFarm(seed).happen(steps)
         self.feed = ListFeed(self.story[:40])
-        self.stop = threading.Event()
-        self.threads = [
-            threading.Thread(target=act, daemon=True) for act in (self._append, self._follow)
-        ]
+        self.written, self.stop = threading.Event(), threading.Event()
+        self.appends = threading.Thread(target=self._append, daemon=True)
+        self.follows = threading.Thread(target=self._follow, daemon=True)
 
     def __enter__(self) -> Self:
-        for thread in self.threads:
-            thread.start()
+        self.appends.start()
+        self.follows.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        for thread in self.threads:
+        # whoever follows ends last: an append that was under way has to be followed as well
+        for over, thread in ((self.written, self.appends), (self.stop, self.follows)):
+            over.set()
             thread.join(60)
+            assert not thread.is_alive()
 
     def _append(self) -> None:
         with psycopg.connect(self.url) as connection:
-            while not self.stop.wait(0.01) and len(self.feed.events) < len(self.story):
+            while not self.written.wait(0.01) and len(self.feed.events) < len(self.story):
                 connection.execute(f"SELECT pg_advisory_xact_lock{APPEND_LOCK}".encode())
                 self.feed.events.append(self.story[len(self.feed.events)])
                 connection.commit()
