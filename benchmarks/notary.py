@@ -120,10 +120,9 @@ class PacedFarm(WorkingFarm):
         return took
 
 
-def notarise(url: str, orders: Connection) -> None:
+def notarise(url: str, orders: Connection, directory: str) -> None:
     """Sign while told to, until killed."""
-    with TemporaryDirectory() as directory:
-        asyncio.run(_notarise(url, orders, LastSigned(Path(directory))))
+    asyncio.run(_notarise(url, orders, LastSigned(Path(directory))))
 
 
 async def _notarise(url: str, orders: Connection, remembered: LastSigned) -> None:
@@ -157,9 +156,10 @@ class NotaryApart:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._memory = TemporaryDirectory()
         self._orders, theirs = multiprocessing.Pipe()
         start = multiprocessing.get_context("spawn").Process
-        self._process = start(target=notarise, args=(url, theirs))
+        self._process = start(target=notarise, args=(url, theirs, self._memory.name))
         self._process.start()
 
     @contextmanager
@@ -178,6 +178,7 @@ class NotaryApart:
         """End it."""
         self._process.kill()
         self._process.join()
+        self._memory.cleanup()
 
 
 def busy_s() -> float:
