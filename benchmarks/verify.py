@@ -137,8 +137,11 @@ def _sign(url: str) -> None:
     fence = asyncio.run(TeamLease(url, "notary", "benchmark").acquire())
     assert fence is not None
     with notary.resumed() as session:
-        while session.step(fence):
-            pass
+        count = 1
+        while count:
+            while session.take_in():
+                pass
+            count = session.sign(fence)
 
 
 def main() -> None:

@@ -2,11 +2,12 @@
 
 It follows the log after the commit, so the write path waits for nothing. At once when the log
 was at rest, and once a second while it grows, one statement stores the tree's new hashes and a
-signed checkpoint. While it is behind, it rests as long as it works, so that it never takes more
-than half a core from whoever writes; that is still some ten times what one writer appends. It
-never signs a tree that does not grow out of the last one that is kept: who deletes them all has
-it sign anew, and contradicts whoever holds one outside. When the log says that another key
-signs from now on, the very checkpoint that covers that event is signed by it.
+signed checkpoint. What is behind by more than one checkpoint takes in is left to be so for as
+long as those who write need the whole machine, but not for more than half a minute: then, and
+when there is processor time to spare, it signs for as long as it rests, until nothing is left.
+It never signs a tree that does not grow out of the last one that is kept, in the database and
+outside (``last_signed``). When the log says that another key signs from now on, the very
+checkpoint that covers that event is signed by it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from psycopg.types.string import ByteaBinaryLoader
 from commands.last_signed import LastSigned
 from commands.notary_resuming import HistoryAltered, take_up, with_rotations
 from commands.overdue import ended_after
+from commands.room import Room
 from commands.signatures import Keys, KeysAtHand
 from domain.audit.canonical import leaves_of
 from domain.audit.checkpoint import Checkpoint, VerifierKey, signed
@@ -69,7 +71,10 @@ class Config(Struct, frozen=True, kw_only=True):
     read_together: int = 2048
     remember_every_s: float = 5.0
     deadline_s: float = 5.0
-    """For one step; at the end of its process nobody waits longer for a server that hangs."""
+    """For one question; at the end of its process nobody waits longer for the server."""
+    patience_s: float = 30.0
+    """So long it is behind before it goes on although the machine has no room."""
+    look_every_s: float = 0.05
 
 
 class Notary:
@@ -85,9 +90,11 @@ class Notary:
         clock: Clock,
         committed: Signal,
         remembered: LastSigned | None = None,
+        room: Room | None = None,
         config: Config | None = None,
     ) -> None:
         self._conninfo = conninfo
+        self._room = Room() if room is None else room
         self._remembered = remembered
         self._keys = keys
         self._clock = clock
@@ -106,22 +113,35 @@ class Notary:
         opened = ExitStack()
         try:
             session = await loop.run_in_executor(thread, opened.enter_context, self.resumed())
-            remembered_at = -inf
+            remembered_at, behind_since = -inf, inf
             while True:
-                began_at = loop.time()
-                count = await loop.run_in_executor(thread, session.step, fence)
+                began_at = piece_at = loop.time()
+                while await loop.run_in_executor(thread, session.take_in):
+                    await asyncio.sleep(loop.time() - piece_at)
+                    piece_at = loop.time()
+                count = await loop.run_in_executor(thread, session.sign, fence)
                 if began_at - remembered_at >= self._config.remember_every_s:
                     await loop.run_in_executor(thread, session.remember)
                     remembered_at = began_at
                 if count < self._config.events_max:
+                    behind_since = inf
                     await self._committed.wait(session.tree.size, self._config.interval_s)
                     await asyncio.sleep(began_at + self._config.interval_s - loop.time())
                 else:
-                    await asyncio.sleep(loop.time() - began_at)
+                    behind_since = min(behind_since, began_at)
+                    await self._leave_room(behind_since + self._config.patience_s)
         finally:
             # a cancelled step may still be at work: the connection is closed behind it
             thread.submit(opened.close)
             thread.shutdown(wait=False)
+
+    async def _leave_room(self, until: float) -> None:
+        """Wait until the machine has room, but no longer than that."""
+        has_room = False
+        while not has_room:
+            self._room.look()
+            await asyncio.sleep(self._config.look_every_s)
+            has_room = self._room.is_there() or asyncio.get_running_loop().time() > until
 
     @contextmanager
     def resumed(self) -> Iterator[NotarySession]:
@@ -161,7 +181,8 @@ class NotarySession:
         remembered: LastSigned | None,
         config: Config,
     ) -> None:
-        self.tree = Tree()
+        self.tree = self._grown = Tree()
+        self._tiles = dict[tuple[int, int], Tile]()
         self._newest: str | None = None
         self._remembered = remembered
         self._connection = connection
@@ -170,33 +191,40 @@ class NotarySession:
         self._clock = clock
         self._config = config
 
-    def step(self, fence: Fence) -> int:
-        """Take in what is new, at most ``events_max``, and sign; how many events that were.
+    def take_in(self) -> bool:
+        """Read and hash the next events; whether there may be more of them to sign at once.
 
         Raises:
+            HistoryAltered: the log has a gap.
             psycopg.OperationalError: the server did not answer in time.
         """
+        size, most = self._grown.size, self._config.read_together
         with ended_after(self._config.deadline_s, self._connection):
-            return self._step(fence)
+            rows: list[Any] = self._rows(READ_EVENTS, {"after": size, "limit": most})
+        if not rows:
+            return False
+        if rows[0][0] != size + 1 or rows[-1][0] != size + len(rows):
+            raise HistoryAltered(f"the log has a gap after position {size}")
+        self._chain = with_rotations(self._chain, rows)
+        self._grown, changed = self._grown.with_leaves(leaves_of(rows))
+        self._tiles.update({(tile.level, tile.number): tile for tile in changed})
+        taken_in = self._grown.size - self.tree.size
+        return len(rows) == most and taken_in < self._config.events_max
 
-    def _step(self, fence: Fence) -> int:
-        grown, chain, tiles = self.tree, self._chain, dict[tuple[int, int], Tile]()
-        while grown.size - self.tree.size < self._config.events_max:
-            bounds = {"after": grown.size, "limit": self._config.read_together}
-            rows: list[Any] = self._rows(READ_EVENTS, bounds)
-            if not rows:
-                break
-            if rows[0][0] != grown.size + 1 or rows[-1][0] != grown.size + len(rows):
-                raise HistoryAltered(f"the log has a gap after position {grown.size}")
-            chain = with_rotations(chain, rows)
-            grown, changed = grown.with_leaves(leaves_of(rows))
-            tiles.update({(tile.level, tile.number): tile for tile in changed})
-            if len(rows) < self._config.read_together:
-                break
-        count = grown.size - self.tree.size
+    def sign(self, fence: Fence) -> int:
+        """Keep and sign the tree of all that was taken in; how many events that were.
+
+        Raises:
+            FencedOff: another process leads.
+            psycopg.OperationalError: the server did not answer in time.
+        """
+        count = self._grown.size - self.tree.size
         if count:
-            self._keep(grown, chain.at(grown.size), list(tiles.values()), fence)
-            self.tree, self._chain = grown, chain
+            with ended_after(self._config.deadline_s, self._connection):
+                key = self._chain.at(self._grown.size)
+                self._keep(self._grown, key, list(self._tiles.values()), fence)
+            self.tree = self._grown
+            self._tiles.clear()
         return count
 
     def resume(self) -> None:
@@ -206,7 +234,8 @@ class NotarySession:
             HistoryAltered: what is stored is not what was signed, here or as is remembered.
         """
         found = take_up(self._rows, self._keys.own.public_key, self._remembered)
-        self.tree, self._chain, self._newest = found.tree, found.chain, found.note
+        self.tree, self._newest = found.tree, found.note
+        self._grown, self._chain = found.tree, found.chain
 
     def remember(self) -> None:
         """Keep outside what was signed last."""

@@ -16,12 +16,14 @@ from msgspec import Struct
 from api.cli import main
 from api.keys import make_keys
 from commands.last_signed import LastSigned
-from commands.notary import Config, Notary
+from commands.notary import Config, Notary, NotarySession
+from commands.room import Room
 from commands.signals import LocalSignal
 from commands.signatures import SigningKey
 from commands.team_lease import TeamLease
 from domain.audit.canonical import StoredEvent
 from domain.audit.checkpoint import VerifierKey
+from domain.envelope import Fence
 from projections.audit.stored import StoredLog
 from tests.audit.stories import insert, played
 from tests.domain.cast import NOON
@@ -59,8 +61,12 @@ def notary_of(
     events_max: int = 4096,
     deadline_s: float = 30.0,
     remembered: LastSigned | None = None,
+    room: Room | None = None,
+    patience_s: float = 0.0,
 ) -> Notary:
     config = Config(
+        patience_s=patience_s,
+        look_every_s=0.01,
         interval_s=0.01,
         events_max=events_max,
         read_together=CHECKPOINT_EVERY,
@@ -74,8 +80,16 @@ def notary_of(
         clock=lambda: NOON,
         committed=LocalSignal(),
         remembered=remembered,
+        room=room,
         config=config,
     )
+
+
+def step(session: NotarySession, fence: Fence) -> int:
+    """Take in what is new, as much as one checkpoint does, and sign; how many events."""
+    while session.take_in():
+        pass
+    return session.sign(fence)
 
 
 async def sign_all(conninfo: str, *keys: SigningKey, events_max: int = CHECKPOINT_EVERY) -> int:
@@ -85,7 +99,7 @@ async def sign_all(conninfo: str, *keys: SigningKey, events_max: int = CHECKPOIN
     assert fence is not None
     try:
         with notary_of(conninfo, *keys, events_max=events_max).resumed() as session:
-            while session.step(fence):
+            while step(session, fence):
                 pass
             return session.tree.size
     finally:

@@ -16,7 +16,7 @@ from commands.team_lease import TeamLease
 from domain.audit.checkpoint import checkpoint_in
 from projections.audit.signature import is_signed
 from projections.audit.stored import StoredLog
-from tests.audit.conftest import Notarised, Owl, change, notary_of
+from tests.audit.conftest import Notarised, Owl, change, notary_of, step
 from tests.audit.stories import insert
 
 FORGET = "DELETE FROM owl_log.signed_checkpoints; DELETE FROM owl_log.tiles;"
@@ -35,7 +35,7 @@ def signed_to_the_end(conninfo: str, memory: LastSigned) -> int:
         assert fence is not None
         try:
             with notary_of(conninfo, remembered=memory).resumed() as session:
-                while session.step(fence):
+                while step(session, fence):
                     pass
                 return session.tree.size
         finally:

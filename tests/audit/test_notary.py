@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
 import pytest
 
+from commands.notary import Notary
 from commands.notary_resuming import HistoryAltered
+from commands.room import Room
 from commands.signatures import SigningKey
 from commands.team_lease import TeamLease
-from domain.audit.canonical import leaves_of
+from domain.audit.canonical import StoredEvent, leaves_of
 from domain.audit.checkpoint import checkpoint_in
 from domain.audit.merkle import Frontier
 from domain.audit.proofs import (
@@ -29,10 +33,12 @@ from projections.audit.signature import is_signed
 from projections.audit.stored import StoredLog
 from tests.audit.conftest import (
     AS_OWNER,
+    CHECKPOINT_EVERY,
     Notarised,
     notarise,
     notary_of,
     sign_all,
+    step,
     verifier_key,
 )
 from tests.audit.stories import insert, played
@@ -133,7 +139,7 @@ def test_it_signs_nothing_under_a_lease_that_it_lost(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         insert(connection, played(2, 50).stored())
     with notary_of(database_url).resumed() as session, pytest.raises(FencedOff):
-        session.step(Fence("work", 7))
+        step(session, Fence("work", 7))
     with StoredLog.open(database_url) as log:
         assert log.checkpoints() == []
 
@@ -145,31 +151,83 @@ def test_a_server_that_hangs_is_left_in_time(notarised: Notarised) -> None:
         os.kill(backend_pid, signal.SIGSTOP)
         try:
             with pytest.raises(psycopg.OperationalError):
-                session.step(Fence("work", 1))
+                step(session, Fence("work", 1))
         finally:
             os.kill(backend_pid, signal.SIGCONT)
     with notary.resumed() as session:
         assert session.tree.size == len(notarised.events)
 
 
-@pytest.mark.anyio
-async def test_while_it_runs_a_checkpoint_follows_each_commit(database_url: str) -> None:
-    events = played(3, 120).stored()
-    lease = TeamLease(database_url, "work", "one")
+@asynccontextmanager
+async def at_work(conninfo: str, notary: Notary) -> AsyncIterator[None]:
+    lease = TeamLease(conninfo, "work", "one")
     fence = await lease.acquire()
     assert fence is not None
-    running = asyncio.create_task(notary_of(database_url).run(fence))
-    key = verifier_key(database_url)
-    for begin, end in ((0, 40), (40, 41), (41, len(events))):
-        with psycopg.connect(database_url) as connection:
-            insert(connection, events[begin:end])
-        note = await until(lambda end=end: newest(database_url, end))  # type: ignore[misc]
-        root = Frontier().with_leaves(leaves_of(events[:end])).root
-        assert checkpoint_in(note, key, is_signed).root == root
+    running = asyncio.create_task(notary.run(fence))
+    yield
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     await lease.release(fence)
+
+
+@pytest.mark.anyio
+async def test_while_it_runs_a_checkpoint_follows_each_commit(database_url: str) -> None:
+    events = played(3, 120).stored()
+    key = verifier_key(database_url)
+    async with at_work(database_url, notary_of(database_url)):
+        for begin, end in ((0, 40), (40, 41), (41, len(events))):
+            store(database_url, events[begin:end])
+            note = await until(lambda end=end: newest(database_url, end))  # type: ignore[misc]
+            root = Frontier().with_leaves(leaves_of(events[:end])).root
+            assert checkpoint_in(note, key, is_signed).root == root
+
+
+class Machine:
+    """One whose thousand processors have other things to do, until they are idle."""
+
+    is_idle = False
+    looks = 0
+
+    def idle_s(self) -> float:
+        self.looks += 1
+        return 1_000 * time.monotonic() if self.is_idle else 0.0
+
+
+@pytest.mark.anyio
+async def test_what_is_behind_is_left_so_while_the_machine_has_nothing_to_spare(
+    database_url: str,
+) -> None:
+    events, machine = played(3, 400).stored(), Machine()
+    store(database_url, events)
+    room = Room(machine.idle_s)
+    notary = notary_of(database_url, events_max=CHECKPOINT_EVERY, room=room, patience_s=3600)
+    async with at_work(database_url, notary):
+        await until(lambda: newest(database_url, CHECKPOINT_EVERY))
+        looks = machine.looks
+        await until(lambda: once(machine.looks > looks + 5))
+        assert await newest(database_url, CHECKPOINT_EVERY + 1) is None
+        machine.is_idle = True
+        await until(lambda: newest(database_url, len(events)))
+
+
+@pytest.mark.anyio
+async def test_but_not_for_longer_than_its_patience(database_url: str) -> None:
+    events = played(3, 400).stored()
+    store(database_url, events)
+    room = Room(Machine().idle_s)
+    notary = notary_of(database_url, events_max=CHECKPOINT_EVERY, room=room, patience_s=0.1)
+    async with at_work(database_url, notary):
+        await until(lambda: newest(database_url, len(events)))
+
+
+def store(conninfo: str, events: Sequence[StoredEvent]) -> None:
+    with psycopg.connect(conninfo) as connection:
+        insert(connection, events)
+
+
+async def once(is_so: bool) -> str | None:  # noqa: FBT001  what until asks again and again
+    return "so" if is_so else None
 
 
 async def newest(conninfo: str, size: int) -> str | None:
