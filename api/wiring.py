@@ -14,15 +14,13 @@ import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
-from time import time_ns
 from urllib.parse import urlsplit
-from uuid import UUID
 
 from msgspec import Struct
 
 from api.broker import Broker
 from api.building_ahead import BuildingAhead
+from api.clock import new_id, now
 from api.feeding_aside import FeedingAside
 from api.keys import Keys
 from api.parallel_filling import fill_by
@@ -46,7 +44,6 @@ from commands.team_lease import TeamLease
 from commands.worker import Worker, WorkerConfig, build_loops
 from commands.writer import Writer
 from domain.envelope import Fence
-from domain.ids import uuid7
 from domain.ports import Signal
 from projections.audit.forgetting import Forgetting
 from projections.audit.keeping import Keeper
@@ -57,16 +54,6 @@ from projections.read_model import ReadModel
 from projections.runner import Runner
 
 _HOUR_S = 3_600
-
-
-def now() -> datetime:
-    """The platform's clock."""
-    return datetime.now(UTC)
-
-
-def new_id() -> UUID:
-    """A time-ordered id."""
-    return uuid7(time_ns() // 1_000_000, os.urandom(10))
 
 
 class Core(Struct, frozen=True, kw_only=True):

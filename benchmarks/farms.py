@@ -23,7 +23,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from api.wiring import new_id, now
+from api.clock import new_id, now
 from benchmarks.farm_rows import BESIDE, COPIES, LOG, MADE, SUMS
 from benchmarks.http import SECRETS
 from commands import accounts, administration, recharge, tasks

@@ -29,6 +29,7 @@ from litestar import Litestar, get
 from api import logging_setup
 from api.app import create_app
 from api.broker import Broker
+from api.clock import new_id, now
 from api.credentials import Credentials, Standing
 from api.desk import open_desk
 from api.door import wrap
@@ -41,7 +42,6 @@ from api.reading import open_pool
 from api.registration import registration
 from api.security import Tokens
 from api.settings import Settings
-from api.wiring import new_id, now
 from benchmarks.asking import asked_per_s
 from benchmarks.measure import Options, Ratio, measure, options, tell
 from commands.accounts import register_user

@@ -23,8 +23,8 @@ from typing import Final
 from urllib.parse import quote
 from uuid import UUID
 
+from api.clock import new_id, now
 from api.security import Tokens
-from api.wiring import new_id, now
 from benchmarks.farms import ADMIN, BIG, LONG_TASK, SMALL, write_farm
 from benchmarks.http import CONFIG, ours, request, serve
 from benchmarks.measure import Options, Ratio, measure, options, tell

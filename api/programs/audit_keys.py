@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from api.audit_shapes import listed_keys
+from api.clock import new_id, now
 from api.database import prepare_database
 from api.keys import load_keys, next_audit_seed, take_next_audit_seed
 from api.logging_setup import set_up_logging
@@ -17,7 +18,6 @@ from api.programs.failing import ProgramFailed, in_words
 from api.programs.json_answers import as_json, print_json
 from api.programs.options import database_of, with_database
 from api.settings import Settings
-from api.wiring import new_id, now
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
 from commands.log_keys import RotateLogKey, rotate_log_key

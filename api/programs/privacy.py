@@ -14,6 +14,7 @@ from msgspec.structs import asdict, replace
 from psycopg.errors import UndefinedTable
 
 from api.client.wording import clean, yuan
+from api.clock import new_id, now
 from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
@@ -23,7 +24,7 @@ from api.programs.json_answers import as_json, print_json
 from api.programs.options import servers_of, settings_from, with_database, with_servers
 from api.programs.projections_open import Opening, opened
 from api.settings import Settings
-from api.wiring import new_id, now, open_core
+from api.wiring import open_core
 from commands.accesses import NoteAccess, note_access
 from commands.event_log.secrets import Secrets
 from commands.privacy import Erased, EraseUser, erase_user

@@ -15,6 +15,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
+from api.clock import new_id, now
 from api.database import prepare_database
 from api.keys import load_keys
 from api.logging_setup import set_up_logging
@@ -25,7 +26,6 @@ from api.programs.options import database_of, settings_from
 from api.read_model_texts import why_not
 from api.rebuilding import Operating
 from api.settings import Settings
-from api.wiring import new_id, now
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
 from commands.writer import Writer

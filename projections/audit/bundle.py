@@ -31,7 +31,6 @@ from domain.audit.bundle import (
 from domain.audit.checkpoint import Checkpoint, NoteInvalid, VerifierKey, opened, parts
 from domain.audit.merkle import HASH_BYTES, Frontier, full_subtrees
 from domain.audit.rotation import KeyChain
-from projections.audit.columns import parquet_events
 from projections.audit.container import Member, content, digest_of, lines, members
 from projections.audit.signature import is_signed
 
@@ -201,6 +200,9 @@ class Bundle:
 
     def _parsed(self) -> Iterator[BundledEvent]:
         if PARQUET in self._members:
+            # pyarrow takes as long to load as all the rest that checks a bundle
+            from projections.audit.columns import parquet_events  # noqa: PLC0415 - see above
+
             return parquet_events(self._path, self._members[PARQUET])
         return self._lines()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from typing import IO, Final, Literal
+from typing import IO, Final, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -27,7 +27,6 @@ from domain.audit.canonical import StoredEvent, leaves_of
 from domain.audit.checkpoint import Sign, signed
 from domain.audit.merkle import Frontier, full_subtrees, range_nodes
 from domain.audit.rotation import KeyChain
-from projections.audit.columns import ParquetEvents
 from projections.audit.container import COPY_BYTES, ContainerWriter, MemberWriter
 from projections.audit.proving import NotSigned
 from projections.audit.signature import is_signed
@@ -115,7 +114,7 @@ def _write_events(
 ) -> tuple[Frontier, int]:
     withheld = 0
     with writer.writing(EVENTS if stretch.form == "jsonl" else PARQUET) as file:
-        written = JsonLines(file) if stretch.form == "jsonl" else ParquetEvents(file)
+        written = _written_as(stretch.form, file)
         for rows in log.chunks(stretch.first - 1, stretch.last):
             hashes = leaves_of(rows)
             frontier = frontier.with_leaves(hashes)
@@ -133,6 +132,16 @@ def _write_events(
     return frontier, withheld
 
 
+class EventsFile(Protocol):
+    """What the events of a bundle are written to."""
+
+    def write(self, events: Sequence[BundledEvent]) -> None:
+        """Append some."""
+
+    def close(self) -> None:
+        """Write the file's end."""
+
+
 class JsonLines:
     """Writes events, one a line."""
 
@@ -146,6 +155,15 @@ class JsonLines:
 
     def close(self) -> None:
         """Lines need no end of their own."""
+
+
+def _written_as(form: str, file: MemberWriter) -> EventsFile:
+    if form == "jsonl":
+        return JsonLines(file)
+    # pyarrow takes as long to load as all the rest of this program, which few exports want
+    from projections.audit.columns import ParquetEvents  # noqa: PLC0415 - see above
+
+    return ParquetEvents(file)
 
 
 def _bundled(event: StoredEvent, stretch: Stretch) -> BundledEvent:

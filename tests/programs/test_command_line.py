@@ -1,6 +1,9 @@
 """The command line: every program explains itself, and failures are one sentence and a code."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import click
 import psycopg
@@ -42,6 +45,16 @@ def test_every_program_explains_itself(words: list[str]) -> None:
     assert "..." not in result.output.replace("[ARGS]...", "").replace("COMMAND...", ""), (
         "sentences of a list are whole"
     )
+
+
+def test_who_looks_at_the_log_waits_for_no_web_server_and_no_broker() -> None:
+    """Half of what such a program takes to start would be what it does not use."""
+    code = (
+        "import sys; import api.programs.audit, api.programs.projections;"
+        "found = {'litestar', 'uvicorn', 'nats', 'pyarrow', 'argon2'} & set(sys.modules);"
+        "assert not found, found"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
 @pytest.mark.parametrize(
