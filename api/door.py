@@ -32,6 +32,8 @@ NO_STORE: Final = (b"cache-control", b"no-store")
 _NO_ADDRESS = re.compile(r"//|/\.\.?(?:/|\Z)|[\x00-\x1f\x7f\\]")
 _NO_METHOD: Final = 405
 _QUIET: Final = ("/health/", "/metrics")
+_NUMBER_OR_ID = re.compile(r"\d{1,10}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_TYPED: Final = "*"
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 _log = logger(access_log.ACCESS)
 
@@ -43,6 +45,7 @@ class Door:
         self._app = app
         self._desk = desk
         self._methods = methods
+        self._words = {word for path in methods for word in path.split("/") if "{" not in word}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request in and its answer out."""
@@ -78,8 +81,15 @@ class Door:
             await _crash(exchange, answer)
         finally:
             exchange.leave()
-            _note(exchange, method, path, status)
+            _note(exchange, method, path, status, as_path=self._anonymous(path))
             exchange.end()
+
+    def _anonymous(self, path: str) -> str:
+        """The address in words of the platform, ids and numbers: the rest may name somebody."""
+        return "/".join(
+            part if part in self._words or _NUMBER_OR_ID.fullmatch(part) else _TYPED
+            for part in path.split("/")
+        )
 
     def _allowing(self, scope: Scope, headers: Headers) -> Headers:
         """Litestar tells of an address only what the module says that brought it first."""
@@ -121,7 +131,7 @@ async def _crash(exchange: Exchange, send: Send) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _note(exchange: Exchange, method: str, path: str, status: int) -> None:
+def _note(exchange: Exchange, method: str, path: str, status: int, *, as_path: str) -> None:
     seconds = time.perf_counter() - exchange.began
     scope: Any = exchange.scope
     exchange.desk.metrics.note(method, scope.get("path_template"), status, seconds)
@@ -131,7 +141,7 @@ def _note(exchange: Exchange, method: str, path: str, status: int) -> None:
     access_log.note(
         access_log.Request(
             method=method,
-            path=path,
+            path=as_path,
             status=status,
             duration_ms=round(seconds * 1000, 2),
             request_id=exchange.request_id,

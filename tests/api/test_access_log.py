@@ -3,6 +3,7 @@
 import json
 import logging
 from io import StringIO
+from uuid import uuid4
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -79,3 +80,25 @@ def test_a_request_over_http_writes_its_line(api: LiveApi, terminal: StringIO) -
     (said,) = [json.loads(text) for text in terminal.getvalue().splitlines()]
     assert (said["path"], said["status"]) == ("/api/users/me", 401)
     assert said["request_id"] == "[redacted]"
+
+
+def test_a_path_says_what_the_platform_named_and_nothing_that_somebody_typed(
+    api: LiveApi, terminal: StringIO
+) -> None:
+    known = f"/api/tasks/{uuid4()}"
+    paths = {
+        known: known,
+        f"{known}/artifacts/lin.png": f"{known}/artifacts/*",
+        "/api/logs/no-word/17": "/api/logs/*/17",
+        "/api/users/lin.forgetmenot": "/api/users/*",
+        "/api/users/13812345678": "/api/users/*",
+        "/api/users/林": "/api/users/*",
+        "/lin//forgetmenot": "/*//*",
+        "/api/users/{user_id}": "/api/users/*",
+    }
+    with api.client() as client:
+        for path in paths:
+            client.get(path)
+    api.until(lambda: terminal.getvalue().count("\n") == len(paths))
+    said = [json.loads(text)["path"] for text in terminal.getvalue().splitlines()]
+    assert said == list(paths.values())
