@@ -11,7 +11,7 @@ from domain.fleet.events import GpuFailed, GpuRecovered, ServerCameOnline, Serve
 from domain.tasks.events import TaskCancelled, TaskCancelRequested, TaskFailed, TaskRequeued
 from domain.tasks.submission import TaskOrder
 from domain.wallet.events import HoldExtended, HoldSettled
-from tests.commands.loops.plant import Plant, eventually, now
+from tests.commands.loops.plant import Plant, eventually
 from tests.commands.loops.scripted_agent import ScriptedAgent
 
 pytestmark = pytest.mark.anyio
@@ -67,11 +67,12 @@ async def test_work_that_is_not_begun_is_offered_again_and_then_given_to_another
     await plant.configure(start_deadline_s=4)
     idle = await ScriptedAgent(plant.client, await plant.server(), obedient=False).start()
     task_id = await plant.submit()
-    await eventually(lambda: len(idle.assigned) >= 2)
-    assert {work.attempt for work in idle.assigned} == {1}
     await eventually(lambda: any(work.attempt == 2 for work in idle.assigned))
-    (requeued,) = plant.facts(TaskRequeued, task_id)
-    assert not requeued.counted
+    offered = [work.attempt for work in idle.assigned]
+    assert offered == sorted(offered)
+    assert offered.count(1) >= 2
+    requeued = plant.facts(TaskRequeued, task_id)  # more than once if the machine is slow
+    assert not any(fact.counted for fact in requeued)
     await idle.stop()
 
 
@@ -133,14 +134,17 @@ async def test_a_hold_is_extended_before_it_runs_out_and_then_the_task_stops(
     work = (await eventually(lambda: agent.assigned))[0]
     await agent.insist(agent.began(work))
     metering = worker.loop("metering")
-    mine = worker.reader.board.attempts[task_id]
-    assert not metering._is_due(mine, now() + timedelta(seconds=30))
-    metering._clock = lambda: now() + timedelta(seconds=50)
+    attempts = worker.reader.board.attempts
+    # the clock stands, so that a slow machine comes to no other moment of the run
+    began_at = await eventually(lambda: attempts[task_id].began_at)
+    mine = attempts[task_id]
+    assert not metering._is_due(mine, began_at + timedelta(seconds=30))
+    metering._clock = lambda: began_at + timedelta(seconds=50)
     await eventually(lambda: plant.facts(HoldExtended))
     assert plant.wallet(user_id).available_fen == 0
     # what is held lasts for some seconds yet
     assert plant.task(task_id).phase == "running"
-    metering._clock = lambda: now() + timedelta(seconds=70)
+    metering._clock = lambda: began_at + timedelta(seconds=70)
     await eventually(lambda: agent.cancels)
     assert [fact.reason for fact in plant.facts(TaskCancelRequested)] == ["balance_exhausted"]
     await agent.insist(agent.ended(work, outcome="cancelled"))
