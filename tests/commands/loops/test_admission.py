@@ -24,7 +24,7 @@ from domain.fleet.messages import (
     work_consumer,
     work_subject,
 )
-from tests.commands.loops.plant import Plant, RunningWorker, connect, eventually, now
+from tests.commands.loops.plant import SOON_S, Plant, RunningWorker, connect, eventually, now
 from tests.commands.loops.scripted_agent import ScriptedAgent
 from tests.stack import LiveStack
 
@@ -259,7 +259,7 @@ async def test_a_removed_server_is_out_at_the_end_of_its_session(
     await gate.sign_in(gate.mine, closed_cb=note_closed)
     removal = RemoveServer(server_id=gate.mine.server_id, running_tasks=0)
     await gate.plant.run(remove_server, removal)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SOON_S):
         await closed.wait()
     assert await gate.refuses(gate.mine.token(), gate.mine.server_id)
     assert not await gate.refuses(gate.theirs.token(), gate.theirs.server_id)
