@@ -69,11 +69,18 @@ async def living(
         await asyncio.wait_for(life, 30)
 
 
+def lines_of(platform: Platform, assigned: Assigned) -> list[str]:
+    """What the attempt has printed, as far as it was heard."""
+    return [line.text for output in platform.of(Output, assigned) for line in output.lines]
+
+
 async def test_an_agent_says_that_it_lives_and_how_its_host_fares(
     platform: Platform, tmp_path: Path
 ) -> None:
     async with living(platform.url, platform.server_id, tmp_path):
         await platform.until(lambda: len(platform.of(Heartbeat)) >= 3)
+    # an agent that has ended may not be heard to its end yet
+    await platform.until(lambda: platform.of(Heartbeat)[-1].leaving)
     beats = platform.of(Heartbeat)
     assert [beat.sequence for beat in beats] == list(range(1, len(beats) + 1))
     assert len({beat.boot_id for beat in beats}) == 1
@@ -87,13 +94,12 @@ async def test_a_task_is_begun_reported_and_ended(platform: Platform, tmp_path: 
     async with living(platform.url, platform.server_id, tmp_path):
         assigned = await platform.assign("test", seconds=0.7, output=3, name="猫")
         ended = await platform.ended(assigned)
-        await platform.until(lambda: platform.of(Output, assigned))
+        await platform.until(lambda: len(lines_of(platform, assigned)) >= 3)
     assert (ended.outcome, ended.attempt, ended.reason) == ("completed", 1, None)
     assert ended.result["lines"] == 3
     assert 600 < ended.run_ms < 60_000
     assert platform.of(Began, assigned)[0].sandbox == "none"
-    lines = [line.text for output in platform.of(Output, assigned) for line in output.lines]
-    assert lines == [f"line {number} of 3" for number in (1, 2, 3)]
+    assert lines_of(platform, assigned) == [f"line {number} of 3" for number in (1, 2, 3)]
     assert platform.of(Advanced, assigned)[-1].progress > 0
     order = [type(report) for report in platform.heard if isinstance(report, Began | Ended)]
     assert order == [Began, Ended]
@@ -287,4 +293,5 @@ async def test_a_killed_agent_leaves_no_process_and_its_next_life_gives_the_task
     second.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(second.wait(), 30) == 0
     assert (ended.outcome, ended.reason) == ("failed", "agent_lost")
+    await platform.until(lambda: platform.of(Heartbeat)[-1].leaving)  # the second one's last
     assert len({beat.boot_id for beat in platform.of(Heartbeat)}) == 2
