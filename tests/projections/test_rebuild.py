@@ -176,13 +176,17 @@ def test_events_that_come_during_a_rebuild_are_in_both_generations_and_none_is_l
                     connection.commit()
                 runner.step()
 
-    thread = threading.Thread(target=live)
+    thread = threading.Thread(target=live, daemon=True)
     thread.start()
-    for _ in range(3):
-        rebuilt = run_rebuild(read_url, feed, TASKS)
-        assert rebuilt.differing == ()
-    done.set()
-    thread.join(60)
+    try:
+        for _ in range(3):
+            rebuilt = run_rebuild(read_url, feed, TASKS)
+            assert rebuilt.differing == ()
+    finally:
+        done.set()
+        thread.join(120)
+    assert not thread.is_alive(), "one runner in two threads"
+    assert len(feed.events) == len(story), "whoever appends gave up"
     finish(runner)
     runner.close()
     assert stored(read_url, TASKS) == naive(TASKS, story)
