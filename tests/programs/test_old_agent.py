@@ -18,7 +18,7 @@ from api.settings import environment_for_agent
 from gpu_agent.enrolment import IDENTITY_FILE, Identity, new_seed
 
 pytestmark = pytest.mark.anyio
-WITHIN_S = 15
+WITHIN_S = 30
 NOBODYS_ADDRESS = "nats://127.0.0.1:9"
 
 
