@@ -21,6 +21,7 @@ ACTIONS: Final[dict[str, Text]] = {
     "recharge.code_revealed/1": Text("查看完整充值码", "Looked at a whole recharge code"),
     "recharge.code_revoked/1": Text("作废充值码", "Revoked a recharge code"),
     "tasks.task_submitted/1": Text("创建任务", "Created a task"),
+    "tasks.task_submitted/2": Text("创建任务", "Created a task"),
     "tasks.task_cancel_requested/1": Text("请求取消任务", "Asked for a task to be cancelled"),
     "tasks.task_cancelled/1": Text("取消任务", "Cancelled a task"),
     "tasks.task_retried/1": Text("重新运行任务", "Ran a task again"),

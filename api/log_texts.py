@@ -14,6 +14,9 @@ TEXTS: Final[dict[str, Text]] = {
     "tasks.task_submitted/1": Text(
         "任务已创建，等待分配", "Task created, waiting for a server"
     ),
+    "tasks.task_submitted/2": Text(
+        "任务已创建，等待分配", "Task created, waiting for a server"
+    ),
     "tasks.task_assigned/1": Text("任务已分配到服务器", "Task assigned to a server"),
     "tasks.task_started/1": Text("任务开始运行", "Task started"),
     "tasks.task_progressed/1": Text("任务进度更新", "Task progressed"),

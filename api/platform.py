@@ -5,7 +5,7 @@ Built once by the composition root and handed to ``create_app``; no route opens 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from commands.counts import WriterCounts
 from commands.signatures import KeysAtHand
 from commands.throttle import Throttle
 from domain.accounts.claim import ClaimKind
+from domain.facts import SealedText
 from domain.ports import Clock, CommandWriter, Ids, Signal
 from domain.public_addresses import Network
 from projections.audit.snapshots import Snapshots
@@ -50,6 +51,16 @@ class Secrets(Protocol):
 
     def unseal(self, text: str) -> str:
         """What was sealed."""
+        ...
+
+
+class PrivateTexts(Protocol):
+    """Opens what users wrote for themselves, for whoever is shown it."""
+
+    async def open(
+        self, connection: AsyncConnection[Any], sealed: Sequence[SealedText]
+    ) -> list[str]:
+        """Each in the clear; ``ERASED`` of a user who was forgotten."""
         ...
 
 
@@ -91,6 +102,7 @@ class HttpConfig(Struct, frozen=True, kw_only=True):
 class Platform(Struct, frozen=True, kw_only=True):
     """What routes need. ``broker_connected`` and ``writer_counts`` are only shown.
 
+    ``texts`` opens what users wrote for themselves, which read models hold sealed.
     ``committed`` is a hint that the log has grown; ``notary_keys`` sign what is handed out;
     ``snapshots`` are states that were folded before, where they are kept.
     """
@@ -109,4 +121,5 @@ class Platform(Struct, frozen=True, kw_only=True):
     notary_keys: KeysAtHand
     writer_counts: WriterCounts
     broker_connected: Callable[[], bool]
+    texts: PrivateTexts
     snapshots: Snapshots | None = None

@@ -33,6 +33,7 @@ from api.system_log import SystemLog
 from commands import checkpoint_outlets, throttle, topology
 from commands.artifact_store import open_store
 from commands.event_log.log import EventLog
+from commands.event_log.private_texts import PrivateTexts
 from commands.event_log.secrets import Secrets
 from commands.housekeeping import Housekeeping
 from commands.last_signed import LastSigned
@@ -133,6 +134,7 @@ async def open_platform(core: Core, *, agent_nats_url: str) -> AsyncIterator[Pla
             notary_keys=KeysAtHand(lambda: [SigningKey(seed) for seed in keys.audit_seeds()]),
             writer_counts=core.writer.counts,
             broker_connected=core.broker.is_connected,
+            texts=PrivateTexts(core.log.secrets),
             snapshots=Snapshots(keys.snapshots),
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -24,12 +24,16 @@ from commands.configuration import ChangeConfiguration, change_configuration
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
 from commands.fleet import EnrolServer, RegisterServer, enrol_server, register_server
+from commands.rows import SubjectKey
 from commands.signals import LocalSignal
 from commands.tasks import SubmitTask, submit_task
 from commands.worker import Worker, build_loops
 from commands.writer import Writer
 from domain.envelope import Actor, Context
+from domain.ports import UnitOfWork
 from domain.tasks.submission import TaskOrder
+
+USERS: Final = 100
 
 
 class System(Protocol):
@@ -147,7 +151,11 @@ class Ours:
     async def submit(self, number: int) -> None:
         order = TaskOrder(title="bench", task_type="test", config={"number": number})
         command = SubmitTask(
-            task_id=fresh_id(), user_id=uuid4(), order=order, is_admin=False, at=now()
+            task_id=fresh_id(),
+            user_id=self._users[number % USERS],
+            order=order,
+            is_admin=False,
+            at=now(),
         )
         await self._run(submit_task, command)
 
@@ -171,6 +179,9 @@ class Ours:
             server_id=server_id, token_digest="digest", public_key="U", host="bench", at=now()
         )
         await self._run(enrol_server, enrol)
+        self._users = [uuid4() for _ in range(USERS)]
+        for user_id in self._users:
+            await self._run(keep_key, SubjectKey(user_id=user_id, key=bytes(32)))
         changes = {"max_concurrent_tasks_per_user": 1_000}
         await self._run(change_configuration, ChangeConfiguration(changes=changes))
         return server_id
@@ -180,6 +191,11 @@ class Ours:
             command_id=fresh_id(), actor=Actor("user", "bench"), correlation_id="bench-request"
         )
         await self._writer.run(handler, command, context)
+
+
+def keep_key(command: SubjectKey, work: UnitOfWork) -> None:
+    """All that there is of a user: what seals what they write."""
+    work.keep(command)
 
 
 def now() -> datetime:

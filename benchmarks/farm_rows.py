@@ -93,7 +93,7 @@ COPIES: Final[dict[str, tuple[str, dict[str, str]]]] = {
             made JOIN owners ON owner = owners.n
             JOIN owl_log.events ON made.n = (notification_id - 1000) / 20
             CROSS JOIN (SELECT * FROM template_of_user_actions LIMIT 1) AS t
-            WHERE topic = 'tasks.task_submitted/1' AND notification_id > 1000
+            WHERE topic = 'tasks.task_submitted/2' AND notification_id > 1000
         """,
         {
             "position": "notification_id",

@@ -47,6 +47,7 @@ from benchmarks.measure import Options, Ratio, measure, options, tell
 from commands.accounts import register_user
 from commands.configuration import ChangeConfiguration, change_configuration
 from commands.event_log.log import EventLog
+from commands.event_log.private_texts import PrivateTexts
 from commands.event_log.secrets import Secrets
 from commands.signatures import KeysAtHand, SigningKey
 from commands.tasks import Queued
@@ -125,6 +126,7 @@ async def platform_on(database_url: str, nats_url: str) -> AsyncIterator[Platfor
                 notary_keys=KeysAtHand(lambda: [SigningKey(bytes(32))]),
                 writer_counts=writer.counts,
                 broker_connected=broker.is_connected,
+                texts=PrivateTexts(SECRETS),
             )
 
 

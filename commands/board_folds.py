@@ -38,6 +38,7 @@ from domain.tasks.events import (
     TaskRetried,
     TaskStarted,
     TaskSubmitted,
+    TaskSubmittedInClear,
 )
 from domain.tasks.submission import gpu_memory_for
 from domain.wallet.events import HoldExtended
@@ -56,7 +57,9 @@ def fold(board: Board, event: Recorded[Any]) -> None:
     board.position = event.position
 
 
-def _submitted(board: Board, event: Recorded[TaskSubmitted]) -> None:
+def _submitted(
+    board: Board, event: Recorded[TaskSubmitted] | Recorded[TaskSubmittedInClear]
+) -> None:
     fact = event.fact
     task = OpenTask(
         task_id=fact.task_id,
@@ -204,6 +207,7 @@ def _configured(board: Board, event: Recorded[ConfigurationChanged]) -> None:
 
 FOLDS: Final[dict[type, Fold]] = {
     TaskSubmitted: _submitted,
+    TaskSubmittedInClear: _submitted,
     TaskRetried: _retried,
     TaskRequeued: _requeued,
     TaskAssigned: _assigned,

@@ -16,7 +16,7 @@ from msgspec import Struct
 from commands.bounded_cache import BoundedCache
 from commands.event_log.batch import TAGS, Appended, Batch, Envelope
 from commands.event_log.failures import Unreadable
-from commands.event_log.personal import KeyOf, sealed
+from commands.event_log.personal import KeyOf, as_read, sealed
 from commands.event_log.row_calls import row_call
 from commands.event_log.secrets import Secrets
 from commands.event_log.session import Facts
@@ -75,7 +75,7 @@ class Round:
                 batch.events.append(
                     Appended(stream, version, TAGS[type(fact)], state, envelope)
                 )
-                self.facts.append((fact, context))
+            self.facts += [(fact, context) for fact in decision.facts]
         last = len(batch) if appended else 0
         self.decided.append(Decided(command, decision.result, None, last))
         if decision.receipt is not None and context.repeat is not None:
@@ -103,6 +103,8 @@ class Decision(NamedTuple):
     """What a handler returned, encoded as it will be stored."""
 
     result: Any
+    facts: list[Fact]
+    """As whoever reads them later sees them."""
     states: list[bytes]
     rows: list[Call]
     receipt: bytes | None
@@ -128,9 +130,11 @@ def decide(
     if work.kept:
         keys = with_new_keys(work.kept, keys)
         rows = [row_call(row, secrets) for row in work.kept]
-    states = [encode(sealed(fact, keys)) for _, _, fact in work.appended]
+    said = [fact for _, _, fact in work.appended]
+    stored = [sealed(fact, keys) for fact in said]
+    facts = list(map(as_read, said, stored))
     receipt = msgspec.json.encode(result) if repeatable else None
-    return Decision(result, states, rows, receipt)
+    return Decision(result, facts, list(map(encode, stored)), rows, receipt)
 
 
 def with_new_keys(kept: Iterable[Struct], keys: KeyOf) -> KeyOf:

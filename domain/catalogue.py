@@ -5,13 +5,14 @@ A tag that is not here stops whoever reads it: an unknown event is never skipped
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, TypeAlias, get_args, get_type_hints
 
 import msgspec
 
 from domain.accounts.events import AdminFact, ClaimFact, UserFact
-from domain.facts import Fact, is_personal, tag_of
+from domain.facts import Fact, is_personal, is_private, tag_of
 from domain.fleet.events import ServerFact
 from domain.recharge.events import CodeFact
 from domain.system.accesses import AccessFact
@@ -69,13 +70,23 @@ def decode_lines(states: bytes) -> list[Any]:
 
 @cache
 def personal_fields(fact: type[Fact]) -> tuple[str, ...]:
-    """The names of the fields that are stored encrypted."""
+    """The names of the fields that are stored encrypted, and read in the clear."""
+    return _marked(fact, is_personal)
+
+
+@cache
+def private_fields(fact: type[Fact]) -> tuple[str, ...]:
+    """The names of those that are stored encrypted too, and read as they are stored."""
+    return _marked(fact, is_private)
+
+
+def _marked(fact: type[Fact], mark: Callable[[tuple[object, ...]], bool]) -> tuple[str, ...]:
     hints = get_type_hints(fact, include_extras=True)
     return tuple(
         name
         for name in fact.__struct_fields__
         if any(
-            is_personal(getattr(part, "__metadata__", ()))
+            mark(getattr(part, "__metadata__", ()))
             for part in (hints[name], *get_args(hints[name]))
         )
     )

@@ -8,15 +8,21 @@ in the fact but in its envelope, ``domain.envelope.Recorded``.
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias
+from uuid import UUID
 
 from msgspec import Meta, Struct
 
 _PERSONAL = "personal"
+_PRIVATE = "private"
 
 Personal: TypeAlias = Annotated[str, Meta(extra={_PERSONAL: True})]
 """Text about a person (e-mail, name, address). The mapper stores it encrypted under the key of
 the fact's ``user_id``; after that key is destroyed it reads as ``ERASED``."""
+
+Private: TypeAlias = Annotated[str, Meta(extra={_PRIVATE: True})]
+"""Text that a user wrote for themselves. Stored as ``Personal`` is, unless it is empty; and it
+stays sealed in what is read and in the rows of read models, until somebody is shown it."""
 
 ERASED = "[erased]"
 
@@ -39,7 +45,22 @@ def tag_of(fact: type[Fact] | Fact) -> str:
 
 def is_personal(metadata: tuple[object, ...]) -> bool:
     """Whether the ``Annotated`` metadata of a field marks it as personal."""
-    return any(
-        isinstance(item, Meta) and bool(item.extra) and _PERSONAL in (item.extra or {})
-        for item in metadata
-    )
+    return _is_marked(metadata, _PERSONAL)
+
+
+def is_private(metadata: tuple[object, ...]) -> bool:
+    """Whether the ``Annotated`` metadata of a field marks it as private."""
+    return _is_marked(metadata, _PRIVATE)
+
+
+def _is_marked(metadata: tuple[object, ...], mark: str) -> bool:
+    return any(isinstance(item, Meta) and mark in (item.extra or {}) for item in metadata)
+
+
+class SealedText(NamedTuple):
+    """A private field as it was read, to be opened for whoever is shown it."""
+
+    fact: type[Fact]
+    field: str
+    user_id: UUID
+    value: str

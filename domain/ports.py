@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from domain.decider import Decider
 from domain.envelope import Context, Recorded, Told
-from domain.facts import Fact
+from domain.facts import Fact, SealedText
 
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
@@ -178,6 +178,18 @@ class EventHistory(Protocol):
 
         Raises:
             Undecodable: the next event about ``facts`` cannot be read.
+        """
+        ...
+
+
+class PrivateTexts(Protocol):
+    """Opens what users wrote for themselves, for whoever is shown it. Blocking."""
+
+    def open(self, sealed: Sequence[SealedText]) -> list[str]:
+        """Each in the clear; ``ERASED`` where the user's key was destroyed.
+
+        Raises:
+            OutOfReach: the keys could not be reached within the deadline.
         """
         ...
 

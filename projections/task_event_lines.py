@@ -15,7 +15,7 @@ from projections.event_lines import FACT, SAID, TOLD, kinds
 from projections.task_events import LEVELS
 
 LEFT_OUT: Final = frozenset(
-    {"task_id", "user_id", "attempt", "description", "config", "result", "postings"}
+    {"task_id", "user_id", "attempt", "title", "description", "config", "result", "postings"}
 )
 """Said elsewhere, or too long for a line."""
 ABOUT_EVENTS: Final[dict[str, Any]] = {

@@ -29,6 +29,7 @@ from domain.tasks.events import (
     TaskRetried,
     TaskStarted,
     TaskSubmitted,
+    TaskSubmittedInClear,
 )
 from domain.wallet.events import HoldExtended, HoldPlaced, HoldSettled
 from projections.read_model import ReadModel, Table, first
@@ -37,6 +38,7 @@ Level = Literal["INFO", "WARNING", "ERROR"]
 
 OWN: Final[dict[type[Fact], Level]] = {
     TaskSubmitted: "INFO",
+    TaskSubmittedInClear: "INFO",
     TaskAssigned: "INFO",
     TaskStarted: "INFO",
     TaskProgressed: "INFO",

@@ -31,6 +31,7 @@ from domain.tasks.events import (
     TaskRetried,
     TaskStarted,
     TaskSubmitted,
+    TaskSubmittedInClear,
 )
 from domain.tasks.lifecycle import STATUS, Phase, Status, next_phase
 from domain.wallet.events import HoldExtended
@@ -58,6 +59,7 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 class ListedTask(Struct, frozen=True, kw_only=True, gc=False):
     """What a list shows of a task, which leaves out all that may be long.
 
+    ``title`` and ``description`` are sealed for its user; whoever shows them opens them.
     ``cost_fen`` is what its ended attempts cost; see ``cost_at``.
     """
 
@@ -107,7 +109,7 @@ class TaskRow(ListedTask, frozen=True, kw_only=True, gc=False):
     deleted_at: datetime | None = None
 
 
-def _submitted(event: Told[TaskSubmitted]) -> TaskRow:
+def _submitted(event: Told[TaskSubmitted] | Told[TaskSubmittedInClear]) -> TaskRow:
     fact, at = event.fact, event.recorded_at
     return TaskRow(
         task_id=fact.task_id,
@@ -298,6 +300,7 @@ _TABLE: Final = Table(
     key=("task_id",),
     folds=(
         first(TaskSubmitted, _submitted),
+        first(TaskSubmittedInClear, _submitted),
         on(TaskAssigned, _assigned),
         on(TaskStarted, _started),
         on(TaskProgressed, _progressed),

@@ -12,7 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 from psycopg import AsyncConnection
 
-from domain.catalogue import personal_fields
+from domain.catalogue import personal_fields, private_fields
 from projections.event_lines import FACT, SAID, TOLD, kinds
 from projections.page import Found, Page, offset, one, reach_of
 from projections.user_actions import ACTIONS, UserActionRow
@@ -131,11 +131,13 @@ STATEMENTS: Final = {
 _LEFT_OUT: Final = frozenset(
     {
         *("user_id", "username_claim", "postings", "sealed", "token_digest"),
-        *("description", "config", "checksum"),
+        *("title", "description", "config", "checksum"),
     }
 )
 ABOUT_ACTIONS: Final[dict[str, Any]] = {
-    "kinds": kinds({fact: _LEFT_OUT.union(personal_fields(fact)) for fact in ACTIONS})
+    "kinds": kinds(
+        {fact: _LEFT_OUT.union(personal_fields(fact), private_fields(fact)) for fact in ACTIONS}
+    )
 }
 """A parameter of every statement. What is personal is shown to nobody."""
 _FIRST_DAY: Final = date(2000, 1, 1)

@@ -52,6 +52,7 @@ from domain.tasks.events import (
     TaskDeleted,
     TaskRetried,
     TaskSubmitted,
+    TaskSubmittedInClear,
 )
 from domain.wallet.events import BalanceAdjusted
 from projections.read_model import ReadModel, Table, Tally, first
@@ -74,6 +75,7 @@ ACTIONS: Final[tuple[type[Fact], ...]] = (
     CodeRevealed,
     CodeRevoked,
     TaskSubmitted,
+    TaskSubmittedInClear,
     TaskCancelRequested,
     TaskCancelled,
     TaskRetried,

@@ -30,7 +30,7 @@ from domain.accounts.events import (
 from domain.envelope import Told
 from domain.facts import ERASED
 from domain.money import Fen
-from domain.tasks.events import TaskSubmitted
+from domain.tasks.events import TaskSubmitted, TaskSubmittedInClear
 from domain.wallet.events import (
     AccountRecharged,
     BalanceAdjusted,
@@ -141,7 +141,9 @@ def _settled(row: UserRow, event: Told[HoldSettled]) -> UserRow:
     )
 
 
-def _task_submitted(row: UserRow, event: Told[TaskSubmitted]) -> UserRow:
+def _task_submitted(
+    row: UserRow, event: Told[TaskSubmitted] | Told[TaskSubmittedInClear]
+) -> UserRow:
     return replace(row, total_tasks=row.total_tasks + 1, last_task_at=event.recorded_at)
 
 
@@ -163,6 +165,7 @@ _TABLE: Final = Table(
         on(HoldExtended, _held),
         on(HoldSettled, _settled),
         on(TaskSubmitted, _task_submitted),
+        on(TaskSubmittedInClear, _task_submitted),
     ),
 )
 

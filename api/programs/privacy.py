@@ -114,14 +114,14 @@ def report(named: UUID | str, as_json: bool, **options: Any) -> None:  # noqa: F
 
     That it was shown is recorded first, as an event that names them and who asked.
 
-    For the person to whom it belongs. What they wrote into titles and descriptions of tasks is
-    in the events of the tasks, which `owl audit history task:ID` shows.
+    For the person to whom it belongs, titles and descriptions of their tasks included.
     """
     with opened(options) as opening:
         user = _user_named(opening.settings, opening.database_url, named)
         before = asyncio.run(_note(opening, user)) - 1
         history = opening.log.history()
-        found = person_report(opening.database_url, history, user, upto=before)
+        texts = opening.log.texts
+        found = person_report(opening.database_url, history, texts, user, upto=before)
     if as_json:
         print_json(found)
     elif not found.events:

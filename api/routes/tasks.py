@@ -11,6 +11,7 @@ from litestar import Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from api.body import RequestBody
 from api.envelope import Envelope, shown
@@ -26,6 +27,7 @@ from api.refusals import refuses
 from api.rejection import Rejection
 from api.task_configs import config_faults
 from api.task_shapes import TaskDetail, TaskSummary, detail_of, summary_of
+from api.task_texts import in_the_clear
 from api.validation import checked, id_of
 from commands.tasks import (
     CancelTask,
@@ -178,6 +180,8 @@ async def list_tasks(
     now = exchange.platform.clock()
     async with exchange.reading() as connection:
         found = await task_page(connection, wanted)
+        items = await in_the_clear(found.items, exchange.platform.texts, connection)
+    found = replace(found, items=items)
     return exchange.reply(page_of(found, lambda row: summary_of(row, now, exchange.language)))
 
 
@@ -190,6 +194,7 @@ async def read_task(
     async with exchange.reading() as connection:
         task = _found(await task_by_id(connection, task_id, user_id=exchange.user.may_read_of))
         place = await queue_place(connection, task, now=now)
+        (task,) = await in_the_clear([task], exchange.platform.texts, connection)
     return exchange.reply(detail_of(task, place, now, exchange.language))
 
 

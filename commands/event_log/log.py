@@ -86,6 +86,11 @@ class EventLog(Application[UUID]):
         """The other log."""
         return TelemetryLog(self._datastore, self._keys, self.conninfo)
 
+    @property
+    def texts(self) -> StoredKeys:
+        """Opens what users wrote for themselves, ``domain.ports.PrivateTexts``."""
+        return self._keys
+
     # ── what the library asks for ──────────────────────────────────────────────────────────
 
     def construct_factory(self, env: Environment) -> InfrastructureFactory[Any]:

@@ -14,11 +14,18 @@ from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Identifier
 
 from commands.event_log.engine import LogDatastore
-from commands.event_log.personal import PERSONAL, KeyMissing, SubjectKeys, opened, owner
+from commands.event_log.personal import (
+    PERSONAL,
+    KeyMissing,
+    SubjectKeys,
+    open_text,
+    opened,
+    owner,
+)
 from commands.event_log.secrets import Secrets
 from domain.catalogue import decode
 from domain.envelope import Recorded, Told
-from domain.facts import tag_of
+from domain.facts import SealedText, tag_of
 from domain.ports import Undecodable
 
 COLUMNS = SQL("""
@@ -100,6 +107,15 @@ class StoredKeys:
     def forget(self, user_id: UUID) -> None:
         """The key was destroyed: stop reading with it at once."""
         self._keys.forget(user_id)
+
+    def open(self, sealed: Sequence[SealedText]) -> list[str]:
+        """What users wrote, each in the clear; ``ERASED`` where the key is gone.
+
+        Raises:
+            LogFailure: the keys are out of reach.
+        """
+        keys = self.load({each.user_id for each in sealed})
+        return [open_text(each, keys[each.user_id]) for each in sealed]
 
 
 class Reading:

@@ -49,6 +49,7 @@ from domain.tasks.events import (
     TaskFailed,
     TaskRetried,
     TaskSubmitted,
+    TaskSubmittedInClear,
 )
 from domain.tasks.lifecycle import OPEN
 from domain.tasks.task import TASK, Task, cost_of
@@ -220,7 +221,7 @@ class Refold:
         before = self.tasks.get(stream)
         if isinstance(before, bytes):
             before = unpacked(before)
-        if isinstance(fact, TaskSubmitted):
+        if isinstance(fact, TaskSubmitted | TaskSubmittedInClear):
             require(before is None, "I4", "the task was submitted before")
             self._pairing.opened(fact.task_id, 1, fact.user_id, fact.hold_fen)
             fact = replace(fact, config=NOTHING)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.facts import Fact
+from domain.facts import Fact, Private
 from domain.money import Fen
 
 Reason = Literal[
@@ -38,8 +38,27 @@ class Artifact(Struct, frozen=True, kw_only=True):
     media_type: str
 
 
-class TaskSubmitted(Fact, frozen=True, tag="tasks.task_submitted/1", kw_only=True):
+class TaskSubmitted(Fact, frozen=True, tag="tasks.task_submitted/2", kw_only=True):
     """A user asked for work. The price is frozen here."""
+
+    task_id: UUID
+    user_id: UUID
+    title: Private
+    task_type: str
+    description: Private = ""
+    priority: int = 1
+    estimated_duration_min: int | None = None
+    config: dict[str, Any] = {}
+    price_fen_per_minute: Fen = 0
+    hold_fen: Fen = 0
+    timeout_s: int = 3600
+
+
+class TaskSubmittedInClear(Fact, frozen=True, tag="tasks.task_submitted/1", kw_only=True):
+    """As it was until what users wrote was sealed: read for ever, and never written.
+
+    It says the same in fields of the same names, so whoever folds one folds the other.
+    """
 
     task_id: UUID
     user_id: UUID
@@ -190,6 +209,7 @@ class StaleReportRefused(Fact, frozen=True, tag="tasks.stale_report_refused/1", 
 
 TaskFact: TypeAlias = (
     TaskSubmitted
+    | TaskSubmittedInClear
     | TaskAssigned
     | TaskStarted
     | TaskProgressed

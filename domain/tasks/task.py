@@ -31,6 +31,7 @@ from domain.tasks.events import (
     TaskRetried,
     TaskStarted,
     TaskSubmitted,
+    TaskSubmittedInClear,
 )
 from domain.tasks.lifecycle import FAULT, Phase, next_phase
 
@@ -90,7 +91,7 @@ class Task(Struct, frozen=True, kw_only=True):
 
 def evolve(task: Task | None, fact: TaskFact) -> Task:  # noqa: C901 - a case a fact
     """Fold one fact."""
-    if isinstance(fact, TaskSubmitted):
+    if isinstance(fact, TaskSubmitted | TaskSubmittedInClear):
         return Task(
             task_id=fact.task_id,
             user_id=fact.user_id,

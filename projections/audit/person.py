@@ -15,10 +15,10 @@ from msgspec import Struct
 from psycopg import sql
 from psycopg.rows import class_row
 
-from domain.catalogue import BUSINESS, personal_fields
-from domain.facts import tag_of
+from domain.catalogue import BUSINESS, personal_fields, private_fields
+from domain.facts import Fact, SealedText, tag_of
 from domain.ids import account_stream
-from domain.ports import EventHistory
+from domain.ports import EventHistory, PrivateTexts
 from projections.statements import schema_of
 
 EVENTS: Final = """
@@ -96,7 +96,12 @@ class Person(Struct, frozen=True, kw_only=True):
 
 
 def report(
-    conninfo: str, history: EventHistory, user_id: UUID, *, upto: int | None = None
+    conninfo: str,
+    history: EventHistory,
+    texts: PrivateTexts,
+    user_id: UUID,
+    *,
+    upto: int | None = None,
 ) -> Person:
     """Read the log up to a position, or the whole of it, and the read models."""
     with psycopg.connect(conninfo, autocommit=True, options="-c timezone=UTC") as connection:
@@ -117,29 +122,40 @@ def report(
             position=upto,
             is_readable=bool(_one(connection, HAS_KEY, {"user_id": user_id})),
             way_in=way_in,
-            personal=_personal(history, user_id, upto),
+            personal=_personal(history, texts, user_id, upto),
             events=events,
             tables=_tables(connection, user_id),
             kept_states=_one(connection, KEPT, {"user_id": user_id}),
         )
 
 
-def _personal(history: EventHistory, user_id: UUID, upto: int) -> list[Field]:
-    fields = {fact: personal_fields(fact) for fact in BUSINESS if personal_fields(fact)}
+def _personal(
+    history: EventHistory, texts: PrivateTexts, user_id: UUID, upto: int
+) -> list[Field]:
+    fields = {fact: personal_fields(fact) + private_fields(fact) for fact in BUSINESS}
+    told = [fact for fact, names in fields.items() if names]
     return [
         Field(
             position=event.position,
             recorded_at=event.recorded_at,
             tag=tag_of(event.fact),
             field=name,
-            value=str(getattr(event.fact, name)),
+            value=_opened(event.fact, name, texts),
         )
-        for events in history.read(0, upto, list(fields))
+        for events in history.read(0, upto, told)
         for event in events
         if event.fact.user_id == user_id
         for name in fields[type(event.fact)]
-        if getattr(event.fact, name) is not None
+        if getattr(event.fact, name)
     ]
+
+
+def _opened(fact: Any, name: str, texts: PrivateTexts) -> str:
+    value = str(getattr(fact, name))
+    kind: type[Fact] = type(fact)
+    if name not in private_fields(kind):
+        return value
+    return texts.open([SealedText(kind, name, fact.user_id, value)])[0]
 
 
 def _tables(connection: psycopg.Connection[Any], user_id: UUID) -> dict[str, int]:

@@ -15,6 +15,7 @@ from api.passwords import CHEAP, Passwords
 from api.platform import HttpConfig, Platform
 from api.reading import open_pool
 from commands.event_log.log import EventLog
+from commands.event_log.private_texts import PrivateTexts
 from commands.event_log.secrets import Secrets
 from commands.loop import end
 from commands.signals import LocalSignal
@@ -128,6 +129,7 @@ async def open_platform(
             notary_keys=KeysAtHand(lambda: [SigningKey(AUDIT_SEED)]),
             writer_counts=writer.counts,
             broker_connected=lambda: False,
+            texts=PrivateTexts(SECRETS),
             snapshots=KEPT,
         )
 

@@ -93,7 +93,7 @@ def test_withheld_states_leave_the_proof_whole(log: Notarised, tmp_path: Path) -
     checked(log, path)
     assert script(path, str(log.key)).returncode == 0
     assert b"alice@example.com" not in path.read_bytes()
-    assert b"tasks.task_submitted/1" in path.read_bytes()
+    assert b"tasks.task_submitted/2" in path.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ async def test_rows_that_nobody_feeds_forget_too_and_are_right_when_they_are_fed
     await recharged(farm.writer, farm.user)
     await farm.erase()
     assert plaintext(farm.url) == NAMES
-    told = report(farm.url, farm.log.history(), farm.user)
+    told = report(farm.url, farm.log.history(), farm.log.texts, farm.user)
     other = "rm_users_g1.users" if left is keep_for_another_version else "rm_users_g2.users"
     assert told.tables[other] == told.tables["users"] == 1
     assert await forget(farm.url) == 3

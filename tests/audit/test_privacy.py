@@ -177,7 +177,7 @@ async def test_a_person_is_told_all_that_is_stored_about_them_and_nothing_of_oth
             await writer.run(log_in, entering, context())
             await recharged(writer, user)
             await asyncio.to_thread(project, log)
-            told = report(database_url, log.history(), user)
+            told = report(database_url, log.history(), log.texts, user)
             assert (told.is_readable, told.way_in is not None) == (True, True)
             assert {each.value for each in told.personal} == set(WORDS)
             assert {each.tag: each.events for each in told.events}[
@@ -185,7 +185,7 @@ async def test_a_person_is_told_all_that_is_stored_about_them_and_nothing_of_oth
             ] == 1
             assert "recharge.code_redeemed/1" in {each.tag for each in told.events}
             assert told.tables["users"] == told.tables["recharge_records"] == 1
-            assert not report(database_url, log.history(), other).events
+            assert not report(database_url, log.history(), log.texts, other).events
             said = await asyncio.to_thread(run_report, database_url, tmp_path, user)
             assert all(word in said.stdout for word in WORDS)
             assert "system.person_reported/1" not in said.stdout

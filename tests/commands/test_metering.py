@@ -12,6 +12,7 @@ from commands.board import Board
 from commands.board_reader import BoardReader
 from commands.checkpoints import Checkpoints
 from commands.metering import Config, Metering
+from commands.rows import SubjectKey
 from commands.signals import LocalSignal
 from commands.team_lease import TeamLease
 from commands.writer import Writer
@@ -43,6 +44,7 @@ class Run(Struct, frozen=True, kw_only=True):
 def let_run(run: Run, work: UnitOfWork) -> None:
     """Have it run."""
     user = run.task_id
+    work.keep(SubjectKey(user_id=user, key=bytes(32)))
     order = submitted(task_id=user, user_id=user)
     work.create(TASK, run.task_id).append(
         replace(

@@ -13,10 +13,12 @@ from domain.catalogue import (
     decode,
     encode,
     personal_fields,
+    private_fields,
     subject_of,
 )
 from domain.facts import Fact, tag_of
 from domain.recharge.events import CodeRedeemed
+from domain.tasks.events import TaskSubmitted
 from tests.domain.cast import redeemed, registered
 
 TAG = re.compile(r"[a-z]+\.[a-z]+(_[a-z]+)*/\d+")
@@ -71,11 +73,15 @@ def test_what_is_personal_is_known_of_each_fact() -> None:
     assert personal_fields(UserLoggedIn) == ("address",)
     assert personal_fields(ProfileChanged) == ("full_name", "username")
     assert personal_fields(CodeRedeemed) == ()
+    assert private_fields(TaskSubmitted) == ("title", "description")
+    assert personal_fields(TaskSubmitted) == ()
 
 
 def test_every_fact_with_something_personal_says_whose_it_is() -> None:
-    personal = [fact for fact in BY_TAG.values() if personal_fields(fact)]
-    assert len(personal) == 4
+    personal = [
+        fact for fact in BY_TAG.values() if personal_fields(fact) + private_fields(fact)
+    ]
+    assert len(personal) == 5
     assert all("user_id" in fact.__struct_fields__ for fact in personal)
 
 

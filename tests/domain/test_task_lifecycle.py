@@ -7,6 +7,7 @@ from typing import get_args
 from uuid import UUID
 
 import pytest
+from msgspec.structs import asdict
 
 from domain.errors import NotFound
 from domain.facts import Fact
@@ -17,6 +18,8 @@ from domain.tasks.events import (
     TaskProgressed,
     TaskRequeued,
     TaskRetried,
+    TaskSubmitted,
+    TaskSubmittedInClear,
 )
 from domain.tasks.lifecycle import (
     ANYWHERE,
@@ -117,8 +120,14 @@ def test_a_fact_moves_a_task_as_the_table_says_or_not_at_all(phase: Phase, fact:
 
 
 def test_every_fact_about_tasks_is_in_the_tests_above() -> None:
-    assert {type(fact) for fact in FACTS} | {type(submitted())} == set(get_args(TaskFact))
+    first = {TaskSubmitted, TaskSubmittedInClear}
+    assert {type(fact) for fact in FACTS} | first == set(get_args(TaskFact))
     assert set(ALLOWED) == {named(fact) for fact in FACTS}
+
+
+def test_what_was_submitted_in_clear_is_the_same_task() -> None:
+    before = TaskSubmittedInClear(**asdict(submitted(description="夜")))
+    assert TASK.fold([before]) == TASK.fold([submitted(description="夜")])
 
 
 def test_every_phase_has_its_row_and_its_status() -> None:

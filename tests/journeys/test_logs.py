@@ -144,7 +144,7 @@ def test_what_people_did_is_told_of_them_and_by_them(api: LiveApi, admin: Person
         told = ok(admin.client.get(query))["items"]
         assert [line["action"] for line in told] == [
             "wallet.balance_adjusted/1",
-            "tasks.task_submitted/1",
+            "tasks.task_submitted/2",
             "accounts.user_logged_in/1",
             "accounts.user_registered/1",
         ]
@@ -181,10 +181,10 @@ def test_what_happened_to_tasks_is_a_file(api: LiveApi, admin: Person) -> None:
     path = "/api/logs/download?log_type=tasks"
     today = lines_of(admin.client.get(path))
     told = [(line["task_id"], line["event"]) for line in today if line["task_id"] in ids]
-    assert told.index((ids[0], "tasks.task_submitted/1")) < told.index(
+    assert told.index((ids[0], "tasks.task_submitted/2")) < told.index(
         (ids[0], "tasks.task_started/1")
     )
-    assert (ids[1], "tasks.task_submitted/1") in told
+    assert (ids[1], "tasks.task_submitted/2") in told
     positions = [line["position"] for line in today]
     assert positions == sorted(positions)
 
@@ -230,7 +230,7 @@ def test_a_deleted_tasks_log_is_read_by_auditors_and_nobody_else(
         refused(person.client.get(f"{file}{task_id}"), 403, "ACCESS_DENIED")
         for client in (admin.client, reader):
             told = {line["event"] for line in lines_of(client.get(f"{file}{task_id}"))}
-            assert {"tasks.task_submitted/1", "tasks.task_deleted/1"} <= told
+            assert {"tasks.task_submitted/2", "tasks.task_deleted/1"} <= told
 
 
 def test_a_download_with_its_last_day_alone_goes_as_far_back_as_one_may(

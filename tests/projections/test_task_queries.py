@@ -272,7 +272,7 @@ def test_a_tasks_log_merges_events_and_output_in_the_order_of_recording(
     page = ask(task_logs.log_page, submitted, page=1, page_size=50)
     said = [line.text or line.tag for line in page.items]
     assert said == [
-        "tasks.task_submitted/1",
+        "tasks.task_submitted/2",
         "wallet.hold_placed/1",
         "tasks.task_assigned/1",
         "tasks.task_started/1",

@@ -1,8 +1,9 @@
 """Somebody who lived on the platform is forgotten: nothing tells who it was, all still proves.
 
-What they were called is looked for in every table, every message that the broker keeps, every
-file, every new bundle and every answer. What they called a task is no personal field and stays:
-it is found in each of these, so what looks there would see them, too.
+What they were called, and what they wrote into a task, is looked for in every table, every
+message that the broker keeps, every file, every new bundle and every answer. What an
+administrator noted on a recharge code stays: it is found in each of these, so what looks there
+would see them, too.
 """
 
 from __future__ import annotations
@@ -40,21 +41,16 @@ from tests.whole.processes import wait_for
 EMAIL, PASSWORD = "Lin.Vergissmein@Example.com", "Vergissmein-nicht-1"
 FORMER, NAME, FULL_NAME = "lin-vergissmein", "lin.forgetmenot", "林·勿忘我"
 ADDRESS = "127.0.0.77"
-WHO = (EMAIL.lower(), "vergissmein@", FORMER, NAME, FULL_NAME, ADDRESS, PASSWORD)
-TITLE = "Kanarienvogel 42"
+TITLE, WISH = "Kanarienvogel 42", "Meisenknödel"
+WHO = (EMAIL.lower(), "vergissmein@", FORMER, NAME, FULL_NAME, ADDRESS, PASSWORD, TITLE, WISH)
+NOTE = "Zaunkönig 43"
 REACHED = """
     SELECT min(position) FROM owl_read.checkpoints WHERE source = 'business' AND state = 'live'
 """
 ERASED = """
     SELECT max(notification_id) FROM owl_log.events WHERE topic = 'accounts.user_erased/1'
 """
-TITLED = {
-    "owl_log.events",
-    "OWL_EVENTS",
-    "parquet",
-    "jsonl: events.jsonl",
-    "/api/tasks/{task_id}",
-}
+NOTED = {"owl_log.events", "OWL_EVENTS", "parquet", "jsonl: events.jsonl"}
 VERIFIER = Path(__file__).parents[2] / "docs" / "verify" / "owl_verify.py"
 
 
@@ -99,11 +95,14 @@ def a_life(farm: Farm, admin: Client) -> tuple[UUID, str]:
         client.headers["Authorization"] = f"Bearer {told['access_token']}"
         ok(asked(client, "PUT", "/users/me", json={"username": NAME}, headers=key))
         ok(asked(client, "PUT", "/users/me", json={"full_name": f"{FULL_NAME} II"}))
-        code = farm.codes(amount=20)[0]
+        code = farm.codes(amount=20, description=NOTE)[0]
         for _ in range(2):
             asked(client, "POST", "/recharge/redeem", json={"code": code})
-        order = {"title": TITLE, "description": f"{TITLE} …", "task_type": "test"}
+        order = {"title": TITLE, "description": f"{WISH} …", "task_type": "test"}
         task = ok(asked(client, "POST", "/tasks", json=order, headers=key))["id"]
+        listed = ok(asked(client, "GET", "/tasks"))["items"][0]
+        for seen in (listed, ok(asked(client, "GET", f"/tasks/{task}"))):
+            assert (seen["title"], seen["description"]) == (TITLE, f"{WISH} …")
         asked(client, "POST", "/tasks", json={**order, "task_type": FULL_NAME})
         asked(client, "GET", f"/users/{EMAIL}?search={EMAIL}")
     user_id = UUID(told["user"]["id"])
@@ -283,14 +282,14 @@ def test_who_lived_here_and_was_forgotten_is_nowhere_and_all_still_proves(
     erased = position_of(farm, ERASED)
     wait_for(lambda: passed_on(farm, erased), "the erasure is passed on")
 
-    looked = Plaintext((*WHO, TITLE))
+    looked = Plaintext((*WHO, NOTE))
     found = looked.among(stored(farm))
     found |= looked.among(bundles(farm, tmp_path))
     for reader in (farm.admin(), auditor):
         reader.http.headers["Owl-Min-Position"] = str(erased)
         assert told(reader, "/users/me")["role"] in {"auditor", "admin"}
         found |= looked.among(answers(reader, owner))
-    assert {each for each in found if each[0] != TITLE} == set()
-    assert {place for _, place in found} >= TITLED
-    assert looked.among([("before", owner.bundle.read_bytes())]) == {(TITLE, "before")}
+    assert {each for each in found if each[0] != NOTE} == set()
+    assert {place for _, place in found} >= NOTED
+    assert looked.among([("before", owner.bundle.read_bytes())]) == {(NOTE, "before")}
     prove(farm, auditor, owner, erased, tmp_path)

@@ -22,7 +22,7 @@ def test_a_task_tells_its_whole_story_in_sql(farm: Farm) -> None:
     assert often <= {tag for _, tag in story}
     assert ("telemetry", "telemetry.task_output_received/1") in story
     assert [tag for _, tag in story if tag not in often] == [
-        "tasks.task_submitted/1",
+        "tasks.task_submitted/2",
         "wallet.hold_placed/1",
         "tasks.task_assigned/1",
         "tasks.task_started/1",

@@ -12,16 +12,27 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from msgspec import Struct
 
-from commands.event_log.personal import MARK, PERSONAL, KeyGone, opened, owner, sealed
+from commands.event_log.personal import (
+    MARK,
+    PERSONAL,
+    KeyGone,
+    as_read,
+    open_text,
+    opened,
+    owner,
+    sealed,
+)
 from commands.event_log.secrets import Secrets
 from commands.rows import SubjectKey
 from domain.accounts.events import ProfileChanged, UserRegistered
 from domain.accounts.user import USER
 from domain.catalogue import decode, encode
-from domain.facts import ERASED
+from domain.facts import ERASED, SealedText
 from domain.ports import UnitOfWork
+from domain.tasks.events import TaskSubmitted
 from tests.commands import accounting
 from tests.commands.accounting import context, random_key, writing
+from tests.domain.cast import submitted
 
 ADDRESS = "夜鹰@例子.中国"
 NAME = "夏洛克·福尔摩斯"
@@ -142,3 +153,26 @@ def test_secrets_derive_the_same_ids_everywhere_and_open_only_their_own() -> Non
         other.unseal(one.seal("猫头鹰"))
     with pytest.raises(ValueError, match="32 bytes"):
         Secrets(pepper=b"short", sealing_key=b"s" * 32)
+
+
+def test_what_a_user_wrote_for_themselves_stays_sealed_until_somebody_is_shown_it() -> None:
+    key, said = random_key(), submitted(title="夜鹰", description="")
+    stored = sealed(said, lambda _: key)
+    assert isinstance(stored, TaskSubmitted)
+    assert "夜鹰".encode() not in encode(stored)
+    assert stored.description == "", "nothing is told by what is empty"
+    assert opened(stored, lambda _: key) == stored == as_read(said, stored)
+    text = SealedText(TaskSubmitted, "title", stored.user_id, stored.title)
+    assert open_text(text, key) == "夜鹰"
+    assert open_text(text, None) == ERASED
+    elsewhere = text._replace(field="description")
+    assert open_text(elsewhere, key) == stored.title, "moved to another place it does not open"
+
+
+@pytest.mark.parametrize("title", ["夜鹰", f"{MARK}夜鹰", f"{MARK}AAAA"])
+def test_what_was_written_before_it_was_sealed_is_shown_as_it_is_while_the_key_exists(
+    title: str,
+) -> None:
+    text = SealedText(TaskSubmitted, "title", submitted().user_id, title)
+    assert open_text(text, random_key()) == title
+    assert open_text(text, None) == ERASED

@@ -23,6 +23,7 @@ from commands.event_log.secrets import Secrets
 from commands.fleet import EnrolServer, RegisterServer, enrol_server, register_server
 from commands.loop import Config, Supervised, end
 from commands.recharge import IssueCodes, NewCode, RedeemCode, issue_codes, redeem_code
+from commands.rows import SubjectKey
 from commands.signals import LocalSignal
 from commands.tasks import CancelTask, SubmitTask, cancel_task, submit_task
 from commands.worker import Worker, WorkerConfig, build_loops
@@ -102,6 +103,11 @@ async def _nothing(_: object) -> None:
     return
 
 
+def keep_key(command: SubjectKey, work: UnitOfWork) -> None:
+    """All that there is of a user who never registered."""
+    work.keep(command)
+
+
 class Plant:
     """Everything that a story of the loops needs."""
 
@@ -173,8 +179,9 @@ class Plant:
         return server_id
 
     async def user(self, balance_fen: int = 0) -> UUID:
-        """A user with money."""
+        """A user with money, whose key seals what they write."""
         user_id = new_id()
+        await self.run(keep_key, SubjectKey(user_id=user_id, key=bytes(32)))
         if balance_fen:
             code_id = uuid4()
             codes = (NewCode(code_id, "OWL-ABCD-****-****", "ciphertext"),)
@@ -196,7 +203,7 @@ class Plant:
         task_id = new_id()
         command = SubmitTask(
             task_id=task_id,
-            user_id=user_id or new_id(),
+            user_id=user_id or await self.user(),
             order=order,
             is_admin=False,
             at=now(),

@@ -77,6 +77,7 @@ from domain.tasks.events import (
     TaskRetried,
     TaskStarted,
     TaskSubmitted,
+    TaskSubmittedInClear,
 )
 from domain.telemetry.events import HeartbeatReceived, TaskOutputReceived
 from domain.wallet.events import (
@@ -182,6 +183,19 @@ MONEY: Final[tuple[Fact, ...]] = (
 
 TASKS: Final[tuple[Fact, ...]] = (
     TaskSubmitted(
+        task_id=TASK,
+        user_id=USER,
+        title="视频分析任务",
+        task_type="video_analysis",
+        description="分析视频内容",
+        priority=2,
+        estimated_duration_min=30,
+        config={"video_url": "https://example.com/video.mp4", "analysis_type": "content"},
+        price_fen_per_minute=105,
+        hold_fen=3_150,
+        timeout_s=1_800,
+    ),
+    TaskSubmittedInClear(
         task_id=TASK,
         user_id=USER,
         title="视频分析任务",
