@@ -122,7 +122,9 @@ def test_a_database_that_comes_back_gets_what_waited_and_hears_of_the_rest(
 ) -> None:
     url = session_stack.create_database()
     away = url.replace("dbname=", "dbname=not_")
-    system_log = SystemLog(away, program="p", config=config_of(lines_waiting_max=50))
+    system_log = SystemLog(
+        away, program="p", config=config_of(lines_waiting_max=50, batch_max=50)
+    )
     with system_log:
         for number in range(200):
             logger().warning("x", number=number)
