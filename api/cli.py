@@ -102,14 +102,24 @@ def _usage_with(option: str, programs: click.Group, ctx: click.Context) -> str:
         path = ["owl"]
         command: click.Command = programs
         for word in words:
-            below = command.get_command(ctx, word) if isinstance(command, click.Group) else None
-            if below is not None:
+            named = command.get_command(ctx, word) if isinstance(command, click.Group) else None
+            if named is not None:
                 path.append(word)
-                command = below
-        for param in command.params:
-            if option in param.opts and isinstance(param, click.Option):
-                return " ".join((*path, option, *([] if param.is_flag else ["…"])))
+                command = named
+        if isinstance(command, click.Group) and command is not programs:
+            # of its commands, the first that takes it
+            below = [command.get_command(ctx, name) for name in command.list_commands(ctx)]
+            found = [each for each in below if each is not None and _takes(each, option)]
+            path += [str(each.name) for each in found[:1]]
+            command = found[0] if found else command
+        if taken := _takes(command, option):
+            return " ".join((*path, option, *([] if taken.is_flag else ["…"])))
     return ""
+
+
+def _takes(command: click.Command, option: str) -> click.Option | None:
+    options = (each for each in command.params if isinstance(each, click.Option))
+    return next((each for each in options if option in each.opts), None)
 
 
 def _explain(command: click.Command) -> None:

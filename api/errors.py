@@ -61,6 +61,8 @@ _CODES_BY_STATUS: Final[dict[int, str]] = {
     429: "RATE_LIMITED",
     503: "SERVER_UNAVAILABLE",
 }
+_LEFT_EARLY: Final = "client disconnected prematurely"
+"""What Litestar says of a body that does not come to its end; it has no type of its own."""
 MAINTENANCE_RETRY_S: Final = 60
 OUTAGE_RETRY_S: Final = 1
 _log = logger(__name__)
@@ -180,6 +182,8 @@ def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[F
     """What Litestar itself says no to: no such route, wrong method, too large a body."""
     exchange = Exchange.of(request.scope)
     code = _CODES_BY_STATUS.get(error.status_code)
+    if error.detail == _LEFT_EARLY:
+        code = "BAD_REQUEST"  # nobody hears it, and it is no bug of ours
     if code is None:
         return on_defect(request, error)
     headers = {name.title(): value for name, value in (error.headers or {}).items()}

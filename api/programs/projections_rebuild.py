@@ -192,10 +192,22 @@ def _run(opening: Opening, wanted: list[ReadModel], orders: Orders, *, as_json: 
             raise ProgramFailed(f"{failure}; the live rows are as they were") from failure
         except Stopped as stopped:
             _tell(stopped.done, console, as_json=as_json)
-            raise ProgramFailed(f"an operator wished so: {stopped}") from stopped
+            raise ProgramFailed(_as_wished(stopped)) from stopped
+        except KeyboardInterrupt:
+            again = f"resume {title}" if len(wanted) == 1 else "rebuild"
+            click.echo(f"interrupted: `owl projections {again}` goes on with it", err=True)
+            raise
         finally:
             gc.enable()
     _tell(done, console, as_json=as_json)
+
+
+def _as_wished(stopped: Stopped) -> str:
+    said = {
+        "pause": "{0} was paused, as an operator wished: `owl projections resume {0}` goes on",
+        "cancel": "what was built of {0} is thrown away, as an operator wished",
+    }
+    return "; ".join(said[wish].format(name) for name, wish in stopped.wishes.items())
 
 
 def _tell(done: Sequence[Rebuilt], console: Console, *, as_json: bool) -> None:

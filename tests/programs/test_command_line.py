@@ -84,6 +84,7 @@ def test_a_mistyped_command_is_answered_with_the_near_one(words: str, near: str)
         ("admin users --language zh list", "owl admin users list --language …"),
         ("--profile boss", "owl me --profile …"),
         ("--profile=tasks me", "owl me --profile …"),
+        ("admin users --profile boss", "owl admin users list --profile …"),
     ],
 )
 def test_an_option_before_its_command_is_shown_where_it_stands(words: str, right: str) -> None:

@@ -139,6 +139,18 @@ def test_whoever_sends_drop_by_drop_is_hung_up_on(
     assert caplog.records == []
 
 
+def test_who_leaves_in_the_middle_of_a_body_is_no_defect(
+    api: LiveApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    """C1.24"""
+    with caplog.at_level(logging.INFO):
+        with line(api) as connection:
+            connection.sendall(POST + b"Content-Length: 20\r\n\r\n{")
+        api.until(lambda: "path='/api/auth/login', status=400" in caplog.text)
+    assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
+    assert "status=500" not in caplog.text
+
+
 def test_the_slow_hold_nobody_up(api: LiveApi, user: Person) -> None:
     """C1.24"""
     with line(api) as first, line(api) as second:
