@@ -4,7 +4,7 @@ import json
 import logging
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -23,8 +23,11 @@ def line(api: LiveApi) -> Iterator[socket.socket]:
 
 
 def said(connection: socket.socket) -> bytes:
-    """All that comes until the other side hangs up."""
-    return b"".join(iter(lambda: connection.recv(65_536), b""))
+    """All that comes until the other side hangs up, be it on what it had yet to read."""
+    came = []
+    with suppress(ConnectionResetError):
+        came.extend(iter(lambda: connection.recv(65_536), b""))
+    return b"".join(came)
 
 
 def refused_on_the_wire(answer: bytes) -> None:
