@@ -24,7 +24,7 @@ def line(api: LiveApi) -> Iterator[socket.socket]:
 
 def said(connection: socket.socket) -> bytes:
     """All that comes until the other side hangs up, be it on what it had yet to read."""
-    came = []
+    came = list[bytes]()
     with suppress(ConnectionResetError):
         came.extend(iter(lambda: connection.recv(65_536), b""))
     return b"".join(came)
