@@ -153,16 +153,18 @@ def on_refused(request: Request[Any, Any, Any], error: Refused) -> Response[Fail
     if isinstance(error, InvalidInput) and "field" in error.details:
         return on_rejection(request, InvalidRequest(faults_of_refusal(error)))
     headers: dict[str, str] = {}
+    text = REASONS.get(error.reason)
     if error.code == "SERVER_UNAVAILABLE":
         headers["Retry-After"] = str(MAINTENANCE_RETRY_S)
     if isinstance(error, RateLimited):
         headers["Retry-After"] = str(error.details["retry_after_s"])
+        text = text and text.filled(**error.details)
     if error.code == "INVALID_CREDENTIALS":
         headers["WWW-Authenticate"] = "Bearer"
     return failure(
         exchange,
         error.code,
-        text=REASONS.get(error.reason),
+        text=text,
         details=msgspec.to_builtins(dict(error.details)),
         headers=headers,
     )

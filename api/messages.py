@@ -27,6 +27,10 @@ class Text(NamedTuple):
         text = self.zh if language == "zh" else self.en
         return text.format_map(values) if values else text
 
+    def filled(self, **values: Any) -> Text:
+        """With its ``{placeholders}`` filled in."""
+        return Text(self.zh.format_map(values), self.en.format_map(values))
+
 
 class Fault(Struct, frozen=True):
     """What is wrong with a field: a key of ``FAULTS`` and what fills its placeholders."""
@@ -231,14 +235,21 @@ REASONS: Final[dict[str, Text]] = {
         "The last active admin stays: appoint another one first",
     ),
     "too many wrong tries": Text(
-        "错误次数过多，请稍后再试", "Too many wrong tries: wait, then try again"
+        "错误次数过多，请 {retry_after_s} 秒后再试",
+        "Too many wrong tries: wait {retry_after_s} s, then try again",
     ),
     "too many registrations": Text(
-        "注册过于频繁，请稍后再试", "Too many accounts are being opened: wait, then try again"
+        "注册过于频繁，请 {retry_after_s} 秒后再试",
+        "Too many accounts are being opened: wait {retry_after_s} s, then try again",
     ),
     "too many at once": Text(
         "同时进行的同类请求过多，请等待前面的请求完成后再试",
         "Too many of these requests at once: wait until the earlier ones are answered",
+    ),
+    "no event there": Text(
+        "没有这个事件；日志的位置从 1 开始，最新的见 GET /api/audit/events?order=desc&limit=1",
+        "No such event; positions begin at 1, and GET /api/audit/events?order=desc&limit=1"
+        " shows the newest",
     ),
     "the password was changed since it was checked": Text(
         "密码刚刚被修改，请重新登录", "The password was just changed: log in again"

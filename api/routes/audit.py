@@ -180,12 +180,12 @@ async def read_event(
     """查看一个事件: the event at a position, on request with its proof of inclusion."""
     position = number_in(event)
     if position is None:
-        raise NotFound
+        raise NotFound("no event there")
     access = await accessed(exchange, after=position - 1, until=position)
     async with exchange.reading() as connection:
         found = await story.entry_at(connection, access.upto(position))
     if found is None or found.position != position:
-        raise NotFound
+        raise NotFound("no event there")
     return exchange.reply(await _shown(exchange, found, proof=proof))
 
 
@@ -200,12 +200,12 @@ async def read_event_by_id(
     """按编号查看一个事件: the event with this id, which is its stream and its version in it."""
     number = number_in(version)
     if number is None:
-        raise NotFound
+        raise NotFound("no event there")
     await accessed(exchange)
     async with exchange.reading() as connection:
         found = await story.entry_of(connection, stream_id, number)
     if found is None:
-        raise NotFound
+        raise NotFound("no event there")
     return exchange.reply(await _shown(exchange, found, proof=proof))
 
 

@@ -113,6 +113,7 @@ def test_an_event_is_found_by_its_position_and_by_its_id(
     for nowhere in ("0", "03", "9999999", "x", f"{uuid4()}/1", f"{listed['stream']}/99"):
         answer = auditor.client.get(f"/api/audit/events/{nowhere}")
         refused(answer, 404, "RESOURCE_NOT_FOUND")
+        assert "/api/audit/events?order=desc" in answer.json()["message"]
 
 
 def test_a_proof_leads_to_a_signed_checkpoint(
