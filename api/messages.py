@@ -247,9 +247,8 @@ REASONS: Final[dict[str, Text]] = {
         "Too many of these requests at once: wait until the earlier ones are answered",
     ),
     "no event there": Text(
-        "没有这个事件；日志的位置从 1 开始，最新的见 GET /api/audit/events?order=desc&limit=1",
-        "No such event; positions begin at 1, and GET /api/audit/events?order=desc&limit=1"
-        " shows the newest",
+        "没有这个事件，请用 GET /api/audit/events?order=desc&limit=1 查看最新的位置",
+        "No such event: GET /api/audit/events?order=desc&limit=1 shows the newest position",
     ),
     "the password was changed since it was checked": Text(
         "密码刚刚被修改，请重新登录", "The password was just changed: log in again"
