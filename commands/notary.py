@@ -3,8 +3,8 @@
 It follows the log after the commit, so the write path waits for nothing. At once when the log
 was at rest, and once a second while it grows, one statement stores the tree's new hashes and a
 signed checkpoint. What is behind by more than one checkpoint takes in is left to be so for as
-long as those who write need the whole machine, but not for more than half a minute: then, and
-when there is processor time to spare, it signs for as long as it rests, until nothing is left.
+long as those who write need the whole machine, but not for more than half a minute. When there
+is processor time to spare it signs for as long as it rests, else a quarter of the time.
 It never signs a tree that does not grow out of the last one that is kept, in the database and
 outside (``last_signed``). When the log says that another key signs from now on, the very
 checkpoint that covers that event is signed by it.
@@ -74,6 +74,9 @@ class Config(Struct, frozen=True, kw_only=True):
     """For one question; at the end of its process nobody waits longer for the server."""
     patience_s: float = 30.0
     """So long it is behind before it goes on although the machine has no room."""
+    rests: float = 1.0
+    """So many times as long as it works it rests, where there is room."""
+    rests_without_room: float = 3.0
     look_every_s: float = 0.05
 
 
@@ -113,35 +116,38 @@ class Notary:
         opened = ExitStack()
         try:
             session = await loop.run_in_executor(thread, opened.enter_context, self.resumed())
-            remembered_at, behind_since = -inf, inf
+            remembered_at, behind_since, rests = -inf, inf, self._config.rests
             while True:
                 began_at = piece_at = loop.time()
                 while await loop.run_in_executor(thread, session.take_in):
-                    await asyncio.sleep(loop.time() - piece_at)
+                    await asyncio.sleep(rests * (loop.time() - piece_at))
                     piece_at = loop.time()
                 count = await loop.run_in_executor(thread, session.sign, fence)
                 if began_at - remembered_at >= self._config.remember_every_s:
                     await loop.run_in_executor(thread, session.remember)
                     remembered_at = began_at
                 if count < self._config.events_max:
-                    behind_since = inf
+                    behind_since, rests = inf, self._config.rests
                     await self._committed.wait(session.tree.size, self._config.interval_s)
                     await asyncio.sleep(began_at + self._config.interval_s - loop.time())
                 else:
                     behind_since = min(behind_since, began_at)
-                    await self._leave_room(behind_since + self._config.patience_s)
+                    rests = await self._leave_room(behind_since + self._config.patience_s)
         finally:
             # a cancelled step may still be at work: the connection is closed behind it
             thread.submit(opened.close)
             thread.shutdown(wait=False)
 
-    async def _leave_room(self, until: float) -> None:
-        """Wait until the machine has room, but no longer than that."""
-        has_room = False
-        while not has_room:
+    async def _leave_room(self, until: float) -> float:
+        """Wait until the machine has room, but no longer than that; how to rest then."""
+        clock = asyncio.get_running_loop().time
+        while True:
             self._room.look()
             await asyncio.sleep(self._config.look_every_s)
-            has_room = self._room.is_there() or asyncio.get_running_loop().time() > until
+            if self._room.is_there():
+                return self._config.rests
+            if clock() > until:
+                return self._config.rests_without_room
 
     @contextmanager
     def resumed(self) -> Iterator[NotarySession]:
