@@ -46,6 +46,7 @@ EMAIL_CLAIM: Final = """
 WHO_GOES: Final = """
     SELECT username, email, balance_fen FROM read.users WHERE user_id = %(user_id)s
 """
+CONTINUED: Final = "\n" + " " * 14
 
 
 @click.group()
@@ -70,10 +71,11 @@ def erase(
 
     USER is an id or an e-mail address; `owl admin users list` shows those of all.
 
-    E-mail address, names and addresses of logins become unreadable in the log, in the read
-    models and in every bundle. Money, tasks and proofs stay. Replays that still show who it was
-    are named, with exit code 1: drop them. Physical backups and archives of the WAL hold until
-    they expire what read models showed, and the key: destroy them in time.
+    E-mail address, names, addresses of logins, titles and descriptions of tasks become
+    unreadable in the log, in the read models and in every bundle. Money, tasks and proofs stay.
+    Replays that still show who it was are named, with exit code 1: drop them. Physical backups
+    and archives of the WAL hold until they expire what read models showed, and the key: destroy
+    them in time.
     """
     with in_words():
         settings = settings_from(**options)
@@ -138,7 +140,8 @@ def _print(found: Person) -> None:
         click.echo(f"logs in as {found.way_in.role}, {active}, with a password kept as a hash")
     for each in found.personal:
         at = each.recorded_at.isoformat(timespec="seconds").replace("+00:00", "Z")
-        line = f"{each.position:>10}  {at}  {each.tag:<32}  {each.field}: {each.value}"
+        value = each.value.replace("\n", CONTINUED)  # nobody writes lines of this page
+        line = f"{each.position:>10}  {at}  {each.tag:<32}  {each.field}: {value}"
         click.echo(clean(line).plain)
     for mentions in found.events:
         between = f"positions {mentions.first} to {mentions.last}"

@@ -19,6 +19,7 @@ from domain.catalogue import BUSINESS, personal_fields, private_fields
 from domain.facts import Fact, SealedText, tag_of
 from domain.ids import account_stream
 from domain.ports import EventHistory, PrivateTexts
+from domain.tasks.events import TaskSubmittedInClear
 from projections.statements import schema_of
 
 EVENTS: Final = """
@@ -53,10 +54,14 @@ COUNT: Final = sql.SQL("SELECT count(*) FROM {table} WHERE user_id = %(user_id)s
 
 
 PRIVATE: Final = ["owl_log", "owl_private", "owl_read"]
+IN_CLEAR: Final[dict[type[Fact], tuple[str, ...]]] = {
+    TaskSubmittedInClear: ("title", "description")
+}
+"""What users wrote before it was sealed: told after an erasure too, which does not reach it."""
 
 
 class Field(Struct, frozen=True, kw_only=True):
-    """A personal field of an event, in the clear, or as it reads after an erasure."""
+    """What an event says of somebody, in the clear, or as it reads after an erasure."""
 
     position: int
     recorded_at: datetime
@@ -132,7 +137,10 @@ def report(
 def _personal(
     history: EventHistory, texts: PrivateTexts, user_id: UUID, upto: int
 ) -> list[Field]:
-    fields = {fact: personal_fields(fact) + private_fields(fact) for fact in BUSINESS}
+    fields = {
+        fact: personal_fields(fact) + private_fields(fact) + IN_CLEAR.get(fact, ())
+        for fact in BUSINESS
+    }
     told = [fact for fact, names in fields.items() if names]
     return [
         Field(
