@@ -5,18 +5,23 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
+from commands.board import Board
+from commands.board_folds import fold
 from domain.audit.canonical import StoredEvent
 from domain.audit.refold import Finding, Refold
 from domain.catalogue import decode, encode
 from domain.facts import Fact, tag_of
 from domain.recharge.events import CodeRedeemed
-from domain.tasks.events import TaskCompleted, TaskSubmitted
+from domain.tasks.events import TaskCompleted, TaskSubmitted, TaskSubmittedInClear
 from domain.wallet.events import AccountRecharged, HoldPlaced, HoldSettled
 from tests.audit.stories import played
+from tests.domain.cast import NOON
+from tests.projections.feed import recorded
 
 
 def refolded(events: Sequence[StoredEvent]) -> Refold:
@@ -47,6 +52,35 @@ def test_what_the_platform_did_is_found_right(seed: int) -> None:
     assert refold.wallets_fen == totals.recharged_fen + totals.granted_fen - totals.revenue_fen
     for user, wallet in refold.wallets.items():
         assert wallet == story.wallet(user)
+
+
+def as_before(event: StoredEvent) -> StoredEvent:
+    """As an earlier version stored it, when what users wrote was not sealed."""
+    fact = decode(event.state)
+    if not isinstance(fact, TaskSubmitted):
+        return event
+    said = TaskSubmittedInClear(**asdict(fact))
+    return event._replace(tag=tag_of(said), state=encode(said))
+
+
+def test_a_log_of_an_earlier_version_is_found_right_and_its_tasks_are_dispatched() -> None:
+    events = played(2, 300).stored()
+    before = list(map(as_before, events))
+    assert {tag_of(TaskSubmittedInClear)} == {e.tag for e in before} - {e.tag for e in events}
+    ours, theirs = refolded(events), refolded(before)
+    assert theirs.findings == []
+    assert (theirs.wallets, theirs.tasks) == (ours.wallets, ours.tasks)
+    waiting = [board_of(each) for each in (events, before)]
+    assert waiting[0] == waiting[1]
+    assert waiting[0], "some task is open"
+
+
+def board_of(events: Sequence[StoredEvent]) -> dict[UUID, Any]:
+    board = Board()
+    for event in events:
+        stream = UUID(bytes=event.stream)
+        fold(board, recorded(decode(event.state), stream, event.position, NOON))
+    return board.tasks
 
 
 @pytest.mark.parametrize(
