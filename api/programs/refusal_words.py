@@ -96,8 +96,8 @@ def sentence(error: ApiRefused, standing: str, profile: str | None, language: La
         lines.append(f"  {SIGN_IN_AS_ANOTHER.in_language(language, login=login)}")
         if standing:
             lines.append(f"  {standing}")
-    if error.retry_after_s:
-        seconds = f"{error.retry_after_s:,.0f}"
+    seconds = f"{error.retry_after_s:,.0f}"
+    if error.retry_after_s and f" {error.retry_after_s:.0f} " not in error.message:
         lines.append(f"  {TRY_AGAIN.in_language(language, seconds=seconds)}")
     if error.code == "RESOURCE_NOT_FOUND":
         lines += [
@@ -115,7 +115,11 @@ def sentence(error: ApiRefused, standing: str, profile: str | None, language: La
             for said in found
         ]
     else:
-        lines += [f"  {name}: {value}" for name, value in error.details.items()]
+        lines += [
+            f"  {name}: {said}"
+            for name, said in error.details.items()
+            if name != "retry_after_s"  # that is said above
+        ]
     return clean("\n".join(lines)).plain
 
 

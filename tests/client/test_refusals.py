@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from api.client.http import ApiRefused
+from api.messages import REASONS, Language
+from api.programs.refusal_words import sentence
 from domain.accounts.events import Role
 from tests.api.live import PASSWORD, LiveApi, Person
 from tests.client.owl import Owl
@@ -40,6 +43,14 @@ def test_who_is_refused_by_their_role_is_told_whose_it_is(
     assert said.startswith(f"Error: Access denied: this is for {who_may}, ")
     assert to_do == "  sign in as one who may with `owl login`"
     assert standing.startswith(f"  you are signed in as {person.email} ({role})")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_who_is_locked_out_is_told_once_for_how_long(language: Language) -> None:
+    text = REASONS["too many wrong tries"].in_language(language, retry_after_s=90)
+    body = {"error_code": "RATE_LIMITED", "message": text, "details": {"retry_after_s": 90}}
+    refused = ApiRefused(429, body, retry_after_s=90.0)
+    assert sentence(refused, "", None, language) == f"{text} (RATE_LIMITED)"
 
 
 def test_every_bad_field_is_named(owl: Owl) -> None:
