@@ -20,6 +20,7 @@ ACCESS: Final = "api.access"
 
 _LOGGER: Final = logging.getLogger(ACCESS)
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER: Final = "*"
 _PLAIN = re.compile(r"(?:(?!owl)[/a-z0-9_-])*")
 """What no pattern of ``redaction`` can be found in."""
 
@@ -70,7 +71,7 @@ def event_of(request: Request, record: logging.LogRecord, program: str) -> dict[
 def _line(request: Request, record: logging.LogRecord, program: str) -> _Line:
     return _Line(
         event="request",
-        method=request.method if request.method in METHODS else redacted(request.method),
+        method=request.method if request.method in METHODS else OTHER,
         path=_clean(request.path),
         status=request.status,
         duration_ms=request.duration_ms,

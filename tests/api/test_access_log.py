@@ -53,6 +53,12 @@ def test_what_is_redacted_elsewhere_is_redacted_here(text: str) -> None:
     assert said["path"] == said["request_id"] == redacted(text)
 
 
+def test_a_method_that_is_none_is_not_repeated() -> None:
+    record = logging.LogRecord(ACCESS, logging.INFO, "", 0, "", None, None)
+    odd = Request("LIN.FORGETMENOT", "/api/tasks", 405, 1.25, "7f" * 16, None)
+    assert json.loads(written(odd, record, "t"))["method"] == "*"
+
+
 def test_in_a_terminal_it_reads_like_any_other_line(terminal: StringIO) -> None:
     stream = StringIO()
     settings = Settings(profile="test", log_format="text")
