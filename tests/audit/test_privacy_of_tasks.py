@@ -17,6 +17,7 @@ from commands.event_log.private_texts import PrivateTexts
 from commands.privacy import EraseUser, erase_user
 from commands.tasks import CancelTask, SubmitTask, cancel_task, submit_task
 from commands.writer import Writer
+from domain.errors import NotFound
 from domain.facts import ERASED
 from domain.ports import UnitOfWork
 from domain.tasks.events import TaskSubmittedInClear
@@ -111,6 +112,8 @@ async def test_what_they_wrote_into_tasks_is_told_too_also_what_no_erasure_reach
             assert "description: an owl\n" in said.stdout
             assert "\nat night" not in said.stdout, "what begins a line is ours"
             await forgotten(writer, who, task=task)
+            with pytest.raises(NotFound):  # whose token is checked before that
+                await submitted(writer, user, TITLE, WISH)
         log.forget_key(user)
         assert told() == [ERASED, ERASED, BEFORE]
 
