@@ -14,12 +14,12 @@ from typing import Annotated, Any, Final, TypeAlias
 from uuid import UUID
 
 from litestar.params import QueryParameter
-from msgspec import Struct
+from msgspec import Meta, Struct
 from psycopg import AsyncConnection
 
 from api.fields import YEARS
 from api.messages import Fault
-from api.validation import Faults, checked
+from api.validation import Faults, checked, written_as
 from domain.money import FEN_PER_YUAN
 from projections.audit.entity import Entity, NoEntity
 from projections.audit.story import PAGE_MAX, Filter, bounds, moment_in
@@ -29,9 +29,15 @@ LOOKS_AT_ONCE: Final = 4
 LOOK_S: Final = 1.0
 """After so long a list is answered with what was found, and where to go on."""
 MOMENT: Final = (
-    r"^(?:[0-9]{1,18}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
-    r"(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2}))$"
+    r"^(?:[0-9]{1,18}|[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}:[0-9]{2}"
+    r"(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2}))?)$"
 )
+TAG: Final = r"^[a-z0-9_.*/]{1,100}$"
+ENTITY: Final = r"^(?:user|task|server|code):[0-9a-f-]{36}$"
+ACTOR: Final = r"^[A-Za-z0-9_:.*/-]{1,100}$"
+CORRELATION: Final = r"^[A-Za-z0-9_:./-]{1,100}$"
+YUAN: Final = r"^[0-9]{1,12}(?:\.[0-9]{1,2})?$"
+AN_ENTITY: Final = "task:01a20370-b0be-7122-8728-d9e4135c8227"
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -52,6 +58,12 @@ def _entity_fault(text: str) -> Fault | None:
     return None
 
 
+def written_like(pattern: str, example: str) -> Meta:
+    """Marks a parameter of this form; whoever writes it otherwise is shown one."""
+    return written_as(re.compile(pattern), Fault("like", {"example": example}))
+
+
+WRITTEN_AS_MOMENT: Final = written_as(re.compile(MOMENT), Fault("moment"))
 A_MOMENT: Final = checked(_moment_fault)
 _AN_ENTITY: Final = checked(_entity_fault)
 
@@ -62,6 +74,7 @@ From: TypeAlias = Annotated[
         pattern=MOMENT,
         description="From this position, or after this time (RFC 3339). 起始位置或时间",
     ),
+    WRITTEN_AS_MOMENT,
     A_MOMENT,
 ]
 To: TypeAlias = Annotated[
@@ -71,6 +84,7 @@ To: TypeAlias = Annotated[
         pattern=MOMENT,
         description="Up to this position or time, included. 结束位置或时间",
     ),
+    WRITTEN_AS_MOMENT,
     A_MOMENT,
 ]
 AsOf: TypeAlias = Annotated[
@@ -80,6 +94,7 @@ AsOf: TypeAlias = Annotated[
         pattern=MOMENT,
         description="After this position, or at this time; now unless told. 截至位置或时间",
     ),
+    WRITTEN_AS_MOMENT,
     A_MOMENT,
 ]
 After: TypeAlias = Annotated[
@@ -97,9 +112,10 @@ Tag: TypeAlias = Annotated[
     str | None,
     QueryParameter(
         name="type",
-        pattern=r"^[a-z0-9_.*/]{1,100}$",
+        pattern=TAG,
         description="The tag; `*` stands for anything. 事件标签，* 表示任意",
     ),
+    written_like(TAG, "wallet.*"),
 ]
 StreamId: TypeAlias = Annotated[
     UUID | None, QueryParameter(description="Of this stream. 事件流编号")
@@ -107,42 +123,45 @@ StreamId: TypeAlias = Annotated[
 EntityName: TypeAlias = Annotated[
     str | None,
     QueryParameter(
-        pattern=r"^(?:user|task|server|code):[0-9a-f-]{36}$",
+        pattern=ENTITY,
         description="In the streams of `user:ID`, `task:ID`, `server:ID` or `code:ID`. 实体",
     ),
+    written_like(ENTITY, AN_ENTITY),
     _AN_ENTITY,
 ]
 ActorName: TypeAlias = Annotated[
     str | None,
     QueryParameter(
-        pattern=r"^[A-Za-z0-9_:.*/-]{1,100}$",
+        pattern=ACTOR,
         description="Who did it, as kind and id; `*` stands for anything. 操作者",
     ),
+    written_like(ACTOR, "admin:*"),
 ]
 Account: TypeAlias = Annotated[
     UUID | None, QueryParameter(description="About this user, in any stream. 涉及的用户")
 ]
 Correlation: TypeAlias = Annotated[
     str | None,
-    QueryParameter(
-        pattern=r"^[A-Za-z0-9_:./-]{1,100}$", description="Of this request. 请求编号"
-    ),
+    QueryParameter(pattern=CORRELATION, description="Of this request. 请求编号"),
+    written_like(CORRELATION, "req-7f3a9c21"),
 ]
 DiffEntity: TypeAlias = Annotated[
     str | None,
     QueryParameter(
         name="entity",
-        pattern=r"^(?:user|task|server|code):[0-9a-f-]{36}$",
+        pattern=ENTITY,
         description="What changed of it; without it, which streams grew. 实体",
     ),
+    written_like(ENTITY, AN_ENTITY),
     _AN_ENTITY,
 ]
 AmountMin: TypeAlias = Annotated[
     str | None,
     QueryParameter(
-        pattern=r"^[0-9]{1,12}(?:\.[0-9]{1,2})?$",
+        pattern=YUAN,
         description="Sums of at least so many yuan. 最小金额，单位元",
     ),
+    written_like(YUAN, "100.00"),
 ]
 
 

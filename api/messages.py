@@ -313,6 +313,16 @@ FAULTS: Final[dict[str, Text]] = {
         "{label}格式不正确",
         "{label} is not in the right format: check it",
     ),
+    "like": Text(
+        "{label}格式不正确，应为例如 {example} 的形式",
+        "{label} is not in the right format: write it like {example}",
+    ),
+    "moment": Text(
+        "{label}必须是位置、日期或带时区的 RFC 3339 时间，例如 1042、2024-12-31"
+        " 或 2024-12-31T23:59:59Z",
+        "{label} must be a position, a date or an RFC 3339 time with its zone, such as 1042,"
+        " 2024-12-31 or 2024-12-31T23:59:59Z",
+    ),
     "at_least": Text("{label}不能小于{limit}", "{label} must not be less than {limit}"),
     "at_most": Text("{label}不能大于{limit}", "{label} must not be greater than {limit}"),
     "above": Text("{label}必须大于{limit}", "{label} must be greater than {limit}"),

@@ -133,7 +133,8 @@ def _say_what_is_left_out(
         hint = f"the newest up to {entries[-1].position}; from the first on: --from 1"
     else:
         hint = f"there are more: --from {onwards + 1}"
-    click.echo(f"{len(entries)} events shown, {hint}", err=True)
+    shown = "1 event" if len(entries) == 1 else f"{len(entries)} events"
+    click.echo(f"{shown} shown, {hint}", err=True)
 
 
 async def _follow(connection: Connection, wanted: Filter, seen: int, *, as_json: bool) -> None:

@@ -19,6 +19,7 @@ from api.audit_asking import (
     A_MOMENT,
     LOOKS_AT_ONCE,
     MOMENT,
+    WRITTEN_AS_MOMENT,
     After,
     AsOf,
     DiffEntity,
@@ -54,6 +55,7 @@ Since = Annotated[
         pattern=MOMENT,
         description="What changed after this position or time (RFC 3339). 起始位置或时间",
     ),
+    WRITTEN_AS_MOMENT,
     A_MOMENT,
 ]
 

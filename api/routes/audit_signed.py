@@ -14,7 +14,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from api.accesses import accessed
-from api.audit_asking import A_MOMENT, MOMENT, Limit, moment, number_in
+from api.audit_asking import A_MOMENT, MOMENT, WRITTEN_AS_MOMENT, Limit, moment, number_in
 from api.audit_shapes import CheckpointPage, ListedKey, listed_checkpoints, listed_keys
 from api.envelope import Envelope
 from api.exchange import Exchange
@@ -34,6 +34,7 @@ At: TypeAlias = Annotated[
         pattern=MOMENT,
         description="As it was at this position or time; now unless told. 截至位置或时间",
     ),
+    WRITTEN_AS_MOMENT,
     A_MOMENT,
 ]
 

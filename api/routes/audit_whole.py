@@ -15,7 +15,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from api.accesses import accessed
-from api.audit_asking import From, To, faults_of_order, moment, stretch
+from api.audit_asking import From, To, faults_of_order, moment, stretch, written_like
 from api.crowding import at_once
 from api.envelope import Envelope
 from api.exchange import Exchange
@@ -44,6 +44,7 @@ At = Annotated[
         description="As of this position; of now unless told, read models included. 截至位置",
     ),
 ]
+TAGS: Final = r"^[a-z0-9_.*/]{1,100}(?:,[a-z0-9_.*/]{1,100}){0,15}$"
 
 
 @get(
@@ -68,10 +69,11 @@ async def export_bundle(
         Annotated[
             str | None,
             QueryParameter(
-                pattern=r"^[a-z0-9_.*/]{1,100}(?:,[a-z0-9_.*/]{1,100}){0,15}$",
+                pattern=TAGS,
                 description="Tags, with commas, whose states are left out: their digests stay,"
                 " and so the proof. 隐去的事件标签",
             ),
+            written_like(TAGS, "accounts.*"),
         ]
     ] = None,
 ) -> Response[bytes]:

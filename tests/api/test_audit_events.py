@@ -102,6 +102,31 @@ def test_a_time_stands_for_a_position(auditor: Person, story: dict[str, Any]) ->
     assert since[0]["position"] == until[-1]["position"] + 1
 
 
+def test_a_date_is_its_first_instant_in_utc(auditor: Person, story: dict[str, Any]) -> None:
+    today = walked(auditor, "/api/audit/events?limit=1000")[0]["recorded_at"][:10]
+    for day in (today, f"{today}T00:00:00Z"):
+        assert ok(auditor.client.get(f"/api/audit/events?to={day}"))["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("from=yesterday", "2024-12-31T23:59:59Z"),
+        ("to=2026-01-01T00:00:00", "2024-12-31T23:59:59Z"),
+        ("type=Wallet", "wallet.*"),
+        ("entity=bob", "task:"),
+        ("actor=a%40b.cn", "admin:*"),
+        ("correlation=a%40b", "req-7f3a9c21"),
+        ("amount_min=many", "100.00"),
+    ],
+)
+def test_what_is_written_otherwise_is_shown_how_to_write_it(
+    auditor: Person, query: str, shown: str
+) -> None:
+    ((said,),) = field_errors(auditor.client.get(f"/api/audit/events?{query}")).values()
+    assert shown in said
+
+
 def test_an_event_is_found_by_its_position_and_by_its_id(
     auditor: Person, story: dict[str, Any]
 ) -> None:
