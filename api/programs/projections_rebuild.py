@@ -194,12 +194,18 @@ def _run(opening: Opening, wanted: list[ReadModel], orders: Orders, *, as_json: 
             _tell(stopped.done, console, as_json=as_json)
             raise ProgramFailed(_as_wished(stopped)) from stopped
         except KeyboardInterrupt:
-            again = f"resume {title}" if len(wanted) == 1 else "rebuild"
+            again = _again([model.name for model in wanted])
             click.echo(f"interrupted: `owl projections {again}` goes on with it", err=True)
             raise
         finally:
             gc.enable()
     _tell(done, console, as_json=as_json)
+
+
+def _again(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"resume {names[0]}"
+    return "rebuild --all" if len(names) == len(NAMES) else f"rebuild {' '.join(names)}"
 
 
 def _as_wished(stopped: Stopped) -> str:

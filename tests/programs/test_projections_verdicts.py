@@ -16,7 +16,9 @@ from api.cli import main
 from api.keys import make_keys
 from api.programs import projections
 from api.programs.projections_open import Opening
+from projections.migrate import prepare
 from projections.status import ReadModelStatus
+from projections.wishes import Stopped
 from tests.api.live import LiveApi, ok
 from tests.api.opened import SECRETS
 
@@ -43,6 +45,41 @@ LAGS = """
 def test_a_page_of_help_says_what_cannot_be_guessed(act: str, told: str) -> None:
     page = CliRunner().invoke(main, ["projections", act, "--help"]).output
     assert told in " ".join(page.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "ends", "told"),
+    [
+        ("tasks", Stopped({"tasks": "pause"}), "`owl projections resume tasks` goes on"),
+        (
+            "tasks users",
+            Stopped({"tasks": "cancel", "users": "pause"}),
+            "what was built of tasks is thrown away, as an operator wished; users was paused",
+        ),
+        ("tasks", KeyboardInterrupt(), "`owl projections resume tasks` goes on with it"),
+        ("tasks users", KeyboardInterrupt(), "`owl projections rebuild users tasks` goes on"),
+        ("--all", KeyboardInterrupt(), "`owl projections rebuild --all` goes on with it"),
+    ],
+)
+def test_a_rebuild_that_is_left_says_what_goes_on_with_it(
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    ends: BaseException,
+    told: str,
+) -> None:
+    def left(_opening: Opening, _act: Any) -> None:
+        raise ends
+
+    make_keys(tmp_path)
+    prepare(database_url)
+    monkeypatch.setattr(Opening, "operated", left)
+    environment = {"OWL_DATABASE_URL": database_url, "OWL_SECRETS_DIR": str(tmp_path)}
+    environment |= {"OWL_PROFILE": "test"}
+    said = CliRunner().invoke(main, f"projections rebuild {words}", env=environment)
+    assert told in said.stderr
+    assert said.exit_code == 1
 
 
 def test_an_operator_sees_what_other_folds_change_before_queries_move_to_it(
