@@ -228,6 +228,8 @@ def _table(statuses: list[ReadModelStatus]) -> Table:
 def _job_text(job: Job) -> str:
     if job.interrupted:
         return f"interrupted at {job.percent:.0f} %: owl projections resume {job.read_model}"
+    if job.step == "paused":
+        return f"paused: owl projections resume {job.read_model}"
     if job.step != "folding":
         return job.step if job.error is None else f"{job.step}: {job.error}"
     eta = "" if job.eta_s is None else f", {job.eta_s:,.0f} s to go"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,11 +12,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.cli import main
+from api.clock import new_id, now
 from api.keys import load_keys
+from api.rebuild_orders import Orders
 from api.rebuilding import Operating
 from commands.event_log.log import EventLog
 from commands.event_log.secrets import Secrets
-from domain.envelope import Recorded
+from commands.writer import Writer
+from domain.envelope import Actor, Recorded
 from domain.facts import Fact
 from domain.ids import READ_MODELS_STREAM
 from domain.system.read_models import (
@@ -27,8 +31,11 @@ from domain.system.read_models import (
     ReadModelRolledBack,
     RebuildStarted,
 )
+from projections.filling import Filling, fill_here
+from projections.migrate import prepare
 from projections.runner import Runner
 from projections.users import USERS
+from projections.wishes import Stopped
 from tests.projections.tables import finish
 
 STOPPED = """
@@ -146,3 +153,41 @@ def test_a_rebuild_is_begun_by_its_own_event(
 ) -> None:
     assert owl("rebuild", "users").exit_code == 0
     assert isinstance(noted(database_url, tmp_path)[0].fact, RebuildStarted)
+
+
+def test_a_rebuild_is_planned_paused_gone_on_with_and_thrown_away_by_command(
+    owl: Owl, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    prepare(database_url)
+    assert owl("list").exit_code == 0
+    planned = owl("plan", "users")
+    assert planned.exit_code == 0
+    assert "the same" in planned.stdout
+    said: list[str] = []
+
+    def left_by(act: str) -> Filling:
+        def filling(*about: Any, **more: Any) -> dict[str, str]:
+            said.append(owl(act, "users").stdout)
+            return fill_here(*about, **more)
+
+        return filling
+
+    async def rebuild(log: EventLog, act: str) -> None:
+        async with Writer(log, now) as writer:
+            operating = Operating(log, writer, new_id, Actor("system", "tests"))
+            await operating.rebuild([USERS], Orders(filling=left_by(act)), lambda _: None)
+
+    with opened(database_url, tmp_path) as log:
+        for act in ("pause", "cancel"):
+            with pytest.raises(Stopped, match=act):
+                asyncio.run(rebuild(log, act))
+            if act == "pause":
+                assert "paused: owl projections resume users" in owl("status").stdout
+                resumed = owl("resume", "users")
+                assert resumed.exit_code == 0, resumed.output
+    assert said == [
+        "users pauses within seconds: owl projections resume users goes on\n",
+        "what was built of users is thrown away\n",
+    ]
+    assert owl("status").exit_code == 0
