@@ -1,7 +1,7 @@
 """The command line ``owl``: each command is a program of ``api/programs``, loaded when called.
 
 Exit codes: 0 done, 1 it failed and says why, 2 it was called wrongly, 3 something that it needs
-(the database, a key) is out of reach.
+(the database, a key) is out of reach, 130 Ctrl-C ended it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ _EXIT_CODES: Final = (
     "Exit codes: 0 done and well, 1 it failed or something was found, 2 called wrongly,"
     " 3 out of reach, 130 after Ctrl-C."
 )
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C, as shells have it."""
 _SENTENCE_END: Final = re.compile(r"[.:;](?:\s|$)|\n\n")
 _EXIT_CODE: Final = re.compile(r"[Ee]xit\s+code")
 _GIVEN: Final = "api.cli.given"
@@ -74,8 +76,11 @@ class _Programs(click.Group):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with self._options_placed(ctx):
-            return super().invoke(ctx)
+        try:
+            with self._options_placed(ctx):
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)  # whoever pressed it knows
 
     @contextmanager
     def _options_placed(self, ctx: click.Context) -> Iterator[None]:

@@ -37,8 +37,6 @@ P = ParamSpec("P")
 
 OUT_OF_REACH: Final = 3
 """The exit code when nothing was refused: there was nobody to ask."""
-INTERRUPTED: Final = 130
-"""The exit code after Ctrl-C, as shells have it."""
 APPLICATION: Final = "owl-factory"
 
 
@@ -154,8 +152,6 @@ def asks_the_api(
         )
         try:
             code = asyncio.run(command(terminal, *args, **options))
-        except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)  # whoever pressed it knows
         except ApiRefused as error:
             if error.code == "INVALID_CREDENTIALS" and not is_signing_in():
                 terminal = _signed_out(terminal)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -152,8 +151,6 @@ def asked(options: dict[str, Any], read: Callable[[Connection], Awaitable[R]]) -
             return asyncio.run(run())
         except psycopg.errors.UndefinedTable as error:
             raise Unreachable(in_words_of(error)) from error
-        except KeyboardInterrupt:
-            sys.exit(0)
 
 
 def snapshots_of(options: dict[str, Any]) -> Snapshots | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from contextlib import suppress
 from datetime import UTC, datetime
 
 import click
@@ -45,8 +44,7 @@ async def top(terminal: Terminal, every_s: float, *, once: bool) -> None:
             farm = await ask_farm(client)
         terminal.answer(msgspec.to_builtins(farm), farm_view(farm, now=datetime.now(UTC)))
         return
-    with suppress(asyncio.CancelledError):  # Ctrl-C is how one leaves it
-        await _live(terminal, every_s)
+    await _live(terminal, every_s)
 
 
 async def _live(terminal: Terminal, every_s: float) -> None:

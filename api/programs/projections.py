@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import suppress
 from typing import Any
 
 import click
@@ -61,12 +60,9 @@ def status(*, names: tuple[str, ...], watch: bool, as_json: bool, **options: Any
             return
         if watch:
             with Live(_table(statuses), console=Console(), auto_refresh=False) as display:
-                try:
-                    while True:
-                        display.update(_table(_statuses(opening, names)), refresh=True)
-                        time.sleep(WATCH_EVERY_S)
-                except KeyboardInterrupt:
-                    return
+                while True:
+                    display.update(_table(_statuses(opening, names)), refresh=True)
+                    time.sleep(WATCH_EVERY_S)
     if as_json:
         click.echo(msgspec.json.encode(statuses).decode())
     else:
@@ -98,18 +94,17 @@ def _nobody_feeds(unfed: list[str], statuses: list[ReadModelStatus]) -> str:
 def _watch_in_lines(opening: Opening, names: tuple[str, ...], *, as_json: bool) -> None:
     """For programs and pipes: what is new, and nothing while nothing is."""
     told: list[str] = []
-    with suppress(KeyboardInterrupt):
-        while True:
-            now = _statuses(opening, names)
-            if as_json:
-                lines = [msgspec.json.encode(now).decode()]
-            else:
-                lines = [_line(each) for each in now]
-            for line in lines:
-                if line not in told:
-                    click.echo(line)
-            told = lines
-            time.sleep(WATCH_EVERY_S)
+    while True:
+        now = _statuses(opening, names)
+        if as_json:
+            lines = [msgspec.json.encode(now).decode()]
+        else:
+            lines = [_line(each) for each in now]
+        for line in lines:
+            if line not in told:
+                click.echo(line)
+        told = lines
+        time.sleep(WATCH_EVERY_S)
 
 
 def _line(status: ReadModelStatus) -> str:

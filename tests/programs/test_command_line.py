@@ -170,6 +170,26 @@ def test_what_is_out_of_reach_is_a_sentence_and_no_traceback(
     assert isinstance(result.exception, SystemExit)
 
 
+@pytest.mark.parametrize(
+    ("words", "asks"),
+    [
+        ("gpu top", "api.programs.gpu.ask_farm"),
+        ("audit log --follow", "projections.audit.story.bounds"),
+        ("audit verify", "projections.audit.stored.StoredLog.open"),
+        ("projections status --watch", "api.programs.projections.opened"),
+    ],
+)
+def test_after_ctrl_c_every_command_ends_alike_and_quietly(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, words: str, asks: str
+) -> None:
+    def interrupted(*_given: object, **_more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(asks, interrupted)
+    result = run(*words.split(), OWL_DATABASE_URL=database_url, OWL_PROFILE="test")
+    assert (result.exit_code, result.output.strip()) == (130, "")
+
+
 def test_the_doctor_marks_what_it_found(tmp_path: object) -> None:
     result = run("doctor", OWL_DATA_DIR=str(tmp_path))
     assert "✓ Python: " in result.output

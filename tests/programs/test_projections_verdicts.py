@@ -79,7 +79,7 @@ def test_a_rebuild_that_is_left_says_what_goes_on_with_it(
     environment |= {"OWL_PROFILE": "test"}
     said = CliRunner().invoke(main, f"projections rebuild {words}", env=environment)
     assert told in said.stderr
-    assert said.exit_code == 1
+    assert said.exit_code == (130 if isinstance(ends, KeyboardInterrupt) else 1)
 
 
 def test_an_operator_sees_what_other_folds_change_before_queries_move_to_it(
@@ -173,7 +173,8 @@ def test_who_watches_through_a_pipe_gets_a_line_whenever_something_changes(
 
     monkeypatch.setattr(projections, "_statuses", look)
     monkeypatch.setattr(projections, "WATCH_EVERY_S", 0.0)
-    projections._watch_in_lines(cast("Opening", None), (), as_json=as_json)
+    with pytest.raises(KeyboardInterrupt):
+        projections._watch_in_lines(cast("Opening", None), (), as_json=as_json)
     lines = capsys.readouterr().out.splitlines()
     if as_json:
         told = [[each["position"] for each in json.loads(line)] for line in lines]
