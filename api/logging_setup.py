@@ -19,8 +19,14 @@ from api import access_log
 from api.redaction import redact
 from api.settings import Settings
 
-_QUIET = ("uvicorn.access", "nats", "httpx", "httpcore", "psycopg.pool")
-"""Loggers whose own lines repeat what we log better."""
+_QUIET: Final = {
+    "uvicorn.access": logging.WARNING,
+    "nats": logging.WARNING,
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "psycopg.pool": logging.ERROR,  # a line for each try, however long an outage is
+}
+"""Loggers whose own lines repeat what we log better, and from where on they do not."""
 
 _SHARED: Final[tuple[Processor, ...]] = (
     structlog.contextvars.merge_contextvars,
@@ -70,8 +76,8 @@ def set_up_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(level)
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

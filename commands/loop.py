@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 import structlog
 from msgspec import Struct
 
+from commands.outage import Outage, is_outage
 from commands.team_lease import TeamLease
 from domain.envelope import Fence
 from domain.ports import Clock, FencedOff, OutOfReach
@@ -49,6 +50,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """Failures in a row of one loop until the team gives up its lease."""
     healthy_after_s: float = 30.0
     """A loop that ran for so long starts counting anew."""
+    settled_after_s: float = 10.0
+    """A loop that ran for so long reaches what it needs: nothing is waited for longer."""
     standby_poll_s: float = 0.5
     """How often a standby asks for the lease."""
     lease_ttl_s: float = 5.0
@@ -92,6 +95,8 @@ class Supervised:
         self._lease = lease
         self._clock = clock
         self._config = Config() if config is None else config
+        self._lease_outage = Outage("lease", team=name)
+        self._outages = {loop.name: Outage("loop", team=name, loop=loop.name) for loop in loops}
         self.status = TeamStatus(
             name=name, loops=[LoopStatus(name=loop.name) for loop in loops]
         )
@@ -115,7 +120,9 @@ class Supervised:
         try:
             fence = await self._lease.acquire()
         except OutOfReach as failure:
-            LOG.warning("lease.out_of_reach", team=self.name, error=repr(failure))
+            self._lease_outage.goes_on(failure)
+        else:
+            self._lease_outage.is_over()
         if fence is None:
             self._stand("standby")
             await asyncio.sleep(jittered(self._config.standby_poll_s))
@@ -159,17 +166,20 @@ class Supervised:
                     LOG.warning("lease.lost", team=self.name, epoch=fence.epoch)
                     return
             except OutOfReach as failure:  # it may be back before time is up
-                LOG.warning("lease.out_of_reach", team=self.name, error=repr(failure))
+                self._lease_outage.goes_on(failure)
             else:
+                self._lease_outage.is_over()
                 renewed_at = asked_at
 
     async def _restart(self, loop: Loop, status: LoopStatus, fence: Fence) -> None:
         """Run one loop again and again; return when it is of no use."""
         clock = asyncio.get_running_loop()
+        outage = self._outages[loop.name]
         status.failures = 0
         while status.failures < self._config.failures_most:
             started_at = clock.time()
             status.is_running = True
+            settled = clock.call_later(self._config.settled_after_s, outage.is_over)
             try:
                 await loop.run(fence)
             except FencedOff:
@@ -178,8 +188,12 @@ class Supervised:
             except Exception as failure:
                 status.last_error = repr(failure)
                 status.last_error_at = self._clock()
-                LOG.exception("loop.failed", team=self.name, loop=loop.name)
+                if is_outage(failure):
+                    outage.goes_on(failure)
+                else:
+                    LOG.exception("loop.failed", team=self.name, loop=loop.name)
             finally:
+                settled.cancel()
                 status.is_running = False
             if clock.time() - started_at > self._config.healthy_after_s:
                 status.failures = 0

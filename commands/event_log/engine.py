@@ -25,6 +25,11 @@ SCHEMA = "owl_log"
 POOL_SIZE = 2
 POOL_OVERFLOW = 8
 CONNECT_TIMEOUT_S = 2.5
+ANSWERS_WITHIN_S = 3
+"""A host that is not there may answer nothing at all: libpq waits for it two minutes."""
+RECONNECT_FOR_S = 1.0
+"""Then whoever asks next has the pool try anew. Within one attempt its pauses double, for five
+minutes: after a long outage the server would be back for minutes before it was asked."""
 LOCK_TIMEOUT_S = 2.0
 IDLE_IN_TRANSACTION_S = 5.0
 
@@ -52,7 +57,12 @@ class LogDatastore(PostgresDatastore):
             idle_in_transaction_session_timeout=IDLE_IN_TRANSACTION_S,
             schema=SCHEMA,
         )
-        self.pool.kwargs = {**conninfo_to_dict(conninfo), "row_factory": dict_row}
+        self.pool.reconnect_timeout = RECONNECT_FOR_S
+        self.pool.kwargs = {
+            "connect_timeout": ANSWERS_WITHIN_S,
+            **conninfo_to_dict(conninfo),
+            "row_factory": dict_row,
+        }
 
     def after_connect_func(self) -> Callable[[psycopg.Connection[Any]], None]:
         """What the pool does to each new connection."""
