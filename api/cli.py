@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from errno import EDQUOT, ENOSPC
 from typing import Any, Final
 
 import click
@@ -21,6 +22,7 @@ _EXIT_CODES: Final = (
 )
 INTERRUPTED: Final = 130
 """The exit code after Ctrl-C, as shells have it."""
+_FULL: Final = {ENOSPC, EDQUOT}
 _SENTENCE_END: Final = re.compile(r"[.:;](?:\s|$)|\n\n")
 _EXIT_CODE: Final = re.compile(r"[Ee]xit\s+code")
 _GIVEN: Final = "api.cli.given"
@@ -81,6 +83,11 @@ class _Programs(click.Group):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)  # whoever pressed it knows
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror}") from error
 
     @contextmanager
     def _options_placed(self, ctx: click.Context) -> Iterator[None]:

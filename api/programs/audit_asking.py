@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -20,6 +22,7 @@ from api.programs.failing import Unreachable, in_words
 from api.programs.json_answers import print_json
 from api.programs.missing_tables import in_words_of
 from api.programs.options import database_of, settings_from
+from domain.catalogue import BY_TAG
 from domain.money import FEN_PER_YUAN
 from projections.audit.entity import Entity, NoEntity
 from projections.audit.snapshots import Snapshots
@@ -151,6 +154,21 @@ def asked(options: dict[str, Any], read: Callable[[Connection], Awaitable[R]]) -
             return asyncio.run(run())
         except psycopg.errors.UndefinedTable as error:
             raise Unreachable(in_words_of(error)) from error
+
+
+def no_type_is(pattern: str) -> str:
+    """That no event can be of such a type, and which was meant; empty where some can."""
+    if any(fnmatchcase(tag, pattern) for tag in BY_TAG):
+        return ""
+    groups = dict.fromkeys(f"{tag.partition('.')[0]}.*" for tag in BY_TAG)
+    meant = get_close_matches(pattern, [*groups, *BY_TAG], n=1)
+    return f"no type of event is {pattern}" + "".join(f": {like}?" for like in meant)
+
+
+def nothing_found(upto: int, pattern: str | None) -> str:
+    """What is said where a search of the log shows nothing."""
+    told = no_type_is(pattern) if pattern is not None else ""
+    return f"no event up to position {upto} matches" + (f"\n{told}" if told else "")
 
 
 def snapshots_of(options: dict[str, Any]) -> Snapshots | None:

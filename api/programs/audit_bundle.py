@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import click
 
+from api.programs.audit_asking import no_type_is
 from api.programs.audit_log import (
     force,
     given_key,
@@ -68,6 +69,9 @@ def export(
     """
     if last is not None and last < first:
         raise click.UsageError(f"--to {last} is before --from {first}")
+    for told in filter(None, map(no_type_is, withhold)):
+        # whoever gives the bundle away believes that it is left out
+        raise click.BadParameter(told, param_hint="--withhold")
     may_write(output, force=force)
     unfinished = output.with_name(output.name + ".part")
     with opened_log(options) as (settings, log), in_bundle_words():
@@ -161,7 +165,10 @@ def in_bundle_words() -> Iterator[None]:
     except (BundleInvalid, HistoryDiffers, LogNotEmpty, NotSigned, NoteInvalid) as error:
         raise ProgramFailed(str(error)) from error
     except OSError as error:
-        raise ProgramFailed(f"{error.filename}: {error.strerror}") from error
+        where = (
+            f"{error.filename}: " if error.filename else ""
+        )  # a disk that is full names none
+        raise ProgramFailed(f"{where}{error.strerror}") from error
 
 
 def _print(manifest: Manifest, *, as_json: bool) -> None:

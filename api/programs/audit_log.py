@@ -137,5 +137,7 @@ def held_checkpoint(path: Path, keys: KeyChain, *, hint: str = "") -> Checkpoint
 def _text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise CalledWrongly(f"{path} is no text") from error
+    except OSError as error:
         raise CalledWrongly(f"{path} cannot be read: {error}") from error

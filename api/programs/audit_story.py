@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from datetime import datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -29,13 +27,13 @@ from api.programs.audit_asking import (
     EventName,
     asked,
     event_named,
+    nothing_found,
     print_line,
 )
 from api.programs.audit_log import force, may_write, opened_log
 from api.programs.failing import ProgramFailed
 from api.programs.json_answers import as_json, print_json
 from api.programs.options import with_database
-from domain.catalogue import BY_TAG
 from projections.audit import story
 from projections.audit.entity import Entity
 from projections.audit.proving import NotSigned, prove_event
@@ -116,30 +114,15 @@ def log(
         entries = found.entries[::-1] if newest else found.entries
         for each in entries:
             print_line(each, as_json=as_json)
+        if not entries:
+            click.echo(nothing_found(upto, tag), err=True)
         if not follow:
-            if not entries:
-                click.echo(f"no event up to position {upto} matches", err=True)
-                _say_that_no_type_is(tag)
             _say_what_is_left_out(entries, found.onwards, newest=newest)
             return
         seen = upto if newest or found.onwards is None else found.onwards
-        if not entries:
-            _say_that_no_type_is(tag)
         await _follow(connection, wanted, seen, as_json=as_json)
 
     asked(options, read)
-
-
-def _say_that_no_type_is(pattern: str | None) -> None:
-    """Whether a pattern that found nothing can find anything, and which one was meant."""
-    wanted = re.compile(".*".join(map(re.escape, (pattern or "*").split("*"))))
-    if pattern is None or any(map(wanted.fullmatch, BY_TAG)):
-        return
-    groups = dict.fromkeys(f"{tag.partition('.')[0]}.*" for tag in BY_TAG)
-    meant = "".join(
-        f": {like}?" for like in get_close_matches(pattern, [*groups, *BY_TAG], n=1)
-    )
-    click.echo(f"no type of event is {pattern}{meant}", err=True)
 
 
 def _say_what_is_left_out(

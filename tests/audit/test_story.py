@@ -219,23 +219,6 @@ def test_a_list_without_a_match_says_so_beside_the_answer(owl: Owl) -> None:
         assert found.stderr == "no event up to position 900 matches\n"
 
 
-@pytest.mark.parametrize(
-    ("pattern", "told"),
-    [
-        ("walet.*", "no type of event is walet.*: wallet.*?\n"),
-        (
-            "tasks.task_faild/1",
-            "no type of event is tasks.task_faild/1: tasks.task_failed/1?\n",
-        ),
-        ("§", "no type of event is §\n"),
-    ],
-)
-def test_a_type_that_no_event_has_is_named_with_the_nearest(
-    owl: Owl, pattern: str, told: str
-) -> None:
-    assert owl("log", "--type", pattern).stderr.endswith(f" matches\n{told}")
-
-
 def test_sums_say_their_unit(owl: Owl, notarised: Notarised) -> None:
     assert "fen" in owl("log", "--help").stdout
     most = max(amount for event in notarised.events for amount in amounts(event))

@@ -4,7 +4,7 @@ import click
 import pytest
 
 from api.programs.audit import command
-from api.programs.audit_asking import MomentType
+from api.programs.audit_asking import MomentType, nothing_found
 from tests.programs.test_command_line import run
 
 
@@ -40,3 +40,28 @@ def test_what_takes_a_time_says_what_a_bare_date_is() -> None:
                     silent.append(f"{name} {each.name}")
     assert asked > 5
     assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("walet.*", "\nno type of event is walet.*: wallet.*?"),
+        (
+            "tasks.task_faild/1",
+            "\nno type of event is tasks.task_faild/1: tasks.task_failed/1?",
+        ),
+        ("§", "\nno type of event is §"),
+        ("wallet.*", ""),
+        (None, ""),
+    ],
+)
+def test_a_type_that_no_event_has_is_named_with_the_nearest(
+    pattern: str | None, told: str
+) -> None:
+    assert nothing_found(9, pattern) == f"no event up to position 9 matches{told}"
+
+
+def test_to_withhold_what_no_event_is_would_give_it_away() -> None:
+    result = run("audit", "export", "-o", "log.owlb", "--withhold", "walet.*")
+    assert result.exit_code == 2
+    assert "no type of event is walet.*: wallet.*?" in result.output

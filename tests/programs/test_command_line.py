@@ -1,8 +1,10 @@
 """The command line: every program explains itself, and failures are one sentence and a code."""
 
+import os
 import re
 import subprocess
 import sys
+from errno import ENOSPC
 from pathlib import Path
 
 import click
@@ -188,6 +190,20 @@ def test_after_ctrl_c_every_command_ends_alike_and_quietly(
     monkeypatch.setattr(asks, interrupted)
     result = run(*words.split(), OWL_DATABASE_URL=database_url, OWL_PROFILE="test")
     assert (result.exit_code, result.output.strip()) == (130, "")
+
+
+def test_a_full_disk_is_a_sentence_wherever_the_output_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_given: object, **_more: object) -> None:
+        raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+    monkeypatch.setattr("api.programs.audit_story.asked", full)
+    result = run("audit", "log")
+    assert (result.exit_code, result.output) == (1, "Error: No space left on device\n")
+    monkeypatch.setattr("api.programs.audit_bundle.opened_log", full)
+    result = run("audit", "export", "-o", "log.owlb", "--withhold", "wallet.*")
+    assert (result.exit_code, result.output) == (1, "Error: No space left on device\n")
 
 
 def test_the_doctor_marks_what_it_found(tmp_path: object) -> None:
