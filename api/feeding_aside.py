@@ -66,6 +66,7 @@ class FeedingAside:
         self._read_models = {model.name: model for model in read_models}
         self._prints = fingerprints(read_models)
         self._leader: str | None = None
+        self._heads: dict[Source, int] = {}
         self._runners: dict[str, Runner] = {}
         self._looked = 0.0
         self._announced: psycopg.Connection[Any] | None = None
@@ -111,7 +112,7 @@ class FeedingAside:
         leader = None if row is None else str(row[0])
         if leader != self._leader:
             self._let_go()
-            self._leader = leader
+            self._leader, self._heads = leader, {}
         if leader is None:
             return
         feeds: dict[Source, EventFeed] = {
@@ -120,7 +121,9 @@ class FeedingAside:
         }
         for source, feed in feeds.items():
             about = {"names": list(self._prints), "fingerprints": [*self._prints.values()]}
-            wanted = {**about, "source": source, "head": feed.head()}
+            # an event of just now says nothing: whoever leads is about to fold it
+            wanted = {**about, "source": source, "head": self._heads.get(source, 0)}
+            self._heads[source] = feed.head()
             for (name,) in connection.execute(UNFED, wanted).fetchall():
                 if name not in self._runners:
                     self._take_on(name, feed)

@@ -19,6 +19,7 @@ from domain.ids import READ_MODELS_STREAM
 from domain.system.events import ReadModelSwitched
 from projections.not_possible import NotPossible
 from projections.recharge_codes import RECHARGE_CODES
+from projections.runner import Runner
 from tests.commands.accounting import Credit, context, credit
 from tests.programs.test_refreshing import changed
 
@@ -156,6 +157,7 @@ async def test_what_only_this_version_can_feed_goes_on_while_another_leads(
     fence = await lease.acquire()
     assert fence is not None
     assert not old.step(), "who leads feeds it as it is"
+    assert not new.step(), "who has just begun to lead may be about to"
     assert new.step()
     assert positions() == {"kept": 0, "live": head}
     # once the new one leads, the old one keeps the way back open
@@ -164,10 +166,29 @@ async def test_what_only_this_version_can_feed_goes_on_while_another_leads(
     assert await lease.acquire()
     await lease.close()
     assert not new.step()
+    assert not old.step()
     assert old.step()
     assert positions() == {"kept": head, "live": head}
     for each in (new, old):
         each.close()
+
+
+async def test_an_event_of_just_now_is_left_to_who_leads(
+    log: EventLog, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.feeding_aside.LOOK_EVERY_S", 0.0)
+    await lead(log, "leader")
+    standby = FeedingAside(log, "standby", [RECHARGE_CODES])
+    runner = Runner(log.feed(), log.conninfo, [RECHARGE_CODES], projected=None)
+    for _ in range(3):
+        with psycopg.connect(log.conninfo) as connection:  # nothing has come for long
+            connection.execute(A_WHILE_AGO)
+        await writer.run(credit, Credit(account=uuid.uuid4()), context())
+        assert not standby.step()
+        while runner.step():
+            pass
+    runner.close()
+    standby.close()
 
 
 async def test_what_waits_to_be_switched_to_is_fed_from_the_switch_on(
