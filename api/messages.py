@@ -317,6 +317,10 @@ FAULTS: Final[dict[str, Text]] = {
         "{label}格式不正确，应为例如 {example} 的形式",
         "{label} is not in the right format: write it like {example}",
     ),
+    "no_tag": Text(
+        "没有事件标签符合 {tag}，请更正，例如 {meant}",
+        "No event has the tag {tag}: correct it, for example to {meant}",
+    ),
     "moment": Text(
         "{label}必须是位置、日期或带时区的 RFC 3339 时间，例如 1042、2024-12-31"
         " 或 2024-12-31T23:59:59Z",

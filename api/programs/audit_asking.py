@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -17,12 +15,12 @@ import psycopg
 from msgspec import Struct
 
 from api.client.wording import clean
+from api.event_tags import fits_some, nearest
 from api.keys import KeysMissing, load_keys
 from api.programs.failing import Unreachable, in_words
 from api.programs.json_answers import print_json
 from api.programs.missing_tables import in_words_of
 from api.programs.options import database_of, settings_from
-from domain.catalogue import BY_TAG
 from domain.money import FEN_PER_YUAN
 from projections.audit.entity import Entity, NoEntity
 from projections.audit.snapshots import Snapshots
@@ -158,11 +156,10 @@ def asked(options: dict[str, Any], read: Callable[[Connection], Awaitable[R]]) -
 
 def no_type_is(pattern: str) -> str:
     """That no event can be of such a type, and which was meant; empty where some can."""
-    if any(fnmatchcase(tag, pattern) for tag in BY_TAG):
+    if fits_some(pattern):
         return ""
-    groups = dict.fromkeys(f"{tag.partition('.')[0]}.*" for tag in BY_TAG)
-    meant = get_close_matches(pattern, [*groups, *BY_TAG], n=1)
-    return f"no type of event is {pattern}" + "".join(f": {like}?" for like in meant)
+    meant = nearest(pattern)
+    return f"no type of event is {pattern}" + (f": {meant}?" if meant else "")
 
 
 def nothing_found(upto: int, pattern: str | None) -> str:

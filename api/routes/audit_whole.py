@@ -18,6 +18,7 @@ from api.accesses import accessed
 from api.audit_asking import From, To, faults_of_order, moment, stretch, written_like
 from api.crowding import at_once
 from api.envelope import Envelope
+from api.event_tags import fits_some, nearest
 from api.exchange import Exchange
 from api.long_answers import BUNDLE, LINES, BundleAnswer, LongAnswer, ReportAnswer
 from api.long_looks import NOT_SIGNED, Kind
@@ -27,6 +28,7 @@ from api.policy import READER
 from api.query import between
 from api.refusals import refuses
 from api.rejection import InvalidRequest, Rejection
+from api.validation import checked
 from domain.errors import NotFound
 from projections.audit import story
 from projections.audit.account import AccountReconciled, reconcile_account
@@ -45,6 +47,14 @@ At = Annotated[
     ),
 ]
 TAGS: Final = r"^[a-z0-9_.*/]{1,100}(?:,[a-z0-9_.*/]{1,100}){0,15}$"
+
+
+def _tags_fault(tags: str) -> Fault | None:
+    """Whoever gives the bundle away believes that what was named is left out."""
+    for tag in tags.split(","):
+        if not fits_some(tag):
+            return Fault("no_tag", {"tag": tag, "meant": nearest(tag) or "accounts.*"})
+    return None
 
 
 @get(
@@ -74,6 +84,7 @@ async def export_bundle(
                 " and so the proof. 隐去的事件标签",
             ),
             written_like(TAGS, "accounts.*"),
+            checked(_tags_fault),
         ]
     ] = None,
 ) -> Response[bytes]:
