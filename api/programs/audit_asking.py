@@ -87,9 +87,12 @@ class YuanType(click.ParamType):  # type: ignore[type-arg]  # click < 8.5 has no
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int:
         try:
-            return int(Decimal(value) * FEN_PER_YUAN)
+            fen = int(Decimal(value) * FEN_PER_YUAN)
         except (InvalidOperation, ValueError, OverflowError):
             self.fail(f"{value!r} is no amount", param, ctx)
+        if fen < 0:
+            self.fail(f"{value} is less than nothing: amounts go either way", param, ctx)
+        return fen
 
 
 class EventId(Struct, frozen=True):

@@ -33,8 +33,12 @@ pub = click.option(
 
 
 def may_write(output: Path | None, *, force: bool) -> None:
-    """Refuse to overwrite what an auditor keeps, before anything is asked."""
-    if output is not None and output.is_file() and not force:
+    """Refuse what cannot be written, or is kept by an auditor, before anything is asked."""
+    if output is None:
+        return
+    if not output.parent.is_dir():
+        raise CalledWrongly(f"no directory {output.parent}: name a file in one that is there")
+    if output.is_file() and not force:
         raise CalledWrongly(
             f"{output} is there already: name another file, or overwrite it with --force"
         )

@@ -127,6 +127,11 @@ def test_what_is_written_otherwise_is_shown_how_to_write_it(
     assert shown in said
 
 
+def test_to_withhold_what_no_event_is_would_give_it_away(auditor: Person) -> None:
+    asked = auditor.client.get("/api/audit/exports?withhold=accounts.*,walet.*")
+    assert "wallet.*" in field_errors(asked)["withhold"][0]
+
+
 def test_an_event_is_found_by_its_position_and_by_its_id(
     auditor: Person, story: dict[str, Any]
 ) -> None:

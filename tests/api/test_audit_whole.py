@@ -128,8 +128,6 @@ def test_what_cannot_be_handed_over_is_said_in_words(
     refused(later, 409, "INVALID_STATE")
     assert set(field_errors(auditor.client.get(f"{EXPORTS}?to=1000001"))) == {"from"}
     assert set(field_errors(auditor.client.get(f"{EXPORTS}?withhold=a b"))) == {"withhold"}
-    misspelt = field_errors(auditor.client.get(f"{EXPORTS}?withhold=accounts.*,walet.*"))
-    assert "wallet.*" in misspelt["withhold"][0], "what was meant would be given away"
     assert set(field_errors(auditor.client.get(f"{EXPORTS}?format=zip"))) == {"format"}
     assert not any(api.app.state.long_looks.under_way.values())
 

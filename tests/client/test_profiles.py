@@ -37,6 +37,12 @@ def test_each_profile_is_signed_in_by_itself(owl: Owl, user: Person, admin: Pers
     assert owl.json("me")["email"] == user.email
 
 
+def test_who_never_signed_in_has_nothing_to_forget(owl: Owl, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("session*"))
+    assert "no token for " in owl.ok("logout", "--profile", "nobody")
+    assert sorted(tmp_path.rglob("session*")) == before
+
+
 def test_a_profile_can_be_chosen_for_a_whole_terminal(
     owl: Owl, user: Person, admin: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:

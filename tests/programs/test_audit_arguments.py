@@ -1,5 +1,7 @@
 """Arguments of ``owl audit`` and ``owl privacy``: help says how each is written and found."""
 
+from pathlib import Path
+
 import click
 import pytest
 
@@ -65,3 +67,18 @@ def test_to_withhold_what_no_event_is_would_give_it_away() -> None:
     result = run("audit", "export", "-o", "log.owlb", "--withhold", "walet.*")
     assert result.exit_code == 2
     assert "no type of event is walet.*: wallet.*?" in result.output
+
+
+@pytest.mark.parametrize("words", [("audit", "receipt", "1"), ("audit", "export")])
+def test_what_cannot_be_written_is_said_before_anything_is_asked(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    result = run(*words, "-o", str(tmp_path / "gone" / "file"))
+    assert result.exit_code == 2
+    assert "no directory " in result.output
+
+
+def test_an_amount_is_never_less_than_nothing() -> None:
+    result = run("audit", "log", "--min-amount", "-5")
+    assert result.exit_code == 2
+    assert "-5 is less than nothing" in result.output
