@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 it failed and says why, 2 it was called wrongly, 3 somethi
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ INTERRUPTED: Final = 130
 _FULL: Final = {ENOSPC, EDQUOT}
 _SENTENCE_END: Final = re.compile(r"[.:;](?:\s|$)|\n\n")
 _EXIT_CODE: Final = re.compile(r"[Ee]xit\s+code")
+CONNECT_S: Final = 10
 _GIVEN: Final = "api.cli.given"
 """In a context's ``meta``: all that stands behind ``owl``."""
 _PROGRAMS: Final[dict[str, tuple[str, str]]] = {
@@ -155,6 +157,8 @@ def main() -> None:
 
     Settings are environment variables OWL_<NAME>: docs/operations.md lists them.
     """
+    # a host that is not there may answer nothing at all: libpq would wait for it two minutes
+    os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_S))
 
 
 if __name__ == "__main__":

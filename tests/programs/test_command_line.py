@@ -11,9 +11,10 @@ import click
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from psycopg.conninfo import timeout_from_conninfo
 from psycopg.errors import DataCorrupted
 
-from api.cli import main
+from api.cli import CONNECT_S, main
 from api.programs.failing import ProgramFailed, Unreachable, in_words
 from gpu_agent.__main__ import main as agent
 
@@ -22,6 +23,17 @@ NO_SETTINGS = {"OWL_DATABASE_URL": "", "OWL_NATS_URL": "", "OWL_PROFILE": "produ
 
 def run(*words: str, **settings: str) -> Result:
     return CliRunner().invoke(main, words, env=NO_SETTINGS | settings)
+
+
+@pytest.mark.parametrize(("given", "waited_s"), [(None, CONNECT_S), ("42", 42)])
+def test_a_host_that_answers_nothing_is_not_waited_for_longer_than_is_said(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, waited_s: int
+) -> None:
+    monkeypatch.setenv("PGCONNECT_TIMEOUT", given or "")  # put back afterwards
+    if given is None:
+        monkeypatch.delenv("PGCONNECT_TIMEOUT")
+    assert run("work", "--help").exit_code == 0
+    assert timeout_from_conninfo({}) == waited_s
 
 
 def programs() -> list[list[str]]:
