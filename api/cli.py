@@ -24,6 +24,11 @@ _EXIT_CODES: Final = (
 INTERRUPTED: Final = 130
 """The exit code after Ctrl-C, as shells have it."""
 _FULL: Final = {ENOSPC, EDQUOT}
+_OF_SERVICES: Final = (
+    "Exit codes: 0 stopped in order, by Ctrl-C too, 1 it failed, 2 called wrongly, 3 out of"
+    " reach."
+)
+_SERVICES: Final = frozenset({"up", "serve", "work"})
 _SENTENCE_END: Final = re.compile(r"[.:;](?:\s|$)|\n\n")
 _EXIT_CODE: Final = re.compile(r"[Ee]xit\s+code")
 CONNECT_S: Final = 10
@@ -63,7 +68,7 @@ class _Programs(click.Group):
         if cmd_name not in _PROGRAMS:
             return None
         command: click.Command = importlib.import_module(_PROGRAMS[cmd_name][0]).command
-        _explain(command)
+        _explain(command, _OF_SERVICES if cmd_name in _SERVICES else _EXIT_CODES)
         return command
 
     def resolve_command(
@@ -136,13 +141,13 @@ def _takes(command: click.Command, option: str) -> click.Option | None:
     return next((each for each in options if option in each.opts), None)
 
 
-def _explain(command: click.Command) -> None:
+def _explain(command: click.Command, exit_codes: str = _EXIT_CODES) -> None:
     """Lists show first sentences whole, and every page says what its exit codes mean."""
     # what follows is not to be folded: a raw docstring cannot hold the sign that click wants
     told = command.help = (command.help or "").replace("\\b\n", "\b\n")
     command.short_help = _SENTENCE_END.split(told)[0]
     if not _EXIT_CODE.search(told):
-        command.epilog = _EXIT_CODES
+        command.epilog = exit_codes
     if isinstance(command, click.Group):
         for below in command.commands.values():
             _explain(below)

@@ -36,6 +36,13 @@ def test_a_host_that_answers_nothing_is_not_waited_for_longer_than_is_said(
     assert timeout_from_conninfo({}) == waited_s
 
 
+@pytest.mark.parametrize("service", ["up", "serve", "work"])
+def test_what_runs_until_it_is_stopped_ends_well_by_ctrl_c(service: str) -> None:
+    told = " ".join(run(service, "--help").output.split())
+    assert "0 stopped in order, by Ctrl-C too" in told
+    assert "130" not in told
+
+
 def programs() -> list[list[str]]:
     """Every command and sub-command there is."""
     found: list[list[str]] = []
