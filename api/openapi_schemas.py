@@ -6,6 +6,7 @@ description and an example; a test holds that none is missing.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -76,7 +77,9 @@ def _complete(name: str, schema: Schema, struct: type[Struct] | None) -> None:
     if struct is None or not issubclass(struct, RequestBody):
         schema["required"] = list(properties)  # answers have all their fields
     hints = {} if struct is None else get_type_hints(struct)
-    schema["description"] = schema.get("description", name).replace("``", "`")
+    # a docstring comes as it is indented, by CPython before 3.13
+    described = inspect.cleandoc(schema.get("description", name))
+    schema["description"] = described.replace("``", "`")
     for field, each in properties.items():
         _lift(each)
         if _holds(hints.get(field), datetime):
